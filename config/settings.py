@@ -1,0 +1,190 @@
+"""Every setting of Jirani, read from the environment alone. docs/operations.md lists each one."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+# --- the process -----------------------------------------------------------------------------------------
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+JIRANI_VAR = Path(env.str("JIRANI_VAR", default=str(BASE_DIR / "var")))
+PUBLIC_BASE_URL = env.str("PUBLIC_BASE_URL", default="http://127.0.0.1:8000").rstrip("/")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+
+# --- secrets of ours: they live outside the database, so that a copy of it alone opens nothing ----------
+PIN_PEPPER = env.str("PIN_PEPPER")
+FIELD_KEY = env.str("FIELD_KEY")  # encrypts national IDs
+INDEX_KEY = env.str("INDEX_KEY")  # blind index over national IDs
+CALLBACK_KEY = env.str("CALLBACK_KEY")  # tokens in callback addresses, hop fingerprints
+
+# --- the country and its money --------------------------------------------------------------------------
+COUNTRY = env.str("COUNTRY", default="KE")
+TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
+USE_TZ = True
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "lending",
+    "scoring",
+    "ussd",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+STATIC_ROOT = JIRANI_VAR / "static"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {"default": env.db_url("DATABASE_URL")}
+DATABASES["default"]["CONN_MAX_AGE"] = env.int("DATABASE_CONN_MAX_AGE", default=600)
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+
+REDIS_URL = env.str("REDIS_URL")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=not DEBUG)
+CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
+SESSION_COOKIE_AGE = int(timedelta(hours=8).total_seconds())
+# The body of a hop or a callback is small; anything larger is refused before it is parsed.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("sw", "Kiswahili")]
+USE_I18N = True
+LOCALE_PATHS = [BASE_DIR / "ussd" / "text"]
+
+# --- Celery: PostgreSQL holds the truth, a task message only shortens the wait ---------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+# No task may outlive half of this, else Redis hands it to a second worker while the first still runs.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 300,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "unacked_restore_throttle": 1,
+    "max_retries": 1,  # publishing gives up at once: the sweeper finds the row
+}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+
+# --- what lending asks of the world, by dotted path (lending/ports.py) ----------------------------------
+PAYMENT_PROVIDERS = {"daraja": "lending.payments.providers.daraja.provider"}
+CREDIT_SCORER = "scoring.decide.scorer"
+IDENTITY_CHECK = "lending.services.people.accept_well_formed_identity"
+# Topic of an outbox row -> (function that handles it, queue whose workers are woken for it).
+OUTBOX_HANDLERS = {
+    "application_submitted": ("lending.services.applications.decide_from_outbox", "scoring"),
+    "application_decided": ("ussd.notices.send_notice", "messages"),
+    "loan_disbursed": ("ussd.notices.send_notice", "messages"),
+    "disbursement_failed": ("ussd.notices.send_notice", "messages"),
+    "repayment_received": ("ussd.notices.send_notice", "messages"),
+    "repayment_not_made": ("ussd.notices.send_notice", "messages"),
+    "repayment_reminder": ("ussd.notices.send_notice", "messages"),
+    "pin_locked": ("ussd.notices.send_notice", "messages"),
+    "pin_reset": ("ussd.notices.send_notice", "messages"),
+}
+
+# --- Africa's Talking -----------------------------------------------------------------------------------
+AFRICASTALKING_SECRET = env.str("AFRICASTALKING_SECRET")
+AFRICASTALKING_USERNAME = env.str("AFRICASTALKING_USERNAME", default="sandbox")
+AFRICASTALKING_API_KEY = env.str("AFRICASTALKING_API_KEY", default="")
+AFRICASTALKING_BASE_URL = env.str("AFRICASTALKING_BASE_URL", default="https://api.africastalking.com")
+USSD_CODE = env.str("USSD_CODE", default="*384*77#")
+SMS_SHORT_CODE = env.str("SMS_SHORT_CODE", default="20384")
+
+# --- Daraja ---------------------------------------------------------------------------------------------
+DARAJA_SECRET = env.str("DARAJA_SECRET")
+DARAJA_BASE_URL = env.str("DARAJA_BASE_URL", default="https://api.safaricom.co.ke").rstrip("/")
+DARAJA_CONSUMER_KEY = env.str("DARAJA_CONSUMER_KEY", default="")
+DARAJA_CONSUMER_SECRET = env.str("DARAJA_CONSUMER_SECRET", default="")
+DARAJA_PASSKEY = env.str("DARAJA_PASSKEY", default="")
+DARAJA_INITIATOR = env.str("DARAJA_INITIATOR", default="jirani")
+DARAJA_SECURITY_CREDENTIAL = env.str("DARAJA_SECURITY_CREDENTIAL", default="")
+DARAJA_B2C_SHORTCODE = env.str("DARAJA_B2C_SHORTCODE", default="600100")
+DARAJA_PAYBILL = env.str("DARAJA_PAYBILL", default="600200")
+
+# --- the phone in the browser, for demo and development only --------------------------------------------
+PHONE_SIMULATOR = env.bool("PHONE_SIMULATOR", default=False)
+SANDBOX_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8100").rstrip("/")
+
+# --- scoring --------------------------------------------------------------------------------------------
+MODELS_DIR = Path(env.str("MODELS_DIR", default=str(JIRANI_VAR / "models")))
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # httpx logs whole addresses at INFO, and ours carry tokens.
+        "httpx": {"level": "WARNING"},
+        "httpcore": {"level": "WARNING"},
+    },
+}

@@ -1,0 +1,89 @@
+"""Double entry, append-only. PostgreSQL refuses an unbalanced posting and any change to what is written
+(the triggers are in the first migration); lending.ledger is the only writer.
+"""
+
+from django.db import models
+from django.db.models import Q
+
+from lending.models.loans import Loan
+from lending.models.people import Borrower
+
+
+class Account(models.Model):
+    """An account of the general ledger, from fixtures/accounts.json."""
+
+    class Kind(models.TextChoices):
+        ASSET = "asset", "Asset"
+        LIABILITY = "liability", "Liability"
+        EQUITY = "equity", "Equity"
+        INCOME = "income", "Income"
+        EXPENSE = "expense", "Expense"
+
+    code = models.SlugField(max_length=40, primary_key=True)
+    name = models.CharField(max_length=80)
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Posting(models.Model):
+    """One event in money. `reference` is unique: the same event posted again is the same posting."""
+
+    class Kind(models.TextChoices):
+        CAPITAL = "capital", "Float paid in"
+        RESERVATION = "reservation", "Payout reserved"
+        DISBURSEMENT = "disbursement", "Loan paid out"
+        REPAYMENT = "repayment", "Repayment"
+        SUSPENSE = "suspense", "Money in suspense"
+        WRITE_OFF = "write_off", "Write-off"
+        RECOVERY = "recovery", "Recovery after write-off"
+        SAVINGS = "savings", "Savings movement"
+        REFUND = "refund", "Money given back"
+        REVERSAL = "reversal", "Reversal"
+
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    reference = models.CharField(max_length=120, unique=True)
+    borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="postings")
+    loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="postings")
+    reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
+    occurred_at = models.DateTimeField(help_text="When it happened, by the operator's clock.")
+    business_date = models.DateField(db_index=True)
+    booked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.reference
+
+
+class Entry(models.Model):
+    """One leg: either a debit or a credit, never both, never neither."""
+
+    posting = models.ForeignKey(Posting, models.PROTECT, related_name="entries")
+    account = models.ForeignKey(Account, models.PROTECT, related_name="entries")
+    currency = models.CharField(max_length=3)
+    debit_cents = models.PositiveBigIntegerField(default=0)
+    credit_cents = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="entry_is_debit_or_credit",
+                condition=Q(debit_cents__gt=0, credit_cents=0) | Q(debit_cents=0, credit_cents__gt=0),
+            )
+        ]
+
+
+class Checkpoint(models.Model):
+    """The balance of an account over all entries up to and including `last_entry_id`."""
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="checkpoints")
+    currency = models.CharField(max_length=3)
+    last_entry_id = models.BigIntegerField()
+    debit_cents = models.BigIntegerField()
+    credit_cents = models.BigIntegerField()
+    made_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "currency", "last_entry_id"], name="checkpoint_once")
+        ]

@@ -1,0 +1,194 @@
+"""Money between us and a rail. An intent is what should happen once; an attempt is one try at it.
+
+The attempt's own id exists, committed, before any byte leaves. Unknown is a state of its own: it is settled
+by a callback, a status query or the statement, never by a second attempt.
+"""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from lending.models.loans import Loan
+from lending.models.people import Borrower
+
+
+class PaymentIntent(models.Model):
+    """One movement that the business wants exactly once, named by `business_key` ("disburse:loan:12")."""
+
+    class Purpose(models.TextChoices):
+        DISBURSE = "disburse", "Pay out a loan"
+        COLLECT = "collect", "Ask for a repayment"
+        REFUND = "refund", "Give money back"
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+
+    purpose = models.CharField(max_length=10, choices=Purpose.choices)
+    business_key = models.CharField(max_length=120, unique=True)
+    provider = models.CharField(max_length=20)
+    borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="payment_intents")
+    loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="payment_intents")
+    msisdn = models.CharField(max_length=15, help_text="Whose wallet.")
+    amount_cents = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=3)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    due_at = models.DateTimeField(help_text="Not before this; a prompt waits until the USSD session is gone.")
+    leased_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="intent_positive", condition=Q(amount_cents__gt=0))]
+        indexes = [models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due")]
+
+    def __str__(self) -> str:
+        return self.business_key
+
+
+class PaymentAttempt(models.Model):
+    """One try. `provider_ref` is ours and goes to the rail; `request_id` is what the rail answered with."""
+
+    class State(models.TextChoices):
+        CREATED = "created", "Created"
+        SUBMITTING = "submitting", "Being sent"
+        ACCEPTED = "accepted", "Accepted by the rail"
+        UNKNOWN = "unknown", "Outcome unknown"
+        SUCCEEDED = "succeeded", "Succeeded"
+        FAILED = "failed", "Failed"
+        MANUAL = "manual", "With a person"
+
+    PENDING = (State.CREATED, State.SUBMITTING, State.ACCEPTED, State.UNKNOWN, State.MANUAL)
+
+    intent = models.ForeignKey(PaymentIntent, models.PROTECT, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    provider = models.CharField(max_length=20)
+    provider_ref = models.UUIDField(unique=True, default=uuid.uuid4)
+    request_id = models.CharField(max_length=80, blank=True, db_index=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.CREATED)
+    result_code = models.CharField(max_length=40, blank=True)
+    result_text = models.CharField(max_length=200, blank=True)
+    receipt_no = models.CharField(max_length=40, blank=True)
+    queries = models.PositiveSmallIntegerField(default=0)
+    next_query_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True, help_text="The operator's time.")
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="When we learnt it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["intent", "number"], name="attempt_number"),
+            # A second try may exist only once the first has certainly failed.
+            models.UniqueConstraint(
+                fields=["intent"], condition=~Q(state="failed"), name="attempt_one_live_or_succeeded"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_query_at"],
+                condition=Q(state__in=["submitting", "accepted", "unknown"]),
+                name="attempt_query_due",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.intent} #{self.number}"
+
+
+class Receipt(models.Model):
+    """Money that reached us, counted once: (provider, receipt_no) is unique, whichever road told us first."""
+
+    class State(models.TextChoices):
+        ALLOCATED = "allocated", "Allocated"
+        SUSPENSE = "suspense", "In suspense"
+        RESOLVED = "resolved", "Resolved by a person"
+
+    provider = models.CharField(max_length=20)
+    receipt_no = models.CharField(max_length=40)
+    amount_cents = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=3)
+    party = models.CharField(max_length=64, blank=True, help_text="Payer as the rail names them: number, mask or hash.")
+    account_reference = models.CharField(max_length=40, blank=True, help_text="Typed by a human.")
+    paid_at = models.DateTimeField(help_text="The operator's time.")
+    source = models.CharField(max_length=20, help_text="Which road told us first.")
+    borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="receipts")
+    attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, null=True, blank=True, related_name="receipts")
+    state = models.CharField(max_length=10, choices=State.choices)
+    over_cents = models.PositiveBigIntegerField(default=0, help_text="Kept for the customer: more than was owed.")
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["provider", "receipt_no"], name="receipt_counted_once"),
+            models.CheckConstraint(name="receipt_positive", condition=Q(amount_cents__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.receipt_no
+
+
+class ProviderEvent(models.Model):
+    """What a rail told us, as it came, kept before anything is made of it. Never holds a secret."""
+
+    provider = models.CharField(max_length=20)
+    kind = models.CharField(max_length=30)
+    dedupe_key = models.CharField(max_length=64, unique=True)
+    attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, null=True, blank=True, related_name="events")
+    body = models.TextField()
+    source_address = models.CharField(max_length=45, blank=True)
+    received_at = models.DateTimeField()
+    times_received = models.PositiveIntegerField(default=1)
+    processed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["received_at"], condition=Q(processed_at__isnull=True), name="event_waiting")]
+
+
+class Rail(models.Model):
+    """The circuit breaker of one rail: while it is open nothing is submitted and every intent is kept."""
+
+    provider = models.CharField(max_length=20, primary_key=True)
+    stopped_at = models.DateTimeField(null=True, blank=True)
+    reason = models.CharField(max_length=200, blank=True)
+    # A stop for our own fault (float, credential) waits for a person; one for their outage retries by itself.
+    needs_person = models.BooleanField(default=False)
+    failures_in_a_row = models.PositiveIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True, blank=True)
+
+
+class Case(models.Model):
+    """Something that only a person can settle."""
+
+    class Kind(models.TextChoices):
+        UNMATCHED_RECEIPT = "unmatched_receipt", "Money that fits nobody"
+        RECEIPT_MISMATCH = "receipt_mismatch", "Same receipt, other facts"
+        PAYOUT_UNKNOWN = "payout_unknown", "Payout of unknown outcome"
+        PAYOUT_MISMATCH = "payout_mismatch", "Rail and request disagree"
+        RAIL_STOPPED = "rail_stopped", "A rail is stopped"
+        PIN_LOCKED = "pin_locked", "Customer locked out"
+        BAD_TASK = "bad_task", "Work that keeps failing"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")
+    borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="cases")
+    receipt = models.ForeignKey(Receipt, models.PROTECT, null=True, blank=True, related_name="cases")
+    attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, null=True, blank=True, related_name="cases")
+    note = models.CharField(max_length=500, blank=True)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
+    resolution = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "subject_key"], condition=Q(closed_at__isnull=True), name="case_one_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.subject_key}"

@@ -1,0 +1,48 @@
+"""What may be lent and under which law: both are dated versions that a loan keeps for life."""
+
+from django.db import models
+from django.db.models import Q
+
+
+class CountryPack(models.Model):
+    """The law of a country as data, from fixtures/countries/. `rules` is read by lending.rules.country."""
+
+    country = models.CharField(max_length=2)
+    version = models.PositiveIntegerField()
+    effective_on = models.DateField()
+    rules = models.JSONField()
+    approved_by = models.CharField(max_length=60)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["country", "version"], name="country_pack_version")]
+
+    def __str__(self) -> str:
+        return f"{self.country} v{self.version}"
+
+
+class ProductVersion(models.Model):
+    """A loan product as it stood from `effective_on`; a change is a new version."""
+
+    code = models.SlugField(max_length=30)
+    version = models.PositiveIntegerField()
+    name = models.CharField(max_length=60)
+    currency = models.CharField(max_length=3)
+    country = models.CharField(max_length=2)
+    effective_on = models.DateField()
+    approved_by = models.CharField(max_length=60)
+    term_days = models.PositiveSmallIntegerField()
+    fee_rate = models.DecimalField(max_digits=7, decimal_places=5, help_text="Share of the principal, for the term.")
+    fee_tax_rate = models.DecimalField(max_digits=7, decimal_places=5, help_text="Tax on the fee (excise, VAT).")
+    min_cents = models.PositiveBigIntegerField()
+    max_cents = models.PositiveBigIntegerField()
+    allocation_order = models.JSONField(help_text="Kinds of due in the order in which money covers them.")
+    ladder_cents = models.JSONField(help_text="Limit at each rung, rising.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["code", "version"], name="product_version"),
+            models.CheckConstraint(name="product_min_below_max", condition=Q(min_cents__lte=models.F("max_cents"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"

@@ -1,0 +1,3 @@
+"""The doors of this part."""
+
+urlpatterns: list = []

@@ -1,0 +1,133 @@
+"""What lending asks of the world, as Protocols. Settings name the implementations by dotted path."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, cast
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+
+# --- payment rails: every answer is one of these five, and silence is Unknown --------------------------------
+@dataclass(frozen=True)
+class Accepted:
+    """The rail took the request. This is never money."""
+
+    request_id: str
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """Money moved. `at` is the operator's completion time."""
+
+    receipt_no: str
+    amount_cents: int
+    party: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The rail said no for certain. `ours`: our float, credential or request is at fault, not the customer."""
+
+    code: str
+    text: str
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """Certainly nothing left or nothing was taken (refused connection, spike arrest): same id, later."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Neither success nor failure: ask again, never send anew."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """The rail has never heard of this request."""
+
+
+Answer = Accepted | Succeeded | Failed | NotSent | Unknown | NotFound
+
+
+@dataclass(frozen=True)
+class PaymentOrder:
+    """What a rail needs to know of an attempt."""
+
+    provider_ref: str
+    request_id: str
+    purpose: str
+    msisdn: str
+    amount_cents: int
+    currency: str
+    account_reference: str
+    submitted_at: datetime | None
+
+
+class PaymentProvider(Protocol):
+    """One rail. No call repeats itself: a retry is the caller's decision."""
+
+    def disburse(self, order: PaymentOrder) -> Answer: ...
+
+    def request_payment(self, order: PaymentOrder) -> Answer: ...
+
+    def query(self, order: PaymentOrder) -> Answer: ...
+
+
+# --- scoring ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Reason:
+    """Why, as a code with values for the sentence: ("late_before", {"days": 9})."""
+
+    code: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The scorer's whole judgement of one application; stored as the Decision."""
+
+    outcome: str
+    score: float | None
+    offer: Mapping[str, float]
+    limit_cents: int
+    inputs: Mapping[str, Any]
+    reasons: tuple[Reason, ...]
+    next_step: str
+    model_version: str
+    feature_version: str
+    policy_version: str
+    propensity: float = 1.0
+
+
+class CreditScorer(Protocol):
+    """Judges an application as of a moment: the same moment, the same verdict."""
+
+    def assess(self, application_id: int, at: datetime) -> Verdict: ...
+
+
+class IdentityCheck(Protocol):
+    """Says whether a national ID and a name may be registered together."""
+
+    def __call__(self, *, national_id: str, full_name: str, msisdn: str) -> bool: ...
+
+
+def payment_provider(name: str) -> PaymentProvider:
+    """Return the rail that settings name; it may be a factory or an instance."""
+    return cast(PaymentProvider, import_string(settings.PAYMENT_PROVIDERS[name])())
+
+
+def credit_scorer() -> CreditScorer:
+    return cast(CreditScorer, import_string(settings.CREDIT_SCORER)())
+
+
+def identity_check() -> IdentityCheck:
+    return cast(IdentityCheck, import_string(settings.IDENTITY_CHECK))

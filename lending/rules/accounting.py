@@ -1,0 +1,107 @@
+"""The legs of each event, as pure data: services post them, the demo portfolio writes them, tests read them.
+
+Chart of accounts: fixtures/accounts.json. Source: docs/domain/accounting.md.
+"""
+
+from dataclasses import dataclass
+
+from lending.rules.allocation import Due
+
+
+@dataclass(frozen=True)
+class Line:
+    """One leg. Exactly one side is above zero."""
+
+    account: str
+    debit_cents: int = 0
+    credit_cents: int = 0
+
+
+def debit(account: str, cents: int) -> Line:
+    return Line(account, debit_cents=cents)
+
+
+def credit(account: str, cents: int) -> Line:
+    return Line(account, credit_cents=cents)
+
+
+def nonzero(*lines: Line) -> list[Line]:
+    """Drop legs of zero: a loan without tax has no tax leg."""
+    return [line for line in lines if line.debit_cents or line.credit_cents]
+
+
+def capital(cents: int) -> list[Line]:
+    """The owners put float into the payout account."""
+    return nonzero(debit("mpesa_payout", cents), credit("paid_in_capital", cents))
+
+
+def reservation(principal_cents: int) -> list[Line]:
+    """A payout is approved: the money is spoken for, not yet gone. Reversed if the payout fails."""
+    return nonzero(
+        debit("payouts_reserved", principal_cents), credit("payouts_promised", principal_cents)
+    )
+
+
+def disbursement(principal_cents: int, fee_cents: int, tax_cents: int) -> list[Line]:
+    """The operator completed the payout: the reservation ends, the borrower owes principal, fee and tax."""
+    return nonzero(
+        debit("payouts_promised", principal_cents),
+        credit("payouts_reserved", principal_cents),
+        debit("principal_receivable", principal_cents),
+        credit("mpesa_payout", principal_cents),
+        debit("fee_receivable", fee_cents),
+        credit("fee_income", fee_cents),
+        debit("tax_receivable", tax_cents),
+        credit("excise_payable", tax_cents),
+    )
+
+
+def repayment(covered: Due, over_cents: int) -> list[Line]:
+    """Money came in: dues are covered by kind; what is over belongs to the customer."""
+    return nonzero(
+        debit("mpesa_paybill", covered.total + over_cents),
+        credit("penalty_receivable", covered.penalty),
+        credit("fee_receivable", covered.fee),
+        credit("tax_receivable", covered.tax),
+        credit("interest_receivable", covered.interest),
+        credit("principal_receivable", covered.principal),
+        credit("customer_overpayments", over_cents),
+    )
+
+
+def suspense(cents: int) -> list[Line]:
+    """Money came in and fits nobody yet."""
+    return nonzero(debit("mpesa_paybill", cents), credit("suspense", cents))
+
+
+def from_suspense(covered: Due, over_cents: int) -> list[Line]:
+    """A person said whose money in suspense it is."""
+    lines = repayment(covered, over_cents)
+    return [debit("suspense", covered.total + over_cents), *lines[1:]]
+
+
+def recovery(cents: int) -> list[Line]:
+    """Money came in on a loan that was written off: income of its own, never mixed with repayments."""
+    return nonzero(debit("mpesa_paybill", cents), credit("recovery_income", cents))
+
+
+def write_off(left: Due) -> list[Line]:
+    """What will not come back leaves the books; uncollected tax stays owed to nobody."""
+    return nonzero(
+        debit("write_off_expense", left.total - left.tax),
+        debit("excise_payable", left.tax),
+        credit("penalty_receivable", left.penalty),
+        credit("fee_receivable", left.fee),
+        credit("tax_receivable", left.tax),
+        credit("interest_receivable", left.interest),
+        credit("principal_receivable", left.principal),
+    )
+
+
+def savings_deposit(cents: int) -> list[Line]:
+    """The partner bank reports a deposit: our book mirrors what they hold and owe."""
+    return nonzero(debit("savings_at_partner", cents), credit("savings_owed", cents))
+
+
+def savings_withdrawal(cents: int) -> list[Line]:
+    return nonzero(debit("savings_owed", cents), credit("savings_at_partner", cents))

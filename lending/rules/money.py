@@ -1,0 +1,123 @@
+"""Money: the only place that rounds, splits, parses and prints it. Amounts are integer cents."""
+
+import re
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+
+@dataclass(frozen=True)
+class Currency:
+    """`payable_cents` is the smallest amount that changes hands in practice: a whole shilling is 100."""
+
+    code: str
+    payable_cents: int
+
+
+CURRENCIES = {code: Currency(code, 100) for code in ("KES", "UGX", "TZS", "RWF")} | {
+    code: Currency(code, 1) for code in ("GHS", "NGN", "ETB", "ZMW")
+}
+
+
+class InvalidAmount(ValueError):
+    """What was typed is no amount. `typed` is shortened so that it can be shown back."""
+
+    def __init__(self, typed: str) -> None:
+        super().__init__(f"amount must be plain digits, got {typed[:20]!r}")
+        self.typed = typed[:20]
+
+
+def currency(code: str) -> Currency:
+    """Return the currency; an unknown code is a bug of ours, not of the customer."""
+    return CURRENCIES[code]
+
+
+def round_half_up(cents: Decimal | Fraction, unit_cents: int = 1) -> int:
+    """Round to a multiple of `unit_cents`, halves away from zero.
+
+    >>> round_half_up(Decimal("7550"), 100)
+    7600
+    """
+    units = Fraction(cents) / unit_cents
+    whole = (abs(units) + Fraction(1, 2)).__floor__()
+    return (whole if units >= 0 else -whole) * unit_cents
+
+
+def share(cents: int, rate: Decimal, unit_cents: int = 1) -> int:
+    """Return `rate` of an amount, rounded once, half up, to payable units.
+
+    >>> share(100_000, Decimal("0.075"), 100)
+    7500
+    """
+    return round_half_up(Fraction(cents) * Fraction(rate), unit_cents)
+
+
+def split(cents: int, parts: int) -> list[int]:
+    """Split without losing a cent; the remainder goes to the last part.
+
+    >>> split(1000, 3)
+    [333, 333, 334]
+    """
+    if parts < 1:
+        raise ValueError(f"parts must be 1 or more, got {parts}")
+    each = cents // parts
+    return [each] * (parts - 1) + [cents - each * (parts - 1)]
+
+
+_PLAIN = re.compile(r"(?P<whole>[0-9]{1,9}|[0-9]{1,3}(,[0-9]{3}){1,2})(\.(?P<cents>[0-9]{1,2}))?", re.ASCII)
+
+
+def parse(typed: str) -> int:
+    """Return the cents of an amount typed by a human: `500`, `1,000`, `500.50`, `KES 500`, `500/=`.
+
+    Refuses what could be misread instead of guessing: signs, exponents, other scripts' digits.
+
+    Raises:
+        InvalidAmount: it is no amount, or it is zero.
+    """
+    text = typed.strip()
+    text = re.sub(r"^(kes|ksh|sh)\.?\s*", "", text, flags=re.IGNORECASE)
+    text = re.sub(r"\s*(/=|/-|bob)$", "", text, flags=re.IGNORECASE)
+    match = _PLAIN.fullmatch(text)
+    if not match:
+        raise InvalidAmount(typed)
+    whole = int(match["whole"].replace(",", ""))
+    cents = whole * 100 + int((match["cents"] or "0").ljust(2, "0"))
+    if cents == 0:
+        raise InvalidAmount(typed)
+    return cents
+
+
+def show(cents: int, code: str) -> str:
+    """Print an amount as people write it: cents only where there are some.
+
+    >>> show(100_000, "KES"), show(-5_050, "KES")
+    ('KES 1,000', '-KES 50.50')
+    """
+    sign = "-" if cents < 0 else ""
+    whole, rest = divmod(abs(cents), 100)
+    return f"{sign}{code} {whole:,}" + (f".{rest:02d}" if rest else "")
+
+
+def to_units(cents: int) -> int:
+    """Return whole shillings for a rail that knows no cents.
+
+    Raises:
+        ValueError: the amount has cents; rounding money on its way out would lose some.
+    """
+    units, rest = divmod(cents, 100)
+    if rest:
+        raise ValueError(f"amount must be whole units, got {cents} cents")
+    return units
+
+
+def from_units(value: object) -> int:
+    """Return cents of an amount as a rail prints it: 10, 10.0, "10.00".
+
+    Raises:
+        ValueError: no finite amount, or fractions of a cent.
+    """
+    cents = Decimal(str(value)) * 100
+    if not cents.is_finite() or cents != cents.quantize(Decimal(1), rounding=ROUND_HALF_UP):
+        raise ValueError(f"amount must be whole cents, got {value!r}")
+    return int(cents)

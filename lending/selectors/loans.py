@@ -1,0 +1,104 @@
+"""Reading about loans: what is open, what is owed, what happened."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.db.models import Sum
+
+from lending.models import Allocation, Application, Installment, Loan, PaymentAttempt, PaymentIntent, Receipt
+from lending.rules import arrears
+from lending.rules.allocation import KINDS, Due
+
+
+@dataclass(frozen=True)
+class StatementLine:
+    """One movement for the mini-statement. `kind` is paid_out, repaid, over or kept."""
+
+    at: datetime
+    kind: str
+    amount_cents: int
+    reference: str
+
+
+def open_loan(borrower_id: int) -> Loan | None:
+    """Return the borrower's one open loan: payout under way, or live."""
+    return Loan.objects.filter(borrower_id=borrower_id, state__in=Loan.OPEN).select_related("product_version").first()
+
+
+def undecided_application(borrower_id: int) -> Application | None:
+    """Return the application that is still with the computer or with an officer."""
+    return Application.objects.filter(
+        borrower_id=borrower_id, state__in=[Application.State.SUBMITTED, Application.State.REFERRED]
+    ).first()
+
+
+def latest_application(borrower_id: int) -> Application | None:
+    return Application.objects.filter(borrower_id=borrower_id).order_by("-submitted_at").first()
+
+
+def dues(loan: Loan) -> list[tuple[Installment, Due]]:
+    """Return what is still owed of each installment, oldest first; paid-up installments are left out."""
+    paid = {
+        row["installment_id"]: Due(*(row[kind] for kind in KINDS))
+        for row in Allocation.objects.filter(installment__loan=loan)
+        .values("installment_id")
+        .annotate(**{kind: Sum(f"{kind}_cents") for kind in KINDS})
+    }
+    owed = ((item, scheduled(item).minus(paid.get(item.id, Due()))) for item in loan.installments.order_by("number"))
+    return [(item, due) for item, due in owed if due.total]
+
+
+def scheduled(item: Installment) -> Due:
+    """Return an installment's dues as they were agreed."""
+    return Due(*(getattr(item, f"{kind}_cents") for kind in KINDS))
+
+
+def days_past_due(loan: Loan, on: date) -> int:
+    """Count days late from the facts, not from the stored figure."""
+    return arrears.days_past_due([item.due_on for item, _ in dues(loan)], on)
+
+
+def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
+    """Return the newest movements, newest first."""
+    paid_out = (
+        StatementLine(loan.disbursed_at, "paid_out", loan.principal_cents, loan.reference)
+        for loan in Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False).order_by("-disbursed_at")[
+            :limit
+        ]
+        if loan.disbursed_at
+    )
+    repaid = (
+        StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
+        for receipt in Receipt.objects.filter(borrower_id=borrower_id, state=Receipt.State.ALLOCATED).order_by(
+            "-paid_at"
+        )[:limit]
+    )
+    return _newest([*paid_out, *repaid], limit)
+
+
+def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:
+    return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
+
+
+def last_event(borrower_id: int, since: datetime) -> StatementLine | None:
+    """Return the newest movement after a moment: "did it go through?" on the first screen."""
+    lines = statement(borrower_id, limit=1)
+    return lines[0] if lines and lines[0].at >= since else None
+
+
+def pending_prompt(borrower_id: int) -> PaymentIntent | None:
+    """Return the repayment prompt that is on its way or on the customer's phone: one at a time."""
+    return PaymentIntent.objects.filter(
+        borrower_id=borrower_id, purpose=PaymentIntent.Purpose.COLLECT, state=PaymentIntent.State.OPEN
+    ).first()
+
+
+def overpaid_cents(borrower_id: int) -> int:
+    """Return what is kept for the customer beyond their dues."""
+    return Receipt.objects.filter(borrower_id=borrower_id).aggregate(total=Sum("over_cents"))["total"] or 0
+
+
+def payout_attempt(loan: Loan) -> PaymentAttempt | None:
+    """Return the newest try to pay a loan out."""
+    return PaymentAttempt.objects.filter(intent__loan=loan, intent__purpose="disburse").order_by("-number").first()
