@@ -1,0 +1,1 @@
+"""The outside world, asked over HTTP as the product asks it."""

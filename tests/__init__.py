@@ -1,0 +1,1 @@
+"""The tests; packages throughout, so that tests/sandbox does not hide sandbox."""
