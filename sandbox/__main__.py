@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -77,6 +78,9 @@ def main() -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     # httpx would log every URL, and callback URLs hold secrets.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # uvicorn stops on these and then raises them again; by then everything is closed and the exit is a clean one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     asyncio.run(serve(arguments, options))
 
 

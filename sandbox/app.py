@@ -1,6 +1,7 @@
 """Puts the operator, the aggregator and the phones together, and adds the control API."""
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ class Control:
     async def health(self, request: Request) -> Response:
         """Say that the sandbox works, books included."""
         self.sandbox.wallets.db.execute("SELECT 1 FROM accounts LIMIT 1")
-        return JSONResponse({"ok": True, "waiting": self.sandbox.courier.waiting})
+        return JSONResponse({"ok": True, "pid": os.getpid(), "waiting": self.sandbox.courier.waiting})
 
     async def put_shortcode(self, request: Request) -> Response:
         """Create, rename or fund a shortcode."""

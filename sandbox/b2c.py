@@ -13,13 +13,12 @@ from starlette.routing import Route
 from sandbox.callbacks import Message
 from sandbox.clock import daraja_dotted, iso, parse_iso
 from sandbox.daraja import LARGEST_SHILLINGS, SMALLEST_SHILLINGS, Daraja, bad_field
-from sandbox.faults import CallbackPlan
+from sandbox.faults import NO_FAULT, CallbackPlan, Fault
 from sandbox.gateway import Call, Refused
 from sandbox.wallets import ShortOfFunds, Subscriber, WalletFull, utility, working
 
 PATH = "/mpesa/b2c/v3/paymentrequest"
 COMMANDS = frozenset({"BusinessPayment", "SalaryPayment", "PromotionPayment"})
-NORMAL = (CallbackPlan(),)
 
 # A forced code is kept with the request, so that a restart cannot turn a planned failure into a payment.
 SCHEMA = """
@@ -62,7 +61,7 @@ class B2C:
         """Finish what was accepted before a restart: the operator does not forget a request."""
         rows = self.wallets.db.execute("SELECT originator_id FROM b2c WHERE result_code IS NULL").fetchall()
         for row in rows:
-            self._settle_later(row["originator_id"], NORMAL, time.monotonic())
+            self._settle_later(row["originator_id"], NO_FAULT, time.monotonic())
 
     async def request(self, call: Call) -> Response:
         """Accept a payment, once for each OriginatorConversationID."""
@@ -89,7 +88,7 @@ class B2C:
         if call.fault.before_ack:
             await self._settle(originator_id, call.fault.callbacks, call.since)
         else:
-            self._settle_later(originator_id, call.fault.callbacks, call.since)
+            self._settle_later(originator_id, call.fault, call.since)
         return self.daraja.accepted(originator_id, conversation_id)
 
     def _check(self, call: Call) -> None:
@@ -118,10 +117,12 @@ class B2C:
         row = self.wallets.db.execute(f"SELECT * FROM b2c WHERE {column} = ?", (value,)).fetchone()  # noqa: S608
         return dict(row) if row else None
 
-    def _settle_later(self, originator_id: str, plans: Sequence[CallbackPlan], since: float) -> None:
-        """Move the money shortly before the first callback is due."""
+    def _settle_later(self, originator_id: str, fault: Fault, since: float) -> None:
+        """Move the money when the script says (`outcome.after_ms`), else before the first callback is due."""
+        plans = fault.callbacks
         delays = [plan.after_ms for plan in plans if plan.after_ms is not None]
-        delay_s = min([self.daraja.courier.latency_ms, *delays]) / 1000
+        usual_ms = min([self.daraja.courier.latency_ms, *delays])
+        delay_s = int(fault.outcome.get("after_ms", usual_ms)) / 1000
         self.daraja.courier.later(delay_s, lambda: self._settle(originator_id, plans, since))
 
     async def _settle(self, originator_id: str, plans: Sequence[CallbackPlan], since: float) -> None:

@@ -130,14 +130,15 @@ class C2B:
         if not urls or not urls["validation_url"]:
             return ""
         fault = self.daraja.faults.match("/c2b/validation")
-        if any(plan.mode == "never" for plan in fault.callbacks):
+        if not fault.callbacks or fault.callbacks[0].mode == "never":
             return refusal(None, urls["default_action"])
         # No money has moved yet, but the number of the receipt to come is already in the question.
         receipt_no = self.wallets.new_receipt_no(self.daraja.clock.now())
         body = self._body(person, code, account, cents, receipt_no, daraja_digits(self.daraja.clock.now()))
         message = Message("c2b/validation", urls["validation_url"], body | {"OrgAccountBalance": ""})
-        mode = fault.callbacks[0].mode if fault.callbacks else "normal"
-        response = await self.daraja.courier.send(message, mode=mode, timeout_s=self.validation_s)
+        response = await self.daraja.courier.send(
+            message, mode=fault.callbacks[0].mode, timeout_s=self.validation_s
+        )
         return refusal(response, urls["default_action"])
 
     def confirm(self, receipt_no: str) -> None:

@@ -86,10 +86,11 @@ class SandboxProcess:
             time.sleep(0.05)
 
     def _is_healthy(self) -> bool:
-        """Return whether the process answers."""
+        """Return whether our process answers, and not another one on its port."""
         try:
-            return self.http.get("/healthz").status_code == 200
-        except httpx.TransportError:
+            answer = self.http.get("/healthz")
+            return bool(self.process) and answer.json().get("pid") == self.process.pid
+        except (httpx.TransportError, ValueError):
             return False
 
     def stop(self) -> int | None:

@@ -24,11 +24,8 @@ class Business:
         self.renew()
 
     def renew(self) -> str:
-        answer = self.http.get(
-            "/oauth/v1/generate",
-            params={"grant_type": "client_credentials"},
-            auth=("consumer", "consumer-pass"),
-        )
+        grant = {"grant_type": "client_credentials"}
+        answer = self.http.get("/oauth/v1/generate", params=grant, auth=("consumer", "consumer-pass"))
         self.token = answer.json()["access_token"]
         return self.token
 
