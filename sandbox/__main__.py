@@ -78,7 +78,7 @@ def main() -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     # httpx would log every URL, and callback URLs hold secrets.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    # uvicorn stops on these and then raises them again; by then everything is closed and the exit is a clean one.
+    # uvicorn stops on these and then raises them again: by then everything is closed, so the exit is clean.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     asyncio.run(serve(arguments, options))

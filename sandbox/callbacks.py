@@ -66,8 +66,10 @@ class Courier:
         self._jobs: set[Job] = set()
         self._waits: set[Job] = set()
         self._held: dict[str, list[Work]] = {}
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-        # The product may be stopped and started at any time, so a connection is not trusted for long.
+        # A queue of callbacks must neither hold up a USSD hop nor eat into a callback's own patience.
+        self._lanes = asyncio.Semaphore(50)
+        # The product may be stopped and started at any time, so an idle connection is not trusted for long.
+        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=20, keepalive_expiry=2)
         self._client = httpx.AsyncClient(limits=limits, timeout=httpx.Timeout(10, pool=None), trust_env=False)
 
     async def close(self) -> None:
@@ -152,8 +154,9 @@ class Courier:
         """Return the sending of one planned callback, all its copies at once."""
 
         async def send() -> None:
-            copies = (self.send(message, mode=plan.mode, ip=plan.ip) for _ in range(plan.copies))
-            await asyncio.gather(*copies)
+            async with self._lanes:
+                copies = (self.send(message, mode=plan.mode, ip=plan.ip) for _ in range(plan.copies))
+                await asyncio.gather(*copies)
             if plan.mode != "reorder":
                 self._release(message.kind)
 

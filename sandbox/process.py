@@ -87,9 +87,9 @@ class SandboxProcess:
 
     def _is_healthy(self) -> bool:
         """Return whether our process answers, and not another one on its port."""
+        pid = self.process.pid if self.process else None
         try:
-            answer = self.http.get("/healthz")
-            return bool(self.process) and answer.json().get("pid") == self.process.pid
+            return self.http.get("/healthz").json().get("pid") == pid
         except (httpx.TransportError, ValueError):
             return False
 

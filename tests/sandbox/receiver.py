@@ -11,6 +11,12 @@ Answer = tuple[int, str]
 PATIENCE_S = 10
 
 
+class CrowdServer(ThreadingHTTPServer):
+    """A server that lets a crowd of callbacks queue instead of refusing connections."""
+
+    request_queue_size = 512
+
+
 @dataclass
 class Received:
     """One callback."""
@@ -37,7 +43,7 @@ class Receiver:
 
     def __post_init__(self) -> None:
         self._news = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = CrowdServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         serve = {"target": self._server.serve_forever, "kwargs": {"poll_interval": 0.02}}
