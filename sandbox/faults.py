@@ -8,15 +8,16 @@ The first rule that matches a request is the one that counts.
         "match": {"path": "/mpesa/b2c/v3/paymentrequest", "nth": 3},
         "ack": {"mode": "lost_after_accept", "after_ms": 9000},
         "outcome": {"code": 2001},
-        "callbacks": [{"after_ms": 200}, {"after_ms": 210, "dup": true}, {"after_ms": 60000, "url": "timeout"}]
+        "callbacks": [{"after_ms": 200, "dup": true}, {"after_ms": 60000, "url": "timeout"}]
     }]}
 
-- `match.path` is a path of ours, or one of the callbacks we start: /ussd, /ussd-events, /sms, /c2b/validation,
-  /c2b/confirmation. With `nth`, `every` or `rate`; with none of them, every request.
+- `match.path` is a path of ours, or one of the callbacks we start: /ussd, /ussd-events, /sms,
+  /c2b/validation, /c2b/confirmation. With `nth`, `every` or `rate`; with none of them, every request.
 - `ack`: a mode of ACK_MODES, `after_ms`, for `http` also `status` and `body`; `accepted` says whether the
   operator acts although the answer is an error.
 - `outcome`: `code` forces a result code; `after_ms` delays a B2C payment itself (its status is Pending until
-  then); for SMS `delivery` and `failure_reason`; for the pull statement `missing` receipt numbers, `extra` rows.
+  then); for SMS `delivery` and `failure_reason`; for the pull statement `missing` receipt numbers and
+  `extra` rows.
 - `callbacks`: one entry for each; none means that it never comes. `dup` is the number of copies sent at once
   (true is two); `url` is "timeout", "result" or a full address; `ip` is for the mode `from_ip`.
 """
