@@ -1,0 +1,57 @@
+"""A pytest plugin that gives every test session PostgreSQL and Redis of the project's own.
+
+It is named in pyproject.toml, because it has to run before pytest-django reads the settings. The servers
+keep their data in `var/test` and are shared by sessions that run side by side; each session takes a slot,
+and with it a database name and a Redis database that no other session uses. A DATABASE_URL that is set
+stays as it is.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Generator
+from pathlib import Path
+from typing import IO
+
+import pytest
+import redis
+
+from config import embedded, environment
+
+SLOTS = 16  # as many as Redis has databases
+_slot_lock: IO[str] | None = None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    """Prepare the environment before any other plugin looks at it."""
+    own_database = not os.environ.get("DATABASE_URL")
+    own_redis = not os.environ.get("REDIS_URL")
+    os.environ["JIRANI_VAR"] = os.environ.get("JIRANI_VAR") or str(embedded.REPOSITORY / "var" / "test")
+    var = embedded.default_var()
+    environment.fill(var)
+    environment.prepare(var, durable=False)
+    slot = _take_slot(var)
+    if own_database:
+        os.environ["DATABASE_URL"] = re.sub(r"/jirani$", f"/jirani_{slot}", os.environ["DATABASE_URL"])
+    if own_redis:
+        os.environ["REDIS_URL"] = re.sub(r"/0$", f"/{slot}", os.environ["REDIS_URL"])
+        redis.Redis.from_url(os.environ["REDIS_URL"]).flushdb()  # what an earlier session left
+    return (yield)
+
+
+def _take_slot(var: Path) -> int:
+    """Return a number that no other running session has; it is ours until this process ends."""
+    global _slot_lock
+    slots = var / "slots"
+    slots.mkdir(parents=True, exist_ok=True)
+    for slot in range(SLOTS):
+        handle = (slots / str(slot)).open("a")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.close()
+        else:
+            _slot_lock = handle
+            return slot
+    raise pytest.UsageError(f"{SLOTS} test sessions run already in {var}")
