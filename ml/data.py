@@ -1,0 +1,146 @@
+"""A data set of past decisions: what was known then, and how each loan ended."""
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml import features
+
+OFFERS = ("microloan", "savings", "neither")
+MICROLOAN, SAVINGS, NEITHER = range(3)
+UNKNOWN_OFFER = -1
+DAY = 86_400
+TARGETS = ("id", "decided_at", "default", "repaid_share", "best_offer")
+
+
+class InvalidDataset(ValueError):
+    """Rows that cannot be learnt from as they are."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Loans with their vector as of the decision and their outcome, in any order.
+
+    x: (n, n_features) float32, NaN where missing. default: (n,) 0 or 1, ever over 30 days late.
+    repaid_share: (n,) 0..1 of what was owed, NaN where unknown. best_offer: (n,) index into OFFERS, -1 where
+    unknown. decided_at: (n,) whole seconds since 1970 UTC. ids: (n,) text, the application's own.
+    """
+
+    x: npt.NDArray[np.float32]
+    default: npt.NDArray[np.float32]
+    repaid_share: npt.NDArray[np.float32]
+    best_offer: npt.NDArray[np.int64]
+    decided_at: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.str_]
+    names: tuple[str, ...] = features.NAMES
+
+    def __post_init__(self) -> None:
+        """Refuse shapes and labels that no book can have.
+
+        Raises:
+            InvalidDataset: says which column and what was needed.
+        """
+        n = len(self.x)
+        if self.x.ndim != 2 or self.x.shape[1] != len(self.names):
+            raise InvalidDataset(f"x must be (n, {len(self.names)}), got {self.x.shape}")
+        for name in ("default", "repaid_share", "best_offer", "decided_at", "ids"):
+            if getattr(self, name).shape != (n,):
+                raise InvalidDataset(f"{name} must be ({n},), got {getattr(self, name).shape}")
+        if np.isinf(self.x).any():
+            raise InvalidDataset(f"{self.names[int(np.isinf(self.x).any(axis=0).argmax())]} must be finite")
+        if not np.isin(self.default, (0, 1)).all():
+            raise InvalidDataset("default must be 0 or 1")
+        if ((self.repaid_share < 0) | (self.repaid_share > 1)).any():
+            raise InvalidDataset("repaid_share must be from 0 to 1, or missing")
+        if ((self.best_offer < UNKNOWN_OFFER) | (self.best_offer >= len(OFFERS))).any():
+            raise InvalidDataset(f"best_offer must be from {UNKNOWN_OFFER} to {len(OFFERS) - 1}")
+
+    def __len__(self) -> int:
+        """Return the number of loans."""
+        return len(self.x)
+
+    def take(self, rows: npt.NDArray[Any]) -> "Dataset":
+        """Return the loans at these positions, or where this mask is true."""
+        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "names"}
+        return replace(self, **arrays)
+
+    def in_time_order(self) -> "Dataset":
+        """Return the same loans, oldest decision first; ties by id, so that any shuffle ends the same."""
+        return self.take(np.lexsort((self.ids, self.decided_at)))
+
+    def after(self, seconds: int) -> "Dataset":
+        """Return the loans decided later than this moment (seconds since 1970 UTC)."""
+        return self.take(self.decided_at > seconds)
+
+    def split(self, shares: tuple[float, ...], *, gap_days: float = 0) -> list["Dataset"]:
+        """Return consecutive parts in time order, one per share; shares are normalised.
+
+        With `gap_days`, loans decided in so many days before the next part begins are dropped from a part:
+        their outcome was not known yet on the day when that next part was decided.
+        """
+        ordered = self.in_time_order()
+        edges = np.round(np.cumsum((0, *shares)) / sum(shares) * len(self)).astype(int)
+        parts = [ordered.take(np.arange(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        for i, later in enumerate(parts[1:]):
+            if len(later):
+                parts[i] = parts[i].take(parts[i].decided_at <= later.decided_at[0] - gap_days * DAY)
+        return parts
+
+    def sha256(self) -> str:
+        """Return the digest of names, numbers and outcomes in time order, however the file was packed."""
+        ordered, digest = self.in_time_order(), hashlib.sha256()
+        digest.update("\n".join((*self.names, "", *ordered.ids)).encode())
+        for values in (ordered.x, ordered.default, ordered.repaid_share):
+            # One bit pattern for every NaN: the many that exist are the same missing value.
+            digest.update(np.where(np.isnan(values), np.float32("nan"), values).astype("<f4").tobytes())
+        for whole in (ordered.best_offer, ordered.decided_at):
+            digest.update(whole.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def save(self, path: Path) -> None:
+        """Write one Parquet file: id, decided_at, outcomes, then one column per feature."""
+        columns: dict[str, Any] = {
+            "id": self.ids.tolist(),
+            "decided_at": self.decided_at,
+            "default": self.default.astype(np.int8),
+            "repaid_share": self.repaid_share,
+            "best_offer": self.best_offer.astype(np.int8),
+        }
+        columns |= {name: self.x[:, i] for i, name in enumerate(self.names)}
+        pq.write_table(pa.table(columns), path, compression="zstd")
+
+
+def load(path: Path, *, names: tuple[str, ...] = features.NAMES) -> Dataset:
+    """Return the data set in a Parquet file that `Dataset.save` or any other tool wrote.
+
+    Nulls count as missing. Columns that are neither an outcome nor in `names` are not read.
+
+    Raises:
+        InvalidDataset: a column is absent, or its values cannot be.
+    """
+    present = set(pq.read_schema(path).names)
+    if absent := [name for name in (*TARGETS, *names) if name not in present]:
+        raise InvalidDataset(f"{path.name} lacks the columns {', '.join(absent)}")
+    table = pq.read_table(path, columns=[*TARGETS, *names])
+
+    def numbers(name: str, kind: Any) -> npt.NDArray[Any]:
+        values = table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        if kind is np.int64 and np.isnan(values).any():
+            raise InvalidDataset(f"{name} must not be missing")
+        return values.astype(kind)
+
+    return Dataset(
+        x=np.column_stack([numbers(name, np.float32) for name in names]),
+        default=numbers("default", np.float32),
+        repaid_share=numbers("repaid_share", np.float32),
+        best_offer=numbers("best_offer", np.int64),
+        decided_at=numbers("decided_at", np.int64),
+        ids=np.array([str(value) for value in table.column("id").to_pylist()], dtype=np.str_),
+        names=names,
+    )
