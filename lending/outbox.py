@@ -43,20 +43,25 @@ def topics_of(queue: str | None) -> list[str]:
     return [topic for topic, (_, own) in settings.OUTBOX_HANDLERS.items() if queue in (None, own)]
 
 
-def drain(at: datetime, *, queue: str | None = None, limit: int = 100) -> int:
-    """Carry out due rows, oldest first; return how many were tried. Safe beside any number of others."""
+def drain(
+    at: datetime, *, queue: str | None = None, limit: int = 100, overdue_by: timedelta = timedelta()
+) -> int:
+    """Carry out due rows, oldest first; return how many were tried. Safe beside any number of others.
+
+    With `overdue_by` only rows that nobody else has taken for that long.
+    """
     tried = 0
-    while tried < limit and (message := _lease_next(at, topics_of(queue))):
+    while tried < limit and (message := _lease_next(at, topics_of(queue), at - overdue_by)):
         _carry_out(message, at)
         tried += 1
     return tried
 
 
-def _lease_next(at: datetime, topics: list[str]) -> OutboxMessage | None:
+def _lease_next(at: datetime, topics: list[str], due_by: datetime) -> OutboxMessage | None:
     with transaction.atomic():
         message = (
             OutboxMessage.objects.select_for_update(skip_locked=True)
-            .filter(topic__in=topics, done_at__isnull=True, parked_at__isnull=True, due_at__lte=at)
+            .filter(topic__in=topics, done_at__isnull=True, parked_at__isnull=True, due_at__lte=due_by)
             .filter(Q(leased_until__isnull=True) | Q(leased_until__lte=at))
             .order_by("due_at", "id")
             .first()

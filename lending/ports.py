@@ -29,11 +29,15 @@ class Succeeded:
 
 @dataclass(frozen=True)
 class Failed:
-    """The rail said no for certain. `ours`: our float, credential or request is at fault, not the customer."""
+    """The rail said no for certain. `ours`: our float, credential or request is at fault, not the customer.
+
+    `again_after_s`: the customer's phone was busy; one new try may go out after so many seconds.
+    """
 
     code: str
     text: str
     ours: bool = False
+    again_after_s: int = 0
 
 
 @dataclass(frozen=True)

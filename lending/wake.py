@@ -4,23 +4,33 @@ With Redis dead the message is lost, the row is not: the sweeper finds it. So a 
 """
 
 import logging
-from typing import Any
+from datetime import datetime, timedelta
 
 from celery import current_app
 from django.db import transaction
+from django.utils import timezone
 
 logger = logging.getLogger(__name__)
+# After a failure nobody tries again for this long: a dead broker must not slow a customer's hop.
+PAUSE = timedelta(seconds=5)
+_paused_until: datetime | None = None
 
 
-def wake(task: str, *, queue: str, **arguments: Any) -> None:
-    """Send a task message once the current transaction commits."""
-    transaction.on_commit(lambda: _send(task, queue, arguments))
+def wake(task: str, *, queue: str, countdown: float = 0) -> None:
+    """Send a task message for a queue once the current transaction commits."""
+    transaction.on_commit(lambda: _send(task, queue, countdown))
 
 
-def _send(task: str, queue: str, arguments: dict[str, Any]) -> None:
+def _send(task: str, queue: str, countdown: float) -> None:
+    global _paused_until
+    if _paused_until and timezone.now() < _paused_until:
+        return
     try:
-        current_app.send_task(task, kwargs={"queue": queue} | arguments, queue=queue, retry=False)
+        current_app.send_task(
+            task, kwargs={"queue": queue}, queue=queue, countdown=countdown or None, retry=False, ignore_result=True
+        )
     except Exception as error:  # noqa: BLE001 - the broker may be dead in many ways
+        _paused_until = timezone.now() + PAUSE
         logger.warning("could not wake %s: %s", queue, type(error).__name__)
 
 

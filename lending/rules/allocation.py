@@ -1,6 +1,6 @@
 """Which due a payment covers first. Source: docs/domain/allocation.md."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 KINDS = ("penalty", "fee", "tax", "interest", "principal")
@@ -23,6 +23,12 @@ class Due:
     def minus(self, other: "Due") -> "Due":
         """Return what is left after `other` was covered."""
         return Due(*(getattr(self, kind) - getattr(other, kind) for kind in KINDS))
+
+
+def total_of(dues: Iterable[Due]) -> Due:
+    """Sum dues by kind."""
+    listed = list(dues)
+    return Due(*(sum(getattr(due, kind) for due in listed) for kind in KINDS))
 
 
 def allocate(

@@ -26,6 +26,11 @@ def open_loan(borrower_id: int) -> Loan | None:
     return Loan.objects.filter(borrower_id=borrower_id, state__in=Loan.OPEN).select_related("product_version").first()
 
 
+def open_loan_of_person(identity_index: str) -> Loan | None:
+    """Return the open loan of the person behind a national ID, on whichever SIM they took it."""
+    return Loan.objects.filter(identity_index=identity_index, state__in=Loan.OPEN).first()
+
+
 def undecided_application(borrower_id: int) -> Application | None:
     """Return the application that is still with the computer or with an officer."""
     return Application.objects.filter(

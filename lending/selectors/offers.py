@@ -29,7 +29,7 @@ def offer(borrower: Borrower, on: date, country: str) -> Offer:
 def _refusal(borrower: Borrower) -> str:
     if borrower.state != Borrower.State.ACTIVE:
         return "blocked"
-    if loan := loans.open_loan(borrower.id):
+    if loan := loans.open_loan_of_person(borrower.identity_index):
         return "payout_pending" if loan.state == Loan.State.APPROVED else "open_loan"
     return "undecided" if loans.undecided_application(borrower.id) else ""
 

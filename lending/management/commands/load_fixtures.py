@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from lending.models import Account, CountryPack, ProductVersion, Rail
 from lending.rules.country import country_from
@@ -27,6 +28,7 @@ class Command(BaseCommand):
             load_product(json.loads(path.read_text()), path.name)
         for provider in settings.PAYMENT_PROVIDERS:
             Rail.objects.get_or_create(provider=provider)
+        import_string(settings.LOAD_SCHEDULE)()
         self.stdout.write("fixtures: chart of accounts, country packs and products are in place")
 
 

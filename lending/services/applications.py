@@ -1,0 +1,275 @@
+"""Asking for a loan, and the answer.
+
+The application and its outbox row are one transaction, keyed by the accepted hop; the decision is stored whole
+and acts at once. No application has two decisions: the one-to-one key decides, not the timing.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from lending import outbox, ports
+from lending.models import Application, Borrower, Decision, ProductVersion, Review
+from lending.rules import calendar, pricing
+from lending.selectors import loans, offers, products
+from lending.services import audit
+from lending.services.loans import approve_loan, new_reference
+
+# The hop shows a decision for two seconds; only later does the SMS go out.
+SMS_AFTER = timedelta(seconds=4)
+
+
+@dataclass(frozen=True)
+class KeyFactsShown:
+    """What was on the screen when the customer accepted: the evidence of informed consent."""
+
+    text: str
+    language: str
+    version: str
+    shown_at: datetime
+    terms_read: bool
+
+
+class AboveLimit(Exception):
+    def __init__(self, limit_cents: int) -> None:
+        super().__init__(f"limit is {limit_cents} cents")
+        self.limit_cents = limit_cents
+
+
+class BelowMinimum(Exception):
+    def __init__(self, min_cents: int) -> None:
+        super().__init__(f"minimum is {min_cents} cents")
+        self.min_cents = min_cents
+
+
+class HasOpenLoan(Exception):
+    """One live loan for one person."""
+
+
+class AlreadyApplied(Exception):
+    """An earlier application is still being decided."""
+
+
+class Blocked(Exception):
+    """This borrower may not borrow now."""
+
+
+class NotReferred(Exception):
+    """The application is not waiting for an officer."""
+
+
+class ReasonMissing(ValueError):
+    """An officer decides with a reason in words."""
+
+
+@transaction.atomic
+def submit(
+    *,
+    borrower_id: int,
+    principal_cents: int,
+    product_version_id: int,
+    shown: KeyFactsShown,
+    origin: str,
+    at: datetime,
+) -> Application:
+    """Take an accepted application and owe its decision.
+
+    Repeats safely: the same `origin` returns the application on record.
+
+    Raises:
+        AboveLimit, BelowMinimum: the amount is not within what was offered.
+        HasOpenLoan, AlreadyApplied, Blocked: nothing may be asked for now.
+        PriceCapExceeded: the product is dearer than the law allows.
+    """
+    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    if known := Application.objects.filter(origin=origin).first():
+        return known
+    version = ProductVersion.objects.get(id=product_version_id)
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    _refuse_if_not_offered(borrower, principal_cents, on)
+    pack = products.country_pack(version.country, on)
+    priced = offers.quote(version, principal_cents)
+    pricing.enforce_caps(priced, pack.rules["price_caps"])
+    application = Application.objects.create(
+        borrower=borrower,
+        product_version=version,
+        country_pack=pack,
+        origin=origin,
+        reference=new_reference(),
+        principal_cents=principal_cents,
+        fee_cents=priced.fee_cents,
+        tax_cents=priced.tax_cents,
+        apr=priced.apr,
+        key_facts_text=shown.text,
+        key_facts_language=shown.language,
+        key_facts_version=shown.version,
+        key_facts_shown_at=shown.shown_at,
+        terms_read=shown.terms_read,
+        submitted_at=at,
+    )
+    outbox.write(
+        "application_submitted", reference=f"application_submitted:{application.id}", application_id=application.id, at=at
+    )
+    return application
+
+
+def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date) -> None:
+    offer = offers.offer(borrower, on, settings.COUNTRY)
+    refusals = {"open_loan": HasOpenLoan, "payout_pending": HasOpenLoan, "undecided": AlreadyApplied, "blocked": Blocked}
+    if offer.refusal:
+        raise refusals[offer.refusal]
+    if principal_cents > offer.limit_cents:
+        raise AboveLimit(offer.limit_cents)
+    if principal_cents < offer.min_cents:
+        raise BelowMinimum(offer.min_cents)
+
+
+def decide_from_outbox(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
+    """Handle the outbox row of a submitted application."""
+    decide(payload["application_id"], at)
+
+
+def decide(application_id: int, at: datetime) -> Decision:
+    """Let the scorer judge an application as of `at` and act on the verdict.
+
+    The model runs before the lock is taken; the verdict is stored with its effects in one transaction.
+    Repeats safely: a second call returns the decision on record.
+    """
+    if known := Decision.objects.filter(application_id=application_id).first():
+        return known
+    started = time.monotonic()
+    verdict = ports.credit_scorer().assess(application_id, at)
+    latency_ms = int((time.monotonic() - started) * 1000)
+    try:
+        return _record(application_id, verdict, at, latency_ms)
+    except IntegrityError:
+        # Another worker decided in the same moment; one decision counts. Anything else is an error.
+        if known := Decision.objects.filter(application_id=application_id).first():
+            return known
+        raise
+
+
+@transaction.atomic
+def _record(application_id: int, verdict: ports.Verdict, at: datetime, latency_ms: int) -> Decision:
+    application = _locked_application(application_id)
+    if known := Decision.objects.filter(application_id=application_id).first():
+        return known
+    verdict = _within_bounds(verdict, application)
+    decision = Decision.objects.create(
+        application=application,
+        outcome=verdict.outcome,
+        score=verdict.score,
+        offer=dict(verdict.offer),
+        limit_cents=verdict.limit_cents,
+        inputs=dict(verdict.inputs),
+        reasons=[{"code": reason.code, "values": dict(reason.values)} for reason in verdict.reasons],
+        next_step=verdict.next_step,
+        model_version=verdict.model_version,
+        feature_version=verdict.feature_version,
+        policy_version=verdict.policy_version,
+        propensity=verdict.propensity,
+        decided_at=at,
+        latency_ms=latency_ms,
+    )
+    if verdict.outcome == Decision.Outcome.REFER:
+        application.state = Application.State.REFERRED
+        application.save(update_fields=["state"])
+    else:
+        _conclude(application, approved=verdict.outcome == Decision.Outcome.APPROVE, at=at)
+    _owe_notice(application, "decided", at=at, due_at=at + SMS_AFTER)
+    return decision
+
+
+def _locked_application(application_id: int) -> Application:
+    """Take the borrower's lock first, always: it is the one lock of everything that moves their money."""
+    borrower_id = Application.objects.values_list("borrower_id", flat=True).get(id=application_id)
+    Borrower.objects.select_for_update().get(id=borrower_id)
+    return Application.objects.select_related("borrower", "product_version", "country_pack").get(id=application_id)
+
+
+def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Verdict:
+    """Hold the scorer to what it may say: never above its own limit, never a second loan for one person."""
+    if verdict.outcome != Decision.Outcome.APPROVE:
+        return verdict
+    if verdict.limit_cents < application.principal_cents:
+        raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
+    if loans.open_loan_of_person(application.borrower.identity_index):
+        return replace(verdict, outcome="decline", reasons=(ports.Reason("open_loan"),), next_step="pay_on_time")
+    return verdict
+
+
+def _conclude(application: Application, *, approved: bool, at: datetime) -> None:
+    application.state = Application.State.APPROVED if approved else Application.State.DECLINED
+    application.save(update_fields=["state"])
+    if approved:
+        approve_loan(application, at)
+
+
+def _owe_notice(application: Application, what: str, *, at: datetime, due_at: datetime) -> None:
+    outbox.write(
+        "application_decided",
+        reference=f"application_{what}:{application.id}",
+        application_id=application.id,
+        at=at,
+        due_at=due_at,
+    )
+
+
+@transaction.atomic
+def review(*, application_id: int, officer: Any, approve: bool, reason: str, at: datetime) -> Review:
+    """Record an officer's word on a referred application and act on it.
+
+    Repeats safely for the same officer and answer.
+
+    Raises:
+        ReasonMissing: no reason was given.
+        NotReferred: it is not waiting for an officer, or somebody else was first.
+        HasOpenLoan: it would be a second open loan.
+    """
+    if not reason.strip():
+        raise ReasonMissing("a review needs a reason in words")
+    application = _locked_application(application_id)
+    known = Review.objects.filter(application=application).first()
+    if known and (known.officer_id, known.approved) == (officer.id, approve):
+        return known
+    if application.state != Application.State.REFERRED:
+        raise NotReferred(f"application {application.reference} is {application.get_state_display().lower()}")
+    if approve and loans.open_loan_of_person(application.borrower.identity_index):
+        raise HasOpenLoan
+    given = Review.objects.create(
+        application=application, officer=officer, approved=approve, reason=reason.strip()[:300], reviewed_at=at
+    )
+    _conclude(application, approved=approve, at=at)
+    _owe_notice(application, "reviewed", at=at, due_at=at)
+    audit.record(
+        "application_approved" if approve else "application_declined",
+        subject=f"application:{application.id}",
+        borrower=application.borrower,
+        actor=officer,
+        reason=reason,
+        at=at,
+    )
+    return given
+
+
+def verdict_of(decision: Decision) -> dict[str, Any]:
+    """Return the stored verdict in the shape in which a replay is compared with it."""
+    return asdict(
+        ports.Verdict(
+            outcome=decision.outcome,
+            score=decision.score,
+            offer=decision.offer,
+            limit_cents=decision.limit_cents,
+            inputs=decision.inputs,
+            reasons=tuple(ports.Reason(reason["code"], reason["values"]) for reason in decision.reasons),
+            next_step=decision.next_step,
+            model_version=decision.model_version,
+            feature_version=decision.feature_version,
+            policy_version=decision.policy_version,
+            propensity=decision.propensity,
+        )
+    )
