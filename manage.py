@@ -17,6 +17,8 @@ def main() -> None:
         sys.exit(f"jirani: {error}")
     from django.core.management import execute_from_command_line
 
+    from config import celery  # noqa: F401 - commands wake workers, too
+
     execute_from_command_line(sys.argv)
 
 

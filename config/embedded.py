@@ -169,14 +169,18 @@ class Server(ABC):
 
     def begin_stop(self) -> None:
         """Ask the server to end in good order."""
-        if self.is_alive():
-            with suppress(ProcessLookupError, FileNotFoundError, ValueError):
-                os.kill(self.pid(), self.stop_signal)
+        self._signal(self.stop_signal)
 
     def finish_stop(self) -> None:
-        """Wait until the server is gone, by force if it takes too long."""
+        """Wait until the server is gone, by force if it takes too long.
+
+        Raises:
+            EmbeddedError: not even force ended it.
+        """
         deadline = time.monotonic() + STOP_SECONDS
         while self.is_alive():
+            if time.monotonic() > deadline + 10:
+                raise EmbeddedError(f"{self.name} cannot be stopped; see {self.log_file}")
             if time.monotonic() > deadline:
                 self.kill()
             time.sleep(0.02)
@@ -188,8 +192,15 @@ class Server(ABC):
 
     def kill(self) -> None:
         """End the server as a crash would."""
-        with suppress(ProcessLookupError, FileNotFoundError, ValueError):
-            os.kill(self.pid(), signal.SIGKILL)
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if not self.is_alive():
+            return
+        ours = self.process is not None and self.process.poll() is None
+        # A server that has only just been started has not written its number down yet.
+        with suppress(ProcessLookupError, FileNotFoundError, ValueError, IndexError):
+            os.kill(self.process.pid if ours and self.process else self.pid(), number)
 
     def _remembered(self) -> dict[str, Any]:
         """Return port and password of this server, making up what is not known yet."""
@@ -239,8 +250,8 @@ class Postgres(Server):
         except psycopg2.OperationalError as error:
             if "authentication failed" in str(error) and self.is_alive():
                 raise EmbeddedError(
-                    f"the password in {self.var / 'servers.json'} is not the one that {self.data} was made with. "
-                    f"Bring that file back, or delete {self.var} to begin anew."
+                    f"the password in {self.var / 'servers.json'} is not the one that {self.data} was made "
+                    f"with: bring that file back, or delete {self.var} to begin anew"
                 ) from error
             return False
         return True
@@ -302,7 +313,7 @@ class Postgres(Server):
             self.home.chmod(0o755)
             return
         # /var/tmp outlives a restart of the machine.
-        place = Path(tempfile.mkdtemp(prefix="jirani-", dir="/var/tmp"))  # noqa: S108
+        place = Path(tempfile.mkdtemp(prefix="jirani-", dir="/var/tmp"))
         place.chmod(0o755)
         self.home.symlink_to(place)
 
@@ -331,7 +342,7 @@ class Postgres(Server):
             "--encoding=UTF8",
         ]
         # PostgreSQL's own C.UTF-8 sorts and folds alike on every machine.
-        options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
+        options += ["--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         options += [] if self.durable else ["--no-sync"]
         done = subprocess.run(  # noqa: S603
             [str(self._binary("initdb")), "-D", str(draft), *options],

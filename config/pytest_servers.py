@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 from typing import IO
 
@@ -37,6 +38,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if own_redis:
         os.environ["REDIS_URL"] = re.sub(r"/0$", f"/{slot}", os.environ["REDIS_URL"])
         redis.Redis.from_url(os.environ["REDIS_URL"]).flushdb()  # what an earlier session left
+    import_module("config.celery")  # what is woken in a test is woken through our application
     return (yield)
 
 

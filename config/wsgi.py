@@ -1,0 +1,12 @@
+"""What the web server imports. It reads the environment as it is and starts nothing."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+# Loaded with the web server, so that a hop can wake a worker through Celery's current application.
+from config import celery  # noqa: F401
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+application = get_wsgi_application()
