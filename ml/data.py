@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Dataset:
         """
         ordered = self.in_time_order()
         edges = np.round(np.cumsum((0, *shares)) / sum(shares) * len(self)).astype(int)
-        parts = [ordered.take(np.arange(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        parts = [ordered.take(np.arange(a, b)) for a, b in pairwise(edges)]
         for i, later in enumerate(parts[1:]):
             if len(later):
                 parts[i] = parts[i].take(parts[i].decided_at <= later.decided_at[0] - gap_days * DAY)

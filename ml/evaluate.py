@@ -81,8 +81,8 @@ def judge(y: Array, p: Array) -> dict[str, float]:
 class Comparison:
     """A challenger beside the champion on the same loans, and the verdict in words.
 
-    log_loss_gain: champion's log-loss minus the challenger's, so above 0 is better; low and high bound 90 % of
-    its bootstrap resamples, chance_better is the share of them above 0.
+    log_loss_gain: champion's log-loss minus the challenger's, so above 0 is better; low and high bound
+    90 % of its bootstrap resamples, chance_better is the share of them above 0.
     """
 
     challenger: dict[str, float]
@@ -101,7 +101,7 @@ def compare(
     """Judge both on loans decided after everything either of them learnt from.
 
     The caller picks those loans: `dataset.after(max(challenger.seen_until, champion.seen_until))`. With no
-    champion yet the rival is the plain default rate of those loans, which is a little unfair to the challenger.
+    champion yet the rival is the plain default rate of those loans, a little unfair to the challenger.
     """
     y, p = later.default, challenger(later.x)
     rival = champion(later.x) if champion else np.full(len(y), y.mean() if len(y) else 0.5)
@@ -111,7 +111,8 @@ def compare(
 def compare_scores(y: Array, challenger: Array, champion: Array, *, seed: int = 0) -> Comparison:
     """Judge two sets of scores for the same loans (n,) by a paired bootstrap over loans."""
     if len(y) < LEAST_LOANS or y.sum() < LEAST_DEFAULTS:
-        why = f"needs {LEAST_LOANS} later loans with {LEAST_DEFAULTS} defaults, got {len(y)} with {int(y.sum())}"
+        needed = f"needs {LEAST_LOANS} later loans with {LEAST_DEFAULTS} defaults"
+        why = f"{needed}, got {len(y)} with {int(y.sum())}"
         return Comparison({}, {}, 0.0, 0.0, 0.0, 0.0, False, (why,))
     gains = log_losses(y, champion) - log_losses(y, challenger)
     picks = np.random.default_rng(seed).integers(0, len(y), (RESAMPLES, len(y)))

@@ -8,7 +8,7 @@ MARGIN = np.float32(1e-6)
 
 
 def forward(weights: dict[str, Array], x: Array) -> dict[str, Array]:
-    """Return `default` (n,), `repaid_share` (n,) and `offer` (n, 3) for x: (n, n_features), NaN where missing."""
+    """Return `default` (n,), `repaid_share` (n,), `offer` (n, 3) for x: (n, n_features), NaN if missing."""
     code = encode(weights, np.asarray(x, dtype=np.float32))
     flat = code.reshape(len(code), -1)
     wide = flat @ weights["wide/curves"].reshape(flat.shape[1], -1) + weights["wide/bias"]

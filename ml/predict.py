@@ -22,7 +22,7 @@ class UsedAfterFork(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """default: (n,) chance of over 30 days late. repaid_share: (n,). offer: (n, 3), sums to 1, as data.OFFERS."""
+    """default: (n,) chance of over 30 days late. repaid_share: (n,). offer: (n, 3), ordered as OFFERS."""
 
     default: Array
     repaid_share: Array

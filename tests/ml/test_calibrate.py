@@ -1,0 +1,42 @@
+"""Promised chances come true."""
+
+import numpy as np
+import pytest
+
+from ml.calibrate import Calibration, calibrate, log_odds
+from ml.evaluate import auc, calibration_error
+
+
+@pytest.fixture
+def boastful():
+    """Outcomes, and a score that is twice too sure of itself and too hopeful."""
+    rng = np.random.default_rng(11)
+    odds = rng.normal(-1.5, 1.0, 20_000)
+    y = (rng.random(20_000) < 1 / (1 + np.exp(-odds))).astype(np.float32)
+    return y, 1 / (1 + np.exp(-(2 * odds - 1)))
+
+
+def test_a_boastful_score_is_brought_back_to_the_truth(boastful):
+    y, p = boastful
+    fitted = calibrate(y, p)
+
+    # odds = (2 odds - 1) / 2 + 1 / 2
+    assert fitted.slope == pytest.approx(0.5, abs=0.02)
+    assert fitted.intercept == pytest.approx(0.5, abs=0.05)
+    assert calibration_error(y, fitted(p)) < 0.01 < calibration_error(y, p)
+    assert auc(y, fitted(p)) == auc(y, p)
+
+
+def test_too_few_of_either_outcome_change_nothing(boastful):
+    _, p = boastful
+    assert calibrate(np.zeros(len(p)), p) == Calibration()
+    assert calibrate(np.zeros(0), np.zeros(0)) == Calibration()
+
+
+def test_a_backwards_score_is_never_turned_round(boastful):
+    y, p = boastful
+    assert calibrate(1 - y, p).slope > 0
+
+
+def test_certainty_has_finite_log_odds():
+    assert np.isfinite(log_odds(np.array([0.0, 1.0]))).all()

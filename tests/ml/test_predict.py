@@ -1,0 +1,113 @@
+"""The served network answers as NumPy does, alone or in a crowd, and never after a fork."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml import artifact, features
+from ml.artifact import Artifact, ArtifactRefused
+from ml.explain import explain, reasons
+from ml.forward import forward
+from ml.predict import Scorer, UsedAfterFork
+
+
+@pytest.fixture(scope="module")
+def scorer(trained, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("models") / "champion"
+    artifact.save(trained, directory, key=b"a key of this module only")
+    served = Scorer.restore(directory, key=b"a key of this module only")
+    served.warm()
+    return served
+
+
+@pytest.fixture(scope="module")
+def people(loans):
+    """Real vectors, then nobody known at all, then both ends of every range."""
+    edges = np.vstack([np.full(35, np.nan), features.LOWS, features.HIGHS]).astype(np.float32)
+    return np.vstack([loans.x[:500], edges])
+
+
+def test_the_restored_network_equals_the_trained_one_and_numpy(scorer, trained, people):
+    served, plain = scorer.predict(people), forward(trained.weights, people)
+
+    assert served.default.shape == (503,)
+    assert served.offer.shape == (503, 3)
+    for name in ("default", "repaid_share", "offer"):
+        np.testing.assert_allclose(getattr(served, name), plain[name], atol=1e-5, err_msg=name)
+    assert np.isfinite(served.default).all()
+    assert ((served.default > 0) & (served.default < 1)).all()
+
+
+def test_a_place_in_the_batch_changes_nothing(scorer, people):
+    together = scorer.predict(people).default
+    alone = np.array([scorer.predict(people[i : i + 1]).default[0] for i in (0, 250, 500, 502)])
+    np.testing.assert_allclose(alone, together[[0, 250, 500, 502]], atol=1e-6)
+
+
+def test_threads_share_one_scorer(scorer, people):
+    expected = scorer.predict(people).default
+    with ThreadPoolExecutor(8) as threads:
+        for answer in threads.map(lambda _: scorer.predict(people).default, range(40)):
+            np.testing.assert_array_equal(answer, expected)
+
+
+def test_a_forked_child_is_told_instead_of_hanging(scorer, people, monkeypatch):
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(UsedAfterFork):
+        scorer.predict(people)
+
+
+def test_a_row_of_another_width_is_refused(scorer):
+    with pytest.raises(ValueError, match="x must be"):
+        scorer.predict(np.zeros((1, 34), np.float32))
+    with pytest.raises(ValueError, match="x must be"):
+        scorer.predict(np.zeros(35, np.float32))
+
+
+def test_weights_that_do_not_fit_the_network_are_refused(scorer):
+    short = {path: weight for path, weight in scorer.model.weights.items() if path != "wide/bias"}
+    with pytest.raises(ArtifactRefused, match="do not fit"):
+        Scorer(Artifact(scorer.model.manifest, short))
+    with pytest.raises(ArtifactRefused, match="do not fit"):
+        Scorer(replace(scorer.model, manifest=scorer.model.manifest | {"network": {"layers": 3}}))
+
+
+class TestExplain:
+    """What each feature did to the log-odds."""
+
+    def contributions(self, scorer, **changes):
+        person = scorer.model.reference.copy()
+        for name, value in changes.items():
+            person[features.NAMES.index(name)] = value
+        return explain(lambda x: scorer.predict(x).default, person, scorer.model.reference)
+
+    def test_the_usual_borrower_has_nothing_to_explain(self, scorer):
+        assert all(c.log_odds == pytest.approx(0, abs=1e-4) for c in self.contributions(scorer))
+
+    def test_what_was_planted_comes_out_first_with_its_sign(self, scorer):
+        ranked = self.contributions(scorer, worst_days_late=490, savings_weeks_12=12)
+
+        assert len(ranked) == 35
+        assert [c.log_odds for c in ranked] == sorted((c.log_odds for c in ranked), reverse=True)
+        assert ranked[0].name == "worst_days_late"
+        assert ranked[0].log_odds > 0.1
+        assert ranked[-1].name == "savings_weeks_12"
+        assert ranked[-1].log_odds < -0.1
+
+        against, in_favour = reasons(ranked)
+        assert against == ["an earlier loan was repaid very late"]
+        assert in_favour == ["you save week after week"]
+
+    def test_one_changed_feature_explains_the_whole_difference(self, scorer):
+        """Exact where only one feature is unusual: its contribution is the change in log-odds itself."""
+        first = self.contributions(scorer, on_time_share=0.0)[0]
+        pair = np.vstack([scorer.model.reference, scorer.model.reference])
+        pair[1, features.NAMES.index("on_time_share")] = 0
+        p = scorer.predict(pair).default.astype(np.float64)
+        difference = np.diff(np.log(p / (1 - p)))[0]
+
+        assert first.name == "on_time_share"
+        assert first.log_odds == pytest.approx(difference, abs=1e-4)

@@ -1,0 +1,100 @@
+"""Training learns the story of the book, the same each time, and from the past only."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml import artifact
+from ml.evaluate import auc, log_loss
+from ml.forward import forward
+from ml.train import TooFewLoans, scores, train
+from tests.ml.conftest import KEY, SMALL, book
+
+
+def test_the_network_learns_what_drives_default(trained):
+    fresh = book(3000, seed=99)
+    p = scores(trained.weights, fresh.x)
+
+    assert auc(fresh.default, p) > 0.7
+    assert log_loss(fresh.default, p) < log_loss(fresh.default, np.full(3000, fresh.default.mean())) - 0.05
+    assert trained.metrics["test"]["auc"] > 0.65
+
+
+def test_the_other_outputs_learn_too(trained):
+    fresh = book(3000, seed=99)
+    out = forward(trained.weights, fresh.x)
+
+    np.testing.assert_allclose(out["offer"].sum(axis=1), 1, atol=1e-5)
+    risky = out["default"] > np.quantile(out["default"], 0.8)
+    assert out["repaid_share"][risky].mean() < out["repaid_share"][~risky].mean()
+    assert out["offer"][risky, 0].mean() < out["offer"][~risky, 0].mean()
+
+
+def test_seed_and_data_alone_decide_the_weights(loans, trained):
+    shuffled = loans.take(np.random.default_rng(0).permutation(len(loans)))
+    again = train(shuffled, seed=3, plan=SMALL)
+
+    assert again.data_sha256 == trained.data_sha256
+    for path, weight in trained.weights.items():
+        np.testing.assert_array_equal(again.weights[path], weight, err_msg=path)
+
+
+def test_another_seed_gives_another_network(loans, trained):
+    other = train(loans, seed=4, plan=replace(SMALL, epochs=1))
+    assert not np.array_equal(other.weights["hidden_1/kernel"], trained.weights["hidden_1/kernel"])
+
+
+def test_the_latest_loans_teach_nothing(loans, trained):
+    changed = replace(loans, default=loans.default.copy(), x=loans.x.copy())
+    changed.default[1440:] = 1 - changed.default[1440:]
+    changed.x[1440:] = 0
+    again = train(changed, seed=3, plan=SMALL)
+
+    assert trained.seen_until == loans.decided_at[1439]
+    np.testing.assert_array_equal(again.weights["wide/curves"], trained.weights["wide/curves"])
+    np.testing.assert_array_equal(again.weights["encode/low"], trained.weights["encode/low"])
+
+
+def test_unknown_shares_and_offers_do_not_spoil_the_rest(loans):
+    n = len(loans)
+    bare = replace(loans, repaid_share=np.full(n, np.nan, np.float32), best_offer=np.full(n, -1))
+    result = train(bare, seed=3, plan=replace(SMALL, epochs=3))
+
+    assert all(np.isfinite(w).all() for path, w in result.weights.items() if path != "encode/reference")
+    assert result.metrics["test"]["auc"] > 0.6
+
+
+def test_progress_runs_from_start_to_end(loans):
+    told = []
+    train(loans, seed=3, plan=replace(SMALL, epochs=1), progress=lambda part, what: told.append((part, what)))
+
+    assert [part for part, _ in told] == sorted(part for part, _ in told)
+    assert told[0][0] == 0
+    assert told[-1][0] == 1
+
+
+def test_a_book_with_one_outcome_teaches_nothing(loans):
+    with pytest.raises(TooFewLoans, match="both outcomes"):
+        train(replace(loans, default=np.zeros_like(loans.default)), seed=3)
+    with pytest.raises(TooFewLoans, match="got 20"):
+        train(loans.take(np.arange(20)), seed=3)
+
+
+def test_a_file_is_trained_on_from_the_command_line_without_django(loans, tmp_path):
+    loans.save(tmp_path / "loans.parquet")
+    run = [sys.executable, "-m", "ml.train", str(tmp_path / "loans.parquet"), "--epochs", "1"]
+    run += ["--out", str(tmp_path / "model"), "--seed", "3", "--commit", "abc123"]
+    done = subprocess.run(
+        run, env=os.environ | {"MODEL_KEY": KEY.decode()}, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    model = artifact.load(tmp_path / "model", key=KEY)
+    assert json.loads(done.stdout) == model.manifest["metrics"]
+    assert model.manifest["code_commit"] == "abc123"
+    assert model.manifest["data_sha256"] == loans.sha256()
