@@ -25,9 +25,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
         ready = ProductVersion.objects.exists()
     except Exception:  # noqa: BLE001 - whatever is wrong with the database, we are not ready
         return JsonResponse({"ready": False, "database": False}, status=503)
-    return JsonResponse(
-        {"ready": ready, "database": True, "redis": broker_answers()}, status=200 if ready else 503
-    )
+    return JsonResponse({"ready": ready, "database": True, "redis": broker_answers()}, status=200 if ready else 503)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:

@@ -149,6 +149,7 @@ OUTBOX_HANDLERS = {
     "repayment_reminder": ("ussd.notices.send_notice", "messages"),
     "pin_locked": ("ussd.notices.send_notice", "messages"),
     "pin_reset": ("ussd.notices.send_notice", "messages"),
+    "sms_due": ("ussd.sms.send_from_outbox", "messages"),
 }
 
 # --- Africa's Talking -----------------------------------------------------------------------------------

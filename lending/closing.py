@@ -34,9 +34,7 @@ def close_until_yesterday(at: datetime) -> list[date]:
     today = calendar.business_date(at, settings.TIME_ZONE)
     last = JobRun.objects.filter(job=JOB, finished_at__isnull=False).order_by("-business_date").first()
     first_open = last.business_date if last else today - timedelta(days=2)
-    return [
-        day for day in calendar.days_between(first_open, today - timedelta(days=1)) if close_business(day, at)
-    ]
+    return [day for day in calendar.days_between(first_open, today - timedelta(days=1)) if close_business(day, at)]
 
 
 def close_business(on: date, at: datetime) -> bool:
@@ -74,9 +72,9 @@ def _owe_reminders(today: date, at: datetime) -> int:
     evening = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=17, minutes=30)
     owed = 0
     for days in REMIND_DAYS:
-        for loan_id in Loan.objects.filter(
-            state=Loan.State.LIVE, due_on=today - timedelta(days=days)
-        ).values_list("id", flat=True):
+        for loan_id in Loan.objects.filter(state=Loan.State.LIVE, due_on=today - timedelta(days=days)).values_list(
+            "id", flat=True
+        ):
             outbox.write(
                 "repayment_reminder",
                 reference=f"reminder:{loan_id}:{today.isoformat()}",

@@ -108,9 +108,7 @@ def reverse(posting: Posting, *, reference: str, occurred_at: datetime) -> Posti
 
 def balance_cents(account: str, currency: str) -> int:
     """Return debits minus credits of an account: the last checkpoint plus the entries since."""
-    checkpoint = (
-        Checkpoint.objects.filter(account_id=account, currency=currency).order_by("-last_entry_id").first()
-    )
+    checkpoint = Checkpoint.objects.filter(account_id=account, currency=currency).order_by("-last_entry_id").first()
     entries = Entry.objects.filter(account_id=account, currency=currency)
     before = 0
     if checkpoint:
@@ -142,4 +140,3 @@ def make_checkpoints(at: datetime) -> int:
             )
             made += created
         return made
-

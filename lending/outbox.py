@@ -43,9 +43,7 @@ def topics_of(queue: str | None) -> list[str]:
     return [topic for topic, (_, own) in settings.OUTBOX_HANDLERS.items() if queue in (None, own)]
 
 
-def drain(
-    at: datetime, *, queue: str | None = None, limit: int = 100, overdue_by: timedelta = timedelta()
-) -> int:
+def drain(at: datetime, *, queue: str | None = None, limit: int = 100, overdue_by: timedelta = timedelta()) -> int:
     """Carry out due rows, oldest first; return how many were tried. Safe beside any number of others.
 
     With `overdue_by` only rows that nobody else has taken for that long.

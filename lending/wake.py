@@ -27,7 +27,12 @@ def _send(task: str, queue: str, countdown: float) -> None:
         return
     try:
         current_app.send_task(
-            task, kwargs={"queue": queue}, queue=queue, countdown=countdown or None, retry=False, ignore_result=True
+            task,
+            kwargs={"queue": queue},
+            queue=queue,
+            countdown=countdown or None,
+            retry=False,
+            ignore_result=True,
         )
     except Exception as error:  # noqa: BLE001 - the broker may be dead in many ways
         _paused_until = timezone.now() + PAUSE

@@ -42,7 +42,9 @@ class Application(models.Model):
         constraints = [
             # Two dials at the same moment are still one request: nobody is judged twice at once.
             models.UniqueConstraint(
-                fields=["borrower"], condition=Q(state__in=["submitted", "referred"]), name="application_one_undecided"
+                fields=["borrower"],
+                condition=Q(state__in=["submitted", "referred"]),
+                name="application_one_undecided",
             ),
             models.CheckConstraint(name="application_principal_positive", condition=Q(principal_cents__gt=0)),
         ]
@@ -128,7 +130,9 @@ class Loan(models.Model):
     principal_cents = models.PositiveBigIntegerField()
     fee_cents = models.PositiveBigIntegerField()
     tax_cents = models.PositiveBigIntegerField()
-    outstanding_cents = models.PositiveBigIntegerField(help_text="What the borrower still owes; the audit recounts it.")
+    outstanding_cents = models.PositiveBigIntegerField(
+        help_text="What the borrower still owes; the audit recounts it."
+    )
     state = models.CharField(max_length=12, choices=State.choices, default=State.APPROVED)
     approved_at = models.DateTimeField()
     disbursed_at = models.DateTimeField(null=True, blank=True, help_text="The operator's completion time.")
@@ -143,14 +147,19 @@ class Loan(models.Model):
         constraints = [
             # One open loan per person, not per SIM: the national ID decides.
             models.UniqueConstraint(
-                fields=["identity_index"], condition=Q(state__in=["approved", "live"]), name="loan_one_open_per_identity"
+                fields=["identity_index"],
+                condition=Q(state__in=["approved", "live"]),
+                name="loan_one_open_per_identity",
             ),
             models.UniqueConstraint(
-                fields=["borrower"], condition=Q(state__in=["approved", "live"]), name="loan_one_open_per_borrower"
+                fields=["borrower"],
+                condition=Q(state__in=["approved", "live"]),
+                name="loan_one_open_per_borrower",
             ),
             models.CheckConstraint(
                 name="loan_live_means_paid_out",
-                condition=Q(state__in=["approved", "not_paid_out"]) | Q(disbursed_at__isnull=False, due_on__isnull=False),
+                condition=Q(state__in=["approved", "not_paid_out"])
+                | Q(disbursed_at__isnull=False, due_on__isnull=False),
             ),
             models.CheckConstraint(
                 name="loan_settled_means_nothing_owed",
@@ -192,9 +201,7 @@ class Installment(models.Model):
 
     @property
     def total_cents(self) -> int:
-        return (
-            self.principal_cents + self.interest_cents + self.fee_cents + self.tax_cents + self.penalty_cents
-        )
+        return self.principal_cents + self.interest_cents + self.fee_cents + self.tax_cents + self.penalty_cents
 
 
 class Repayment(models.Model):

@@ -21,7 +21,9 @@ class OutboxMessage(models.Model):
     class Meta:
         indexes = [
             models.Index(
-                fields=["due_at"], condition=Q(done_at__isnull=True, parked_at__isnull=True), name="outbox_due"
+                fields=["due_at"],
+                condition=Q(done_at__isnull=True, parked_at__isnull=True),
+                name="outbox_due",
             )
         ]
 

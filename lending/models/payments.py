@@ -110,7 +110,9 @@ class Receipt(models.Model):
     receipt_no = models.CharField(max_length=40)
     amount_cents = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
-    party = models.CharField(max_length=64, blank=True, help_text="Payer as the rail names them: number, mask or hash.")
+    party = models.CharField(
+        max_length=64, blank=True, help_text="Payer as the rail names them: number, mask or hash."
+    )
     account_reference = models.CharField(max_length=40, blank=True, help_text="Typed by a human.")
     paid_at = models.DateTimeField(help_text="The operator's time.")
     source = models.CharField(max_length=20, help_text="Which road told us first.")
@@ -145,7 +147,9 @@ class ProviderEvent(models.Model):
     outcome = models.CharField(max_length=200, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["received_at"], condition=Q(processed_at__isnull=True), name="event_waiting")]
+        indexes = [
+            models.Index(fields=["received_at"], condition=Q(processed_at__isnull=True), name="event_waiting")
+        ]
 
 
 class Rail(models.Model):

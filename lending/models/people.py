@@ -36,7 +36,9 @@ class Borrower(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="borrower_msisdn_is_digits", condition=Q(msisdn__regex=r"^[1-9][0-9]{6,14}$")),
+            models.CheckConstraint(
+                name="borrower_msisdn_is_digits", condition=Q(msisdn__regex=r"^[1-9][0-9]{6,14}$")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -72,7 +74,9 @@ class Consent(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["borrower", "purpose"], condition=Q(withdrawn_at__isnull=True), name="consent_one_in_force"
+                fields=["borrower", "purpose"],
+                condition=Q(withdrawn_at__isnull=True),
+                name="consent_one_in_force",
             ),
         ]
 

@@ -31,7 +31,9 @@ class ProductVersion(models.Model):
     effective_on = models.DateField()
     approved_by = models.CharField(max_length=60)
     term_days = models.PositiveSmallIntegerField()
-    fee_rate = models.DecimalField(max_digits=7, decimal_places=5, help_text="Share of the principal, for the term.")
+    fee_rate = models.DecimalField(
+        max_digits=7, decimal_places=5, help_text="Share of the principal, for the term."
+    )
     fee_tax_rate = models.DecimalField(max_digits=7, decimal_places=5, help_text="Tax on the fee (excise, VAT).")
     min_cents = models.PositiveBigIntegerField()
     max_cents = models.PositiveBigIntegerField()

@@ -37,9 +37,7 @@ def capital(cents: int) -> list[Line]:
 
 def reservation(principal_cents: int) -> list[Line]:
     """A payout is approved: the money is spoken for, not yet gone. Reversed if the payout fails."""
-    return nonzero(
-        debit("payouts_reserved", principal_cents), credit("payouts_promised", principal_cents)
-    )
+    return nonzero(debit("payouts_reserved", principal_cents), credit("payouts_promised", principal_cents))
 
 
 def disbursement(principal_cents: int, fee_cents: int, tax_cents: int) -> list[Line]:

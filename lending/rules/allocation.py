@@ -31,9 +31,7 @@ def total_of(dues: Iterable[Due]) -> Due:
     return Due(*(sum(getattr(due, kind) for due in listed) for kind in KINDS))
 
 
-def allocate(
-    paid_cents: int, dues: Sequence[Due], order: Sequence[str] = KINDS
-) -> tuple[list[Due], int]:
+def allocate(paid_cents: int, dues: Sequence[Due], order: Sequence[str] = KINDS) -> tuple[list[Due], int]:
     """Cover dues oldest first, within each in the loan's own order; return what was covered and what is over.
 
     `order` comes from the product version and is frozen on the loan.

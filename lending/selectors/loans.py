@@ -23,7 +23,9 @@ class StatementLine:
 
 def open_loan(borrower_id: int) -> Loan | None:
     """Return the borrower's one open loan: payout under way, or live."""
-    return Loan.objects.filter(borrower_id=borrower_id, state__in=Loan.OPEN).select_related("product_version").first()
+    return (
+        Loan.objects.filter(borrower_id=borrower_id, state__in=Loan.OPEN).select_related("product_version").first()
+    )
 
 
 def open_loan_of_person(identity_index: str) -> Loan | None:
@@ -50,7 +52,9 @@ def dues(loan: Loan) -> list[tuple[Installment, Due]]:
         .values("installment_id")
         .annotate(**{kind: Sum(f"{kind}_cents") for kind in KINDS})
     }
-    owed = ((item, scheduled(item).minus(paid.get(item.id, Due()))) for item in loan.installments.order_by("number"))
+    owed = (
+        (item, scheduled(item).minus(paid.get(item.id, Due()))) for item in loan.installments.order_by("number")
+    )
     return [(item, due) for item, due in owed if due.total]
 
 
@@ -68,9 +72,9 @@ def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     """Return the newest movements, newest first."""
     paid_out = (
         StatementLine(loan.disbursed_at, "paid_out", loan.principal_cents, loan.reference)
-        for loan in Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False).order_by("-disbursed_at")[
-            :limit
-        ]
+        for loan in Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False).order_by(
+            "-disbursed_at"
+        )[:limit]
         if loan.disbursed_at
     )
     repaid = (

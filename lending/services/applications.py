@@ -112,14 +112,22 @@ def submit(
         submitted_at=at,
     )
     outbox.write(
-        "application_submitted", reference=f"application_submitted:{application.id}", application_id=application.id, at=at
+        "application_submitted",
+        reference=f"application_submitted:{application.id}",
+        application_id=application.id,
+        at=at,
     )
     return application
 
 
 def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date) -> None:
     offer = offers.offer(borrower, on, settings.COUNTRY)
-    refusals = {"open_loan": HasOpenLoan, "payout_pending": HasOpenLoan, "undecided": AlreadyApplied, "blocked": Blocked}
+    refusals = {
+        "open_loan": HasOpenLoan,
+        "payout_pending": HasOpenLoan,
+        "undecided": AlreadyApplied,
+        "blocked": Blocked,
+    }
     if offer.refusal:
         raise refusals[offer.refusal]
     if principal_cents > offer.limit_cents:
@@ -241,7 +249,11 @@ def review(*, application_id: int, officer: Any, approve: bool, reason: str, at:
     if approve and loans.open_loan_of_person(application.borrower.identity_index):
         raise HasOpenLoan
     given = Review.objects.create(
-        application=application, officer=officer, approved=approve, reason=reason.strip()[:300], reviewed_at=at
+        application=application,
+        officer=officer,
+        approved=approve,
+        reason=reason.strip()[:300],
+        reviewed_at=at,
     )
     _conclude(application, approved=approve, at=at)
     _owe_notice(application, "reviewed", at=at, due_at=at)

@@ -7,7 +7,14 @@ from lending.models import AuditEvent
 
 
 def record(
-    action: str, *, subject: str, at: datetime, actor: Any = None, borrower: Any = None, reason: str = "", **detail: Any
+    action: str,
+    *,
+    subject: str,
+    at: datetime,
+    actor: Any = None,
+    borrower: Any = None,
+    reason: str = "",
+    **detail: Any,
 ) -> AuditEvent:
     """Append one act to the trail. `detail` must hold no secret."""
     return AuditEvent.objects.create(

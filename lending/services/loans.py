@@ -126,7 +126,9 @@ def payout_failed(*, attempt_id: int, code: str, text: str, at: datetime) -> Loa
     loan.save(update_fields=["state", "outstanding_cents"])
     reserved = Posting.objects.get(reference=f"reserve:loan:{loan.id}")
     reverse(reserved, reference=f"release:loan:{loan.id}", occurred_at=at)
-    audit.record("payout_failed", subject=f"loan:{loan.id}", borrower=loan.borrower, at=at, code=code, text=text[:120])
+    audit.record(
+        "payout_failed", subject=f"loan:{loan.id}", borrower=loan.borrower, at=at, code=code, text=text[:120]
+    )
     outbox.write("disbursement_failed", reference=f"disbursement_failed:{loan.id}", loan_id=loan.id, at=at)
     return loan
 
@@ -199,5 +201,12 @@ def write_off_loan(*, loan_id: int, actor: Any, reason: str, at: datetime) -> Lo
     )
     loan.state, loan.written_off_at = Loan.State.WRITTEN_OFF, at
     loan.save(update_fields=["state", "written_off_at"])
-    audit.record("loan_written_off", subject=f"loan:{loan.id}", borrower=loan.borrower, actor=actor, reason=reason, at=at)
+    audit.record(
+        "loan_written_off",
+        subject=f"loan:{loan.id}",
+        borrower=loan.borrower,
+        actor=actor,
+        reason=reason,
+        at=at,
+    )
     return loan

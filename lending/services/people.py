@@ -211,7 +211,9 @@ def _lock_pin(borrower: Borrower, at: datetime) -> None:
         borrower=borrower,
         at=at,
     )
-    outbox.write("pin_locked", reference=f"pin_locked:{borrower.id}:{at.isoformat()}", borrower_id=borrower.id, at=at)
+    outbox.write(
+        "pin_locked", reference=f"pin_locked:{borrower.id}:{at.isoformat()}", borrower_id=borrower.id, at=at
+    )
 
 
 def _refuse(borrower: Borrower, at: datetime, refusal: type[WrongPin]) -> None:
@@ -271,7 +273,9 @@ def reset_pin(*, borrower_id: int, officer: Any, reason: str, at: datetime) -> N
     Case.objects.filter(
         kind=Case.Kind.PIN_LOCKED, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True
     ).update(closed_at=at, closed_by=officer, resolution=f"PIN reset: {reason}"[:300])
-    audit.record("pin_reset", subject=f"borrower:{borrower_id}", borrower=borrower, actor=officer, reason=reason, at=at)
+    audit.record(
+        "pin_reset", subject=f"borrower:{borrower_id}", borrower=borrower, actor=officer, reason=reason, at=at
+    )
     outbox.write("pin_reset", reference=f"pin_reset:{borrower_id}:{at.isoformat()}", borrower_id=borrower_id, at=at)
 
 

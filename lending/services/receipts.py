@@ -172,9 +172,7 @@ def _allocate(receipt: Receipt, at: datetime, *, from_suspense: bool = False) ->
     if loan is not None and total.total:
         _write_repayment(receipt, loan, [item for item, _ in items], covered, total.total)
         settle_if_paid(loan, receipt.paid_at, at)
-    outbox.write(
-        "repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at
-    )
+    outbox.write("repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at)
 
 
 def _lines(covered: Due, over_cents: int, from_suspense: bool) -> list[Line]:
@@ -187,9 +185,7 @@ def _write_repayment(receipt: Receipt, loan: Loan, items: list[Any], covered: li
         loan=loan, receipt=receipt, amount_cents=total_cents, received_at=receipt.paid_at
     )
     Allocation.objects.bulk_create(
-        Allocation(
-            repayment=repayment, installment=item, **{f"{kind}_cents": getattr(due, kind) for kind in KINDS}
-        )
+        Allocation(repayment=repayment, installment=item, **{f"{kind}_cents": getattr(due, kind) for kind in KINDS})
         for item, due in zip(items, covered, strict=True)
         if due.total
     )
@@ -222,6 +218,11 @@ def match_receipt(*, receipt_id: int, borrower_id: int, officer: Any, reason: st
         kind=Case.Kind.UNMATCHED_RECEIPT, subject_key=f"receipt:{receipt.id}", closed_at__isnull=True
     ).update(closed_at=at, closed_by=officer, resolution=f"matched to borrower {borrower_id}: {reason}"[:300])
     audit.record(
-        "receipt_matched", subject=f"receipt:{receipt.id}", borrower=borrower, actor=officer, reason=reason, at=at
+        "receipt_matched",
+        subject=f"receipt:{receipt.id}",
+        borrower=borrower,
+        actor=officer,
+        reason=reason,
+        at=at,
     )
     return receipt

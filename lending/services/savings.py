@@ -12,7 +12,14 @@ from lending.rules import accounting
 
 @transaction.atomic
 def mirror_movement(
-    *, borrower_id: int, kind: str, amount_cents: int, reference: str, moved_at: datetime, partner: str, currency: str
+    *,
+    borrower_id: int,
+    kind: str,
+    amount_cents: int,
+    reference: str,
+    moved_at: datetime,
+    partner: str,
+    currency: str,
 ) -> SavingsMovement:
     """Book what the partner reports. Repeats safely: a `reference` seen before is returned.
 

@@ -49,7 +49,9 @@ def _load_version(model: Any, key: dict[str, Any], data: dict[str, Any], source:
         return
     changed = [name for name, value in data.items() if str(_plain(getattr(known, name))) != str(_plain(value))]
     if changed:
-        raise CommandError(f"{source}: version {key['version']} is in force; a change of {changed} is a new version")
+        raise CommandError(
+            f"{source}: version {key['version']} is in force; a change of {changed} is a new version"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,55 @@
+"""What every test may ask for: the law in force, people, and books that balance."""
+
+from collections.abc import Callable
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from lending.models import Borrower, Loan, ProductVersion
+from tests import factories
+
+
+@pytest.fixture
+def law(db: None) -> None:
+    """Country packs, products and chart of accounts as they ship."""
+    if not ProductVersion.objects.exists():
+        call_command("load_fixtures", verbosity=0)
+
+
+@pytest.fixture
+def fixed_scorer(settings) -> type[factories.FixedScorer]:  # type: ignore[no-untyped-def]
+    """Let `factories.decide` say what the scorer answers."""
+    settings.CREDIT_SCORER = "tests.factories.FixedScorer"
+    return factories.FixedScorer
+
+
+@pytest.fixture
+def amina(law: None) -> Borrower:
+    """Amina borrows and pays."""
+    return factories.register()
+
+
+@pytest.fixture
+def brian(law: None) -> Borrower:
+    """Brian pays late."""
+    return factories.register("Brian Otieno", "254711000102", "23456782")
+
+
+@pytest.fixture
+def aminas_loan(amina: Borrower, fixed_scorer: object) -> Loan:
+    """KES 500 that reached Amina at noon."""
+    return factories.live_loan(amina)
+
+
+@pytest.fixture
+def books_balance(db: None) -> Callable[[], None]:
+    """Check the deferred triggers now and prove every invariant over what the test has written."""
+
+    def check() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        call_command("audit_books", verbosity=0)
+
+    return check

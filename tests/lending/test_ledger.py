@@ -1,0 +1,181 @@
+"""The books, and what PostgreSQL refuses whatever Python says."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+from django.db.utils import InternalError
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from lending.ledger import ReferenceReused, UnbalancedPosting, balance_cents, make_checkpoints, post, reverse
+from lending.models import Entry, Posting
+from lending.rules.accounting import Line, capital, credit, debit
+from tests.factories import NOON
+
+
+def fund(cents: int = 1_000, reference: str = "capital:1") -> Posting:
+    return post(kind="capital", reference=reference, occurred_at=NOON, currency="KES", lines=capital(cents))
+
+
+@pytest.mark.usefixtures("law")
+class TestPost:
+    def test_posts_the_same_event_once(self) -> None:
+        assert fund().id == fund().id
+        assert Entry.objects.count() == 2
+
+    def test_refuses_a_reference_reused_for_other_money(self) -> None:
+        fund()
+        with pytest.raises(ReferenceReused):
+            fund(2_000)
+
+    @pytest.mark.parametrize(
+        "lines",
+        [[debit("mpesa_payout", 5), credit("paid_in_capital", 4)], [debit("mpesa_payout", 5)], []],
+    )
+    def test_refuses_legs_that_do_not_balance(self, lines: list[Line]) -> None:
+        with pytest.raises(UnbalancedPosting):
+            post(kind="capital", reference="x", occurred_at=NOON, currency="KES", lines=lines)
+
+    def test_a_reversal_is_a_mirror_that_points_to_the_original_and_happens_once(self) -> None:
+        original = fund()
+        mirror = reverse(original, reference="undo:1", occurred_at=NOON)
+        assert reverse(original, reference="undo:2", occurred_at=NOON).id == mirror.id
+        assert mirror.reverses_id == original.id
+        assert balance_cents("mpesa_payout", "KES") == 0
+
+    def test_a_checkpoint_changes_no_balance(self) -> None:
+        fund()
+        make_checkpoints(NOON)
+        fund(500, "capital:2")
+        assert balance_cents("mpesa_payout", "KES") == 1_500
+
+
+@pytest.mark.usefixtures("law")
+class TestPostgresRefuses:
+    def test_an_unbalanced_posting_even_by_raw_sql(self) -> None:
+        posting = fund()
+        with pytest.raises(IntegrityError, match="does not balance"), transaction.atomic():
+            Entry.objects.create(posting=posting, account_id="mpesa_payout", currency="KES", debit_cents=1)
+            _check_deferred()
+
+    def test_a_posting_without_entries(self) -> None:
+        with pytest.raises(IntegrityError, match="fewer than two"), transaction.atomic():
+            Posting.objects.create(
+                kind="capital", reference="bare", occurred_at=NOON, business_date=NOON.date(), booked_at=NOON
+            )
+            _check_deferred()
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE lending_entry SET debit_cents = debit_cents + 1",
+            "DELETE FROM lending_entry",
+            "UPDATE lending_posting SET reference = 'other'",
+            "DELETE FROM lending_posting",
+        ],
+    )
+    def test_any_change_of_history(self, statement: str) -> None:
+        fund()
+        with (
+            pytest.raises((IntegrityError, InternalError), match="is history"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+
+    def test_a_leg_on_both_sides(self) -> None:
+        posting = fund()
+        with pytest.raises(IntegrityError, match="entry_is_debit_or_credit"), transaction.atomic():
+            Entry.objects.create(
+                posting=posting, account_id="mpesa_payout", currency="KES", debit_cents=1, credit_cents=1
+            )
+
+
+def _check_deferred() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+ACCOUNTS = ("mpesa_payout", "mpesa_paybill", "suspense", "fee_income", "paid_in_capital")
+
+
+class Ledger(RuleBasedStateMachine):
+    """Post, repeat, reverse and checkpoint in any order beside a model of plain sums."""
+
+    @initialize()
+    def start(self) -> None:
+        self.transaction = transaction.atomic()
+        self.transaction.__enter__()
+        self.balances = dict.fromkeys(ACCOUNTS, 0)
+        self.posted: list[tuple[Posting, str, str, int]] = []
+        self.reversed: set[int] = set()
+
+    def teardown(self) -> None:
+        if hasattr(self, "transaction"):
+            transaction.set_rollback(True)
+            self.transaction.__exit__(None, None, None)
+
+    @rule(
+        ends=st.sampled_from([(a, b) for a in ACCOUNTS for b in ACCOUNTS if a != b]),
+        cents=st.integers(1, 10**9),
+    )
+    def post_something(self, ends: tuple[str, str], cents: int) -> None:
+        to, source = ends
+        posting = post(
+            kind="capital",
+            reference=f"machine:{len(self.posted)}",
+            occurred_at=NOON,
+            currency="KES",
+            lines=[debit(to, cents), credit(source, cents)],
+        )
+        self.posted.append((posting, to, source, cents))
+        self.balances[to] += cents
+        self.balances[source] -= cents
+
+    @precondition(lambda self: getattr(self, "posted", None))
+    @rule(which=st.integers(0, 10**6))
+    def repeat(self, which: int) -> None:
+        posting, to, source, cents = self.posted[which % len(self.posted)]
+        again = post(
+            kind="capital",
+            reference=posting.reference,
+            occurred_at=NOON,
+            currency="KES",
+            lines=[debit(to, cents), credit(source, cents)],
+        )
+        assert again.id == posting.id
+
+    @precondition(lambda self: getattr(self, "posted", None))
+    @rule(which=st.integers(0, 10**6))
+    def reverse_one(self, which: int) -> None:
+        posting, to, source, cents = self.posted[which % len(self.posted)]
+        reverse(Posting.objects.get(id=posting.id), reference=f"undo:{posting.id}", occurred_at=NOON)
+        if posting.id not in self.reversed:
+            self.reversed.add(posting.id)
+            self.balances[to] -= cents
+            self.balances[source] += cents
+
+    @rule()
+    def checkpoint(self) -> None:
+        make_checkpoints(NOON)
+
+    @invariant()
+    def balances_are_the_sums_of_the_story(self) -> None:
+        if hasattr(self, "balances"):
+            assert {code: balance_cents(code, "KES") for code in ACCOUNTS} == self.balances
+            _check_deferred()
+
+
+@pytest.mark.django_db
+def test_the_ledger_follows_any_story(law: None) -> None:
+    run_state_machine_as_test(
+        Ledger, settings=hypothesis_settings(max_examples=25, stateful_step_count=20, deadline=None)
+    )
