@@ -1,6 +1,12 @@
+"""Scoring: from applicant to decision."""
+
 from django.apps import AppConfig
 
 
 class ScoringConfig(AppConfig):
     name = "scoring"
     verbose_name = "Scoring"
+
+    def ready(self) -> None:
+        """Connect the signals that load the model in a worker's children."""
+        from scoring import worker  # noqa: F401

@@ -56,8 +56,7 @@ def build_one(borrower_id: int, as_of: datetime, requested_cents: int) -> npt.ND
 def to_json(vector: npt.NDArray[np.float32]) -> dict[str, float | None]:
     """Return the vector by name, None where missing. JSON brings the very same float32 back."""
     return {
-        name: None if np.isnan(value) else float(value)
-        for name, value in zip(features.NAMES, vector, strict=True)
+        name: None if np.isnan(value) else float(value) for name, value in zip(features.NAMES, vector, strict=True)
     }
 
 

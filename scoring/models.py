@@ -17,9 +17,7 @@ class ModelVersion(models.Model):
 
     name = models.CharField(max_length=60, unique=True)
     artifact = models.CharField(max_length=120, help_text="Directory below MODELS_DIR.")
-    sha256 = models.CharField(
-        max_length=64, help_text="Of the manifest, which holds the digest of every file."
-    )
+    sha256 = models.CharField(max_length=64, help_text="Of the weights, as the signed manifest names it.")
     feature_version = models.CharField(max_length=40)
     data_sha256 = models.CharField(max_length=64)
     loans = models.PositiveIntegerField()

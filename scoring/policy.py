@@ -367,9 +367,7 @@ CODES: dict[str, Callable[[Asking], Reason | None]] = {
         _late,
     ),
     "defaults_90": _defaulted,
-    **dict.fromkeys(
-        ("days_since_registered", "loans_taken", "loans_settled", "days_since_last_settled"), _young
-    ),
+    **dict.fromkeys(("days_since_registered", "loans_taken", "loans_settled", "days_since_last_settled"), _young),
     "part_payments_mean": lambda asking: (
         Reason("many_part_payments") if (asking.features.get("part_payments_mean") or 0) > 1 else None
     ),
@@ -396,7 +394,5 @@ CODES: dict[str, Callable[[Asking], Reason | None]] = {
     ),
     "wallet_in_variation": _known_inflow("irregular_income"),
     "wallet_trend": _known_inflow("dropping_income"),
-    **dict.fromkeys(
-        ("requested_cents", "requested_to_inflow", "requested_to_last", "principal_growth"), _amount
-    ),
+    **dict.fromkeys(("requested_cents", "requested_to_inflow", "requested_to_last", "principal_growth"), _amount),
 }

@@ -1,0 +1,193 @@
+"""The credit scorer that lending asks: features, model, policy, and a verdict that can be replayed.
+
+Nothing here imports TensorFlow; only asking a model for a score does (scoring.worker).
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lending.models import Application, Decision
+from lending.ports import Reason, Verdict
+from ml import features as feature_list
+from ml.data import OFFERS
+from ml.explain import WORTH_SAYING, explain
+from ml.features import InvalidFeature
+from scoring import features, policy, worker
+from scoring.facts import facts_of
+from scoring.policy import Facts, Policy
+from scoring.worker import Served
+
+logger = logging.getLogger(__name__)
+
+Vector = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the model said of one vector, and what of it hurt. `safer_cents`: see policy.Asking."""
+
+    chance: float
+    offer: Mapping[str, float]
+    against: tuple[str, ...] = ()
+    safer_cents: int | None = None
+
+
+class KerasScorer:
+    """lending.ports.CreditScorer by the network in this process."""
+
+    def assess(self, application_id: int, at: datetime) -> Verdict:
+        """Judge an application by what was known when it was submitted; `at` decides nothing.
+
+        Never raises for want of a model or of a believable row: then a person decides.
+        """
+        application = Application.objects.select_related("borrower", "product_version", "country_pack").get(
+            id=application_id
+        )
+        facts = facts_of(application, policy.IN_FORCE)
+        values, invalid = _features_of(application) if facts.may_score else (None, "")
+        inputs = {
+            "as_of": application.submitted_at.isoformat(),
+            "features": values,
+            "invalid_feature": invalid,
+            "facts": asdict(facts),
+            "policy": asdict(policy.IN_FORCE),
+        }
+        served = _model_if_any() if values is not None else None
+        try:
+            return verdict(inputs, served)
+        except Exception:  # whatever went wrong inside the model, it must not approve, and a person can
+            logger.exception("application %s could not be scored", application_id)
+            return verdict(inputs, None)
+
+
+def scorer() -> KerasScorer:
+    """Return the scorer that settings.CREDIT_SCORER names."""
+    return KerasScorer()
+
+
+def verdict(inputs: Mapping[str, Any], served: Served | None) -> Verdict:
+    """Return the judgement that these inputs and this model give; no clock, no database."""
+    facts, rules = Facts(**inputs["facts"]), Policy(**inputs["policy"])
+    values = inputs["features"]
+    scored = _score(served, features.from_json(values), facts, rules) if served and values else None
+    judged = policy.judge(
+        values or {},
+        scored.chance if scored else None,
+        facts,
+        rules,
+        against=scored.against if scored else (),
+        safer_cents=scored.safer_cents if scored else None,
+    )
+    return Verdict(
+        outcome=judged.outcome,
+        score=scored.chance if scored else None,
+        offer=scored.offer if scored else {},
+        limit_cents=judged.limit_cents,
+        inputs=inputs,
+        reasons=tuple(Reason(code, dict(said)) for code, said in judged.reasons),
+        next_step=judged.next_step,
+        model_version=served.name if served and scored else "",
+        feature_version=feature_list.VERSION,
+        policy_version=rules.version,
+    )
+
+
+def replay(decision: Decision) -> Verdict:
+    """Judge again from what was stored with a decision and the model version that it names.
+
+    Raises:
+        scoring.registry.UnknownModel, ml.artifact.ArtifactRefused: that model is no longer what it was.
+    """
+    served = _load_for_replay(decision.model_version) if decision.model_version else None
+    return verdict(decision.inputs, served)
+
+
+def as_bytes(judged: Verdict | Decision) -> bytes:
+    """Return a verdict, or the decision that stored one, in one canonical form: equal bytes, same verdict."""
+    reasons = [
+        {"code": reason.code, "values": dict(reason.values)} if isinstance(reason, Reason) else reason
+        for reason in judged.reasons
+    ]
+    names = ("outcome", "score", "limit_cents", "next_step", "model_version", "feature_version", "policy_version")
+    whole = {name: getattr(judged, name) for name in names} | {
+        "offer": dict(judged.offer),
+        "inputs": dict(judged.inputs),
+        "propensity": judged.propensity,
+        "reasons": reasons,
+    }
+    return json.dumps(whole, sort_keys=True, allow_nan=False).encode()
+
+
+# Replaying many decisions asks few models; the cache keeps the latest ones compiled.
+@lru_cache(maxsize=4)
+def _load_for_replay(name: str) -> Served:
+    return worker.load(name)
+
+
+def _features_of(application: Application) -> tuple[dict[str, float | None] | None, str]:
+    """Return the features by name, or None and the name of the one that cannot be true."""
+    try:
+        vector = features.build_one(application.borrower_id, application.submitted_at, application.principal_cents)
+    except InvalidFeature as error:
+        logger.error("application %s: %s", application.id, error)
+        return None, error.name
+    return features.to_json(vector), ""
+
+
+def _model_if_any() -> Served | None:
+    """Return the champion of this process; a failure to load it is no reason to fail the application."""
+    try:
+        return worker.serving()
+    except worker.NotAScoringProcess:
+        raise
+    except Exception:
+        logger.exception("no model could be loaded")
+        return None
+
+
+def _score(served: Served, vector: Vector, facts: Facts, rules: Policy) -> Scored:
+    said = served.scorer.predict(vector[None])
+    chance = float(said.default[0])
+    offer = {name: float(weight) for name, weight in zip(OFFERS, said.offer[0], strict=True)}
+    if chance < rules.approve_below:
+        return Scored(chance, offer)
+
+    def ask(x: Vector) -> Vector:
+        return served.scorer.predict(x).default
+
+    effects = explain(ask, vector, served.scorer.model.reference)
+    against = tuple(effect.name for effect in effects if effect.log_odds > WORTH_SAYING)
+    return Scored(chance, offer, against, safer_amount(ask, vector, facts, rules))
+
+
+def safer_amount(ask: Any, vector: Vector, facts: Facts, rules: Policy) -> int | None:
+    """Return the largest smaller amount that the model would have approved, None for no such amount.
+
+    Eighths of what was asked, rounded down to amounts that people say; all asked in one batch.
+    """
+    step = rules.offer_step_cents
+    eighths = {facts.requested_cents * n // 8 // step * step for n in range(1, 8)}
+    amounts = sorted({cents for cents in eighths if cents >= facts.min_cents}, reverse=True)
+    if not amounts:
+        return None
+    chances = ask(np.array([_asking_for(vector, cents) for cents in amounts]))
+    return next((c for c, chance in zip(amounts, chances, strict=True) if chance < rules.approve_below), None)
+
+
+def _asking_for(vector: Vector, cents: int) -> Vector:
+    """Return the same applicant asking for another amount."""
+    at = feature_list.NAMES.index
+    changed = vector.copy()
+    changed[at("requested_cents")] = cents
+    # Both ratios scale with the amount; a missing one stays missing.
+    for name in ("requested_to_inflow", "requested_to_last"):
+        changed[at(name)] = vector[at(name)] * np.float32(cents) / vector[at("requested_cents")]
+    return changed

@@ -1,0 +1,81 @@
+"""What the policy must know beside the model's features, as it stood when the borrower applied."""
+
+from datetime import date, datetime
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from lending.models import Application, Borrower, Consent, Loan
+from lending.rules import calendar
+from scoring.policy import Facts, Policy
+
+DEFAULT_DAYS = 30
+
+
+def facts_of(application: Application, policy: Policy) -> Facts:
+    """Return the facts of one application, dated before it was submitted.
+
+    Loans are looked up by the person, not by the number: another SIM is not another history.
+    """
+    borrower, product, as_of = application.borrower, application.product_version, application.submitted_at
+    loans = Loan.objects.filter(
+        Q(borrower=borrower) | Q(identity_index=borrower.identity_index), disbursed_at__lt=as_of
+    )
+    ladder = product.ladder_cents
+    return Facts(
+        requested_cents=application.principal_cents,
+        total_cents=application.total_cents,
+        limit_cents=min(borrower.limit_cents, product.max_cents),
+        min_cents=product.min_cents,
+        first_rung_cents=ladder[0],
+        automatic_cents=ladder[max(0, len(ladder) - 1 - policy.top_rungs_referred)],
+        max_share_of_inflow=application.country_pack.rules["affordability"]["max_share_of_monthly_inflow"],
+        may_score=consented(borrower, Consent.Purpose.SCORING, as_of),
+        shares_wallet=consented(borrower, Consent.Purpose.WALLET, as_of),
+        days_in_arrears=days_in_arrears(loans, as_of),
+        unpaid_write_off=loans.filter(written_off_at__lt=as_of, settled_at__isnull=True).exists(),
+        days_since_default=days_since_default(loans, as_of),
+        identity_in_conflict=identity_in_conflict(borrower, as_of),
+    )
+
+
+def consented(borrower: Borrower, purpose: str, at: datetime) -> bool:
+    """Say whether the agreement to a purpose was in force at a moment."""
+    given = Consent.objects.filter(borrower=borrower, purpose=purpose, granted=True, given_at__lte=at)
+    return given.filter(Q(withdrawn_at__isnull=True) | Q(withdrawn_at__gt=at)).exists()
+
+
+def days_in_arrears(loans: QuerySet[Loan], as_of: datetime) -> int:
+    """Return how late the oldest loan is that was open then and is not written off; 0 for none."""
+    still_open = loans.filter(Q(settled_at__isnull=True) | Q(settled_at__gte=as_of)).filter(
+        Q(written_off_at__isnull=True) | Q(written_off_at__gte=as_of)
+    )
+    today = local_day(as_of)
+    return max((max((today - due).days, 0) for due in _due_dates(still_open)), default=0)
+
+
+def days_since_default(loans: QuerySet[Loan], as_of: datetime) -> int | None:
+    """Return the days since the latest loan over 30 days late was settled, None for no such loan."""
+    settled = loans.filter(settled_at__lt=as_of).values_list("settled_at", "due_on")
+    ends = [
+        local_day(ended) for ended, due in settled if ended and due and (local_day(ended) - due).days > DEFAULT_DAYS
+    ]
+    return (local_day(as_of) - max(ends)).days if ends else None
+
+
+def identity_in_conflict(borrower: Borrower, as_of: datetime) -> bool:
+    """Say whether the same national ID is registered on another number under another name."""
+    others = Borrower.objects.filter(identity_index=borrower.identity_index, registered_at__lt=as_of).exclude(
+        id=borrower.id
+    )
+    return any(
+        name.casefold() != borrower.full_name.casefold() for name in others.values_list("full_name", flat=True)
+    )
+
+
+def local_day(at: datetime) -> date:
+    return calendar.business_date(at, settings.TIME_ZONE)
+
+
+def _due_dates(loans: QuerySet[Loan]) -> list[date]:
+    return [due for due in loans.values_list("due_on", flat=True) if due]
