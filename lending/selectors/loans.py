@@ -8,7 +8,7 @@ from django.db.models import Sum
 
 from lending.models import Allocation, Application, Installment, Loan, PaymentAttempt, PaymentIntent, Receipt
 from lending.rules import arrears
-from lending.rules.allocation import KINDS, Due
+from lending.rules.allocation import KINDS, Due, total_of
 
 
 @dataclass(frozen=True)
@@ -46,21 +46,16 @@ def latest_application(borrower_id: int) -> Application | None:
 
 def dues(loan: Loan) -> list[tuple[Installment, Due]]:
     """Return what is still owed of each installment, oldest first; paid-up installments are left out."""
-    paid = {
-        row["installment_id"]: Due(*(row[kind] for kind in KINDS))
-        for row in Allocation.objects.filter(installment__loan=loan)
-        .values("installment_id")
-        .annotate(**{kind: Sum(f"{kind}_cents") for kind in KINDS})
-    }
-    owed = (
-        (item, scheduled(item).minus(paid.get(item.id, Due()))) for item in loan.installments.order_by("number")
-    )
+    paid: dict[int, Due] = {}
+    for allocation in Allocation.objects.filter(installment__loan=loan):
+        paid[allocation.installment_id] = total_of([paid.get(allocation.installment_id, Due()), as_due(allocation)])
+    owed = ((item, as_due(item).minus(paid.get(item.id, Due()))) for item in loan.installments.order_by("number"))
     return [(item, due) for item, due in owed if due.total]
 
 
-def scheduled(item: Installment) -> Due:
-    """Return an installment's dues as they were agreed."""
-    return Due(*(getattr(item, f"{kind}_cents") for kind in KINDS))
+def as_due(row: Installment | Allocation) -> Due:
+    """Return the amounts of an installment as agreed, or of an allocation as covered, by kind."""
+    return Due(*(getattr(row, f"{kind}_cents") for kind in KINDS))
 
 
 def days_past_due(loan: Loan, on: date) -> int:

@@ -136,7 +136,7 @@ def payout_failed(*, attempt_id: int, code: str, text: str, at: datetime) -> Loa
 def _locked_loan(attempt_id: int) -> Loan:
     attempt = PaymentAttempt.objects.select_related("intent").get(id=attempt_id)
     Borrower.objects.select_for_update().get(id=attempt.intent.borrower_id)
-    return Loan.objects.select_related("borrower", "product_version").get(id=attempt.intent.loan_id)
+    return Loan.objects.select_related("borrower", "product_version").get(payment_intents=attempt.intent)
 
 
 def settle_if_paid(loan: Loan, settled_at: datetime, at: datetime) -> None:
