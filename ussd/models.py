@@ -1,0 +1,169 @@
+"""What must be remembered between hops and messages. No column here ever holds a PIN or a cumulative text."""
+
+from django.db import models
+from django.db.models import Q
+
+from lending.fields import EncryptedField
+from lending.models import Borrower
+
+
+class Session(models.Model):
+    """One USSD dialogue as one gateway numbers it, bound to the number that opened it.
+
+    The text seen so far is kept as its length and keyed fingerprint: it contains PINs.
+    """
+
+    gateway = models.CharField(max_length=20)
+    gateway_session = models.CharField(max_length=80)
+    msisdn = models.CharField(max_length=15)
+    service_code = models.CharField(max_length=30)
+    network = models.CharField(max_length=12, blank=True)
+    flow_version = models.CharField(max_length=20)
+    screen = models.CharField(max_length=40)
+    page = models.PositiveSmallIntegerField(default=0)
+    history = models.JSONField(default=list)
+    # Encrypted as a whole: a national ID waits here between two hops.
+    answers = EncryptedField(blank=True, default="")
+    language = models.CharField(max_length=2)
+    misses = models.PositiveSmallIntegerField(default=0)
+    prefix_chars = models.PositiveIntegerField(default=0)
+    prefix_segments = models.PositiveIntegerField(default=0)
+    prefix_mac = models.CharField(max_length=64, blank=True)
+    hops_answered = models.PositiveIntegerField(default=0)
+    began_at = models.DateTimeField()
+    last_hop_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="When we said END.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["gateway", "gateway_session"], name="session_once_per_gateway")]
+        indexes = [models.Index(fields=["msisdn", "-last_hop_at"], name="session_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.gateway} {self.gateway_session}"
+
+
+class Hop(models.Model):
+    """One answered hop: the same text in the same session gets the same words, and nothing happens twice."""
+
+    session = models.ForeignKey(Session, models.CASCADE, related_name="hops")
+    position = models.PositiveIntegerField()
+    text_mac = models.CharField(max_length=64, help_text="Keyed fingerprint of the cumulative text.")
+    screen = models.CharField(max_length=40, help_text="The screen that was shown.")
+    answer = models.TextField(help_text="What was shown, word for word.")
+    ends = models.BooleanField()
+    # False while the hop still waits for a decision: the answer may yet get better.
+    final = models.BooleanField(default=True)
+    application_id = models.BigIntegerField(null=True, blank=True)
+    decision_shown = models.BooleanField(default=False)
+    answered_at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["session", "text_mac"], name="hop_once"),
+            models.UniqueConstraint(fields=["session", "position"], name="hop_position"),
+        ]
+        indexes = [
+            models.Index(fields=["application_id"], condition=Q(application_id__isnull=False), name="hop_of_application")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.session_id} #{self.position} {self.screen}"
+
+
+class SessionEnd(models.Model):
+    """The gateway's report on an ended session. What was typed and shown is dropped before it gets here."""
+
+    gateway = models.CharField(max_length=20)
+    gateway_session = models.CharField(max_length=80)
+    session = models.ForeignKey(Session, models.SET_NULL, null=True, blank=True, related_name="ends_reported")
+    status = models.CharField(max_length=30, blank=True)
+    network = models.CharField(max_length=12, blank=True)
+    duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    hops_counted = models.PositiveIntegerField(null=True, blank=True)
+    cost = models.CharField(max_length=20, blank=True)
+    error = models.CharField(max_length=200, blank=True)
+    received_at = models.DateTimeField()
+    times_received = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["gateway", "gateway_session"], name="session_end_once_per_gateway")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.gateway_session}"
+
+
+class Sms(models.Model):
+    """One outgoing message. `reference` is unique: the same cause sends one message."""
+
+    class State(models.TextChoices):
+        DUE = "due", "Due"
+        SENDING = "sending", "Being sent"
+        SENT = "sent", "Sent"
+        DELIVERED = "delivered", "Delivered"
+        FAILED = "failed", "Failed"
+        UNKNOWN = "unknown", "Perhaps sent"
+        STOPPED = "stopped", "Not sent: the customer said stop"
+
+    borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="messages")
+    msisdn = models.CharField(max_length=15)
+    kind = models.CharField(max_length=40)
+    reference = models.CharField(max_length=140, unique=True)
+    language = models.CharField(max_length=2)
+    text = models.TextField()
+    segments = models.PositiveSmallIntegerField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.DUE)
+    provider_message_id = models.CharField(max_length=80, blank=True, db_index=True)
+    provider_status = models.CharField(max_length=80, blank=True)
+    cost = models.CharField(max_length=20, blank=True)
+    due_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["msisdn", "-due_at"], name="sms_of_number")]
+        constraints = [models.CheckConstraint(name="sms_has_text", condition=~Q(text=""))]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.msisdn[:5]}***{self.msisdn[-3:]}"
+
+
+class DeliveryReport(models.Model):
+    """What the aggregator said about a message, kept even when we do not know the message yet."""
+
+    provider_message_id = models.CharField(max_length=80)
+    status = models.CharField(max_length=40)
+    failure_reason = models.CharField(max_length=60, blank=True)
+    network = models.CharField(max_length=12, blank=True)
+    received_at = models.DateTimeField()
+    times_received = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["provider_message_id", "status"], name="delivery_report_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.provider_message_id}"
+
+
+class IncomingSms(models.Model):
+    """A message from a customer, answered once. Digits that could be a PIN are masked before it gets here."""
+
+    gateway = models.CharField(max_length=20)
+    message_id = models.CharField(max_length=80)
+    msisdn = models.CharField(max_length=15)
+    sent_to = models.CharField(max_length=20, blank=True)
+    text = models.CharField(max_length=480)
+    keyword = models.CharField(max_length=20, blank=True)
+    received_at = models.DateTimeField()
+    times_received = models.PositiveIntegerField(default=1)
+    answer = models.ForeignKey(Sms, models.SET_NULL, null=True, blank=True, related_name="answers")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["gateway", "message_id"], name="incoming_sms_once")]
+
+    def __str__(self) -> str:
+        return f"{self.keyword or '?'} from {self.msisdn[:5]}***{self.msisdn[-3:]}"

@@ -1,0 +1,322 @@
+"""What happened, by SMS: the outbox's topics put into one message each, in the borrower's language."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import translation
+from django.utils.translation import npgettext, pgettext
+
+from lending import outbox
+from lending.models import (
+    Application,
+    AuditEvent,
+    Borrower,
+    Decision,
+    Loan,
+    PaymentIntent,
+    Receipt,
+    Repayment,
+)
+from lending.rules import calendar
+from lending.rules.country import Country, may_contact
+from lending.selectors import products
+from ussd import samples, sms, words
+from ussd.models import Hop, Sms
+from ussd.screens.borrow import decision_words
+
+logger = logging.getLogger(__name__)
+
+Payload = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to tell a borrower. `say` is called in their language; `unasked`: they may say stop to it."""
+
+    reference: str
+    borrower: Borrower
+    say: Callable[[], str]
+    unasked: bool = False
+
+
+def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
+    """Tell a borrower what happened, once. What has been overtaken by events is not told.
+
+    Raises:
+        sms.NotSentYet: the aggregator could not be reached; the outbox tries again.
+    """
+    notice = NOTICES[topic](payload, at)
+    if notice is None:
+        return
+    if notice.unasked and not _may_disturb(topic, notice, payload, at):
+        return
+    sms.send(_written(topic, notice, at), at)
+
+
+def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DUE) -> Sms:
+    with translation.override(notice.borrower.language):
+        return sms.write(
+            reference=notice.reference,
+            kind=topic,
+            msisdn=notice.borrower.msisdn,
+            text=notice.say(),
+            language=notice.borrower.language,
+            at=at,
+            borrower=notice.borrower,
+            state=state,
+        )
+
+
+def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
+    """Say whether an unasked message may go now; if not, record why or owe it for the morning."""
+    if notice.borrower.sms_stopped_at is not None:
+        _written(topic, notice, at, Sms.State.STOPPED)
+        return False
+    country = products.country_rules(settings.COUNTRY, calendar.business_date(at, settings.TIME_ZONE))
+    if may_contact(country, at):
+        return True
+    due_at = next_opening(country, at)
+    outbox.write(topic, reference=f"{notice.reference}:{due_at.date()}", at=at, due_at=due_at, **payload)
+    return False
+
+
+def next_opening(country: Country, at: datetime) -> datetime:
+    """Return the next moment at which contact hours begin."""
+    local = at.astimezone(country.zone)
+    opening = local.replace(
+        hour=country.contact_from.hour, minute=country.contact_from.minute, second=0, microsecond=0
+    )
+    return opening if local < opening else opening + timedelta(days=1)
+
+
+# --- the topics ---------------------------------------------------------------------------------------------
+def _application_decided(payload: Payload, at: datetime) -> Notice | None:
+    application = Application.objects.select_related("borrower", "product_version", "decision").get(
+        id=payload["application_id"]
+    )
+    review = getattr(application, "review", None)
+    if review is not None:
+        return Notice(
+            f"application_reviewed:{application.id}",
+            application.borrower,
+            lambda: reviewed_words(application, review.approved),
+        )
+    if Hop.objects.filter(application_id=application.id, final=True, decision_shown=True).exists():
+        return None
+    return Notice(
+        f"application_decided:{application.id}", application.borrower, lambda: decision_words(application.decision)
+    )
+
+
+def reviewed_words(application: Application, approved: bool) -> str:
+    """Say what an officer decided."""
+    values = {
+        "amount": words.amount(application.principal_cents, application.product_version.currency),
+        "ref": application.reference,
+        "code": settings.USSD_CODE,
+    }
+    if approved:
+        return pgettext("sms", "Our officer approved your loan. %(amount)s is on its way, ref %(ref)s.") % values
+    return (
+        pgettext(
+            "sms",
+            "Our officer looked at your request %(ref)s: not this time. Repay and save on time, and dial %(code)s "
+            "again in 30 days.",
+        )
+        % values
+    )
+
+
+def _loan_disbursed(payload: Payload, at: datetime) -> Notice | None:
+    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
+    return Notice(f"loan_disbursed:{loan.id}", loan.borrower, lambda: disbursed_words(loan))
+
+
+def disbursed_words(loan: Loan) -> str:
+    """Say that the money is there, what is to be repaid, by when and how."""
+    assert loan.due_on is not None, f"loan {loan.id} is live without a due date"
+    return pgettext(
+        "sms",
+        "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
+        "or paybill %(paybill)s account %(account)s.",
+    ) % {
+        "amount": words.amount(loan.principal_cents, loan.currency),
+        "total": words.amount(loan.principal_cents + loan.fee_cents + loan.tax_cents, loan.currency),
+        "ref": loan.reference,
+        "day": words.day(loan.due_on),
+        "code": settings.USSD_CODE,
+        "paybill": settings.DARAJA_PAYBILL,
+        "account": words.local_number(loan.borrower.msisdn),
+    }
+
+
+def _disbursement_failed(payload: Payload, at: datetime) -> Notice | None:
+    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
+    return Notice(f"disbursement_failed:{loan.id}", loan.borrower, lambda: not_disbursed_words(loan))
+
+
+def not_disbursed_words(loan: Loan) -> str:
+    """Say that no money came and nothing is owed."""
+    return pgettext(
+        "sms", "We could not send %(amount)s, ref %(ref)s. You owe nothing. Dial %(code)s to ask again."
+    ) % {
+        "amount": words.amount(loan.principal_cents, loan.currency),
+        "ref": loan.reference,
+        "code": settings.USSD_CODE,
+    }
+
+
+def _repayment_received(payload: Payload, at: datetime) -> Notice | None:
+    receipt = Receipt.objects.select_related("borrower").get(id=payload["receipt_id"])
+    if receipt.borrower is None:
+        return None
+    repayment = Repayment.objects.filter(receipt=receipt).select_related("loan").first()
+    loan = repayment.loan if repayment else None
+    return Notice(f"repayment_received:{receipt.id}", receipt.borrower, lambda: received_words(receipt, loan))
+
+
+def received_words(receipt: Receipt, loan: Loan | None) -> str:
+    """Say what came in and where that leaves the customer."""
+    lines = [
+        pgettext("sms", "Received %(amount)s, receipt %(receipt)s.")
+        % {
+            "amount": words.amount(receipt.amount_cents, receipt.currency),
+            "receipt": words.reference(receipt.receipt_no),
+        }
+    ]
+    if loan is not None and loan.outstanding_cents and loan.due_on:
+        lines.append(
+            pgettext("sms", "You still owe %(amount)s by %(day)s.")
+            % {"amount": words.amount(loan.outstanding_cents, loan.currency), "day": words.day(loan.due_on)}
+        )
+    else:
+        lines.append(pgettext("sms", "You owe nothing. Thank you."))
+    if receipt.over_cents:
+        lines.append(
+            pgettext("sms", "%(amount)s more than owed is kept for you.")
+            % {"amount": words.amount(receipt.over_cents, receipt.currency)}
+        )
+    return " ".join(lines)
+
+
+def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
+    intent = PaymentIntent.objects.select_related("borrower").get(id=payload["intent_id"])
+    return Notice(f"repayment_not_made:{intent.id}", intent.borrower, lambda: not_made_words(intent))
+
+
+def not_made_words(intent: PaymentIntent) -> str:
+    """Say that a prompt took no money, and the other ways to pay."""
+    return pgettext(
+        "sms",
+        "Your payment of %(amount)s was not made; nothing was taken. Dial %(code)s to try again, "
+        "or paybill %(paybill)s account %(account)s.",
+    ) % {
+        "amount": words.amount(intent.amount_cents, intent.currency),
+        "code": settings.USSD_CODE,
+        "paybill": settings.DARAJA_PAYBILL,
+        "account": words.local_number(intent.msisdn),
+    }
+
+
+def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
+    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
+    if loan.state != Loan.State.LIVE or not loan.outstanding_cents or loan.due_on is None:
+        return None
+    days = (loan.due_on - calendar.business_date(at, settings.TIME_ZONE)).days
+    return Notice(
+        f"repayment_reminder:{loan.id}:{payload['days']}",
+        loan.borrower,
+        lambda: reminder_words(loan, days),
+        unasked=True,
+    )
+
+
+def reminder_words(loan: Loan, days: int) -> str:
+    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late."""
+    assert loan.due_on is not None
+    values = {
+        "amount": words.amount(loan.outstanding_cents, loan.currency),
+        "day": words.day(loan.due_on),
+        "days": abs(days),
+        "code": settings.USSD_CODE,
+    }
+    if days > 0:
+        said = pgettext("sms", "Jirani: %(amount)s is due on %(day)s.")
+    elif days == 0:
+        said = pgettext("sms", "Jirani: %(amount)s is due today.")
+    else:
+        said = npgettext(
+            "sms", "Jirani: %(amount)s was due %(days)d day ago.", "Jirani: %(amount)s was due %(days)d days ago.", -days
+        )
+    how = pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
+    return f"{said % values} {how % values}"
+
+
+def _pin_locked(payload: Payload, at: datetime) -> Notice | None:
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    if borrower.pin_locked_at is None:
+        return None
+    return Notice(f"pin_locked:{borrower.id}:{borrower.pin_locked_at.isoformat()}", borrower, pin_locked_words)
+
+
+def pin_locked_words() -> str:
+    return pgettext(
+        "sms",
+        "Your Jirani PIN is locked after 3 wrong tries. Your money is safe. Bring your ID to a Jirani officer, "
+        "or send HELP.",
+    )
+
+
+def _pin_reset(payload: Payload, at: datetime) -> Notice | None:
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    done = AuditEvent.objects.filter(action="pin_reset", borrower=borrower).order_by("-id").first()
+    return Notice(f"pin_reset:{borrower.id}:{done.id if done else 0}", borrower, pin_reset_words)
+
+
+def pin_reset_words() -> str:
+    return pgettext(
+        "sms",
+        "An officer reset your Jirani PIN. Dial %(code)s and choose a new one. If you did not ask for this, "
+        "send HELP at once.",
+    ) % {"code": settings.USSD_CODE}
+
+
+NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
+    "application_decided": _application_decided,
+    "loan_disbursed": _loan_disbursed,
+    "disbursement_failed": _disbursement_failed,
+    "repayment_received": _repayment_received,
+    "repayment_not_made": _repayment_not_made,
+    "repayment_reminder": _repayment_reminder,
+    "pin_locked": _pin_locked,
+    "pin_reset": _pin_reset,
+}
+
+
+def longest() -> Iterator[tuple[str, str]]:
+    """Yield every message in the active language with its longest values, for measuring."""
+    loan = samples.loan(borrower=samples.borrower())
+    for sample in (samples.approved(), samples.declined(), samples.referred()):
+        decision: Decision = sample.facts.decision(1)
+        yield f"decision {decision.outcome}", decision_words(decision)
+    for approved in (True, False):
+        yield f"review {approved}", reviewed_words(samples.decision().application, approved)
+    yield "loan_disbursed", disbursed_words(loan)
+    yield "disbursement_failed", not_disbursed_words(loan)
+    for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan)):
+        yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed)
+    yield "repayment_not_made", not_made_words(samples.intent())
+    for days in (3, 0, -1, -365):
+        yield f"repayment_reminder {days}", reminder_words(loan, days)
+    yield "pin_locked", pin_locked_words()
+    yield "pin_reset", pin_reset_words()
+    for waiting in (None, loan, samples.loan(due_on=None)):
+        yield "answer BAL", sms.balance_words(waiting, samples.MOST_CENTS)
+    for word in ("LOAN", "HELP"):
+        yield f"answer {word}", sms.KEYWORDS[word].answer(samples.MSISDN, None, samples.AT)
+    yield "answer STOP", sms.stopped_words()
+    yield "answer START", sms.started_words()

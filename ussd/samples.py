@@ -1,0 +1,201 @@
+"""The longest that a screen or an SMS may have to say, for measuring: nothing here is read from a database."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from lending.models import Application, Borrower, Decision, Loan, PaymentIntent, ProductVersion, Receipt
+from lending.rules.country import Country
+from lending.rules.pricing import Quote
+from lending.selectors.loans import StatementLine
+from lending.selectors.offers import Offer
+from ussd import words
+from ussd.engine import Sample
+from ussd.facts import Facts
+
+MOST_CENTS = 999_999_999
+# Names stand for the longest month in both languages.
+DAY = date(2028, 9, 28)
+AT = datetime(2028, 9, 28, 20, 58, tzinfo=UTC)
+MSISDN = "254711000001"
+NAME = "Wanjirũ-Ñoñez’O'Néill{{name}} %s 🙂 [Quote]"
+REFERENCE = "WWWWWWWW"
+RECEIPT_NO = "SFC7XK2ABCDEFGH"
+COUNTRY = Country("KE", ZoneInfo("Africa/Nairobi"), "KES", time(8), time(19), {}, "[0-9]{6,9}", "254")
+
+
+def version() -> ProductVersion:
+    return ProductVersion(
+        id=1,
+        code="longest",
+        currency="KES",
+        country="KE",
+        term_days=365,
+        fee_rate=Decimal("0.12345"),
+        fee_tax_rate=Decimal("0.12345"),
+        min_cents=MOST_CENTS - 1,
+        max_cents=MOST_CENTS,
+    )
+
+
+def borrower(**changes: Any) -> Borrower:
+    return Borrower(**{"id": 1, "msisdn": MSISDN, "full_name": NAME, "limit_cents": MOST_CENTS, "pin_hash": "x"} | changes)
+
+
+def loan(**changes: Any) -> Loan:
+    values: dict[str, Any] = {
+        "id": 1,
+        "reference": REFERENCE,
+        "currency": "KES",
+        "principal_cents": MOST_CENTS,
+        "outstanding_cents": MOST_CENTS,
+        "state": Loan.State.LIVE,
+        "due_on": DAY,
+        "product_version": version(),
+    }
+    return Loan(**values | changes)
+
+
+def receipt(**changes: Any) -> Receipt:
+    return Receipt(**{"receipt_no": RECEIPT_NO, "amount_cents": MOST_CENTS, "currency": "KES"} | changes)
+
+
+def intent() -> PaymentIntent:
+    return PaymentIntent(amount_cents=MOST_CENTS, currency="KES", msisdn=MSISDN)
+
+
+def lines() -> list[StatementLine]:
+    return [
+        StatementLine(AT, kind, MOST_CENTS, RECEIPT_NO) for kind in ("repaid", "paid_out", "repaid", "repaid", "repaid")
+    ]
+
+
+def decision(outcome: str = "decline", code: str = "score_low", next_step: str = "try_later") -> Decision:
+    values = {"days": 365, "amount_cents": MOST_CENTS, "limit_cents": MOST_CENTS}
+    application = Application(id=1, reference=REFERENCE, principal_cents=MOST_CENTS, product_version=version())
+    return Decision(
+        application=application,
+        outcome=outcome,
+        reasons=[{"code": code, "values": values}],
+        next_step=next_step,
+        limit_cents=MOST_CENTS,
+    )
+
+
+class LongestFacts(Facts):
+    """Facts put in place instead of read."""
+
+    def __init__(self, **known: Any) -> None:
+        super().__init__(MSISDN, AT)
+        self.late_days = known.pop("late_days", 0)
+        self.decided = known.pop("decided", None)
+        self.__dict__.update(
+            {
+                "borrower": borrower(),
+                "open_loan": None,
+                "statement": [],
+                "last_event": None,
+                "undecided": None,
+                "offer": Offer(version(), MOST_CENTS, MOST_CENTS - 1),
+                "country": COUNTRY,
+            }
+            | known
+        )
+
+    def quote(self, principal_cents: int) -> Quote:
+        return Quote("KES", MOST_CENTS, MOST_CENTS, MOST_CENTS, 365, Decimal("9.9999"))
+
+    def days_past_due(self, loan: Loan) -> int:
+        return self.late_days
+
+    def decision(self, application_id: int) -> Decision:
+        assert self.decided is not None
+        return self.decided
+
+    def forget(self) -> None:
+        """Nothing to read anew."""
+
+
+ANSWERS: dict[str, Any] = {
+    "principal_cents": MOST_CENTS,
+    "amount_cents": MOST_CENTS,
+    "reference": REFERENCE,
+    "application_id": 1,
+    "consents": {},
+}
+
+
+def stranger() -> Sample:
+    return Sample(LongestFacts(borrower=None), ANSWERS)
+
+
+def free() -> Sample:
+    """Registered, no loan, something happened just now."""
+    return Sample(LongestFacts(last_event=lines()[0], statement=lines()), ANSWERS)
+
+
+def fresh() -> Sample:
+    """Registered, no loan, no history."""
+    return Sample(LongestFacts(), ANSWERS)
+
+
+def owing() -> Sample:
+    facts = LongestFacts(
+        open_loan=loan(),
+        last_event=lines()[0],
+        statement=lines(),
+        offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "open_loan"),
+    )
+    return Sample(facts, ANSWERS)
+
+
+def late() -> Sample:
+    facts = LongestFacts(
+        open_loan=loan(days_past_due=365), last_event=lines()[0], statement=lines(), late_days=365
+    )
+    return Sample(facts, ANSWERS)
+
+
+def waiting_for_payout() -> Sample:
+    facts = LongestFacts(
+        open_loan=loan(state=Loan.State.APPROVED, due_on=None),
+        last_event=lines()[0],
+        offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "payout_pending"),
+    )
+    return Sample(facts, ANSWERS)
+
+
+def undecided() -> Sample:
+    application = Application(id=1, reference=REFERENCE, principal_cents=MOST_CENTS, submitted_at=AT - timedelta(days=1))
+    facts = LongestFacts(
+        undecided=application, last_event=lines()[0], offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "undecided")
+    )
+    return Sample(facts, ANSWERS)
+
+
+def no_limit() -> Sample:
+    return Sample(LongestFacts(borrower=borrower(limit_cents=0), offer=Offer(version(), 0, MOST_CENTS - 1)), ANSWERS)
+
+
+def blocked() -> Sample:
+    return Sample(LongestFacts(borrower=borrower(state=Borrower.State.BLOCKED)), ANSWERS)
+
+
+def locked() -> Sample:
+    return Sample(LongestFacts(borrower=borrower(pin_locked_at=AT)), ANSWERS)
+
+
+def approved() -> Sample:
+    return Sample(LongestFacts(decided=decision("approve")), ANSWERS)
+
+
+def referred() -> Sample:
+    return Sample(LongestFacts(decided=decision("refer")), ANSWERS)
+
+
+def declined() -> Sample:
+    """The decline whose sentences are longest in the active language."""
+    code = max(words.REASONS, key=lambda one: len(words.why(decision(code=one))))
+    step = max(words.NEXT_STEPS, key=lambda one: len(words.what_next(decision(next_step=one))))
+    return Sample(LongestFacts(decided=decision("decline", code, step)), ANSWERS)

@@ -1,0 +1,261 @@
+"""Borrowing: amount, what it costs, terms, PIN, decision. The PIN is the only hop with an effect."""
+
+from datetime import datetime
+
+from django.utils.translation import pgettext
+
+from lending.models import Decision
+from lending.rules import money
+from lending.services import applications
+from ussd import samples, words
+from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
+from ussd.screens import pin
+
+KEY_FACTS_VERSION = "key-facts-1"
+# What a refusal of the offer or of the service leads to.
+REFUSED = {
+    "open_loan": "borrow.open_loan",
+    "payout_pending": "borrow.payout_pending",
+    "undecided": "borrow.undecided",
+    "blocked": "home.blocked",
+}
+
+
+@screen(
+    "borrow.amount",
+    samples=[samples.free],
+    resume="borrow.amount",
+    tries=("0", "-5", "1e3", "٥٠٠", "1", "9999999", "9999999.98"),
+)
+def ask_amount(dialogue: Dialogue) -> View:
+    offer = dialogue.facts.offer
+    if offer.refusal:
+        return Go(REFUSED[offer.refusal])
+    if offer.limit_cents < offer.min_cents:
+        return Go("borrow.no_limit")
+    values = {"limit": words.amount(offer.limit_cents), "least": words.amount(offer.min_cents)}
+    return Ask(
+        pgettext("borrow.amount", "Your limit is %(limit)s. How much do you want? From %(least)s.") % values,
+        parse=lambda typed: parse_amount(dialogue, typed),
+        save_as="principal_cents",
+        then="borrow.facts",
+        zero_is_answer=True,
+    )
+
+
+def parse_amount(dialogue: Dialogue, typed: str) -> int:
+    """Return the cents of an amount that may be asked for, or say why it may not."""
+    offer = dialogue.facts.offer
+    cents = read_amount(typed, offer.product_version.currency)
+    if cents < offer.min_cents:
+        raise Again(
+            pgettext("borrow.amount", "The smallest loan is %(least)s.") % {"least": words.amount(offer.min_cents)}
+        )
+    if cents > offer.limit_cents:
+        raise Again(pgettext("borrow.amount", "That is above your limit."))
+    return cents
+
+
+def read_amount(typed: str, currency: str) -> int:
+    """Return the cents of a typed amount in payable units.
+
+    Raises:
+        Again: it is no amount, or it has cents where nobody pays cents.
+    """
+    try:
+        cents = money.parse(typed)
+    except money.InvalidAmount:
+        raise Again(pgettext("amount", "Type the amount in digits, like 500.")) from None
+    if cents % money.currency(currency).payable_cents:
+        raise Again(pgettext("amount", "Whole shillings only, like 500."))
+    return cents
+
+
+@screen("borrow.facts", samples=[samples.fresh], resume="borrow.facts")
+def key_facts(dialogue: Dialogue) -> View:
+    """What the loan costs, each figure on its own line, before anything is accepted."""
+    offer = dialogue.facts.offer
+    if offer.refusal:
+        return Go(REFUSED[offer.refusal])
+    quote = dialogue.facts.quote(dialogue.answers["principal_cents"])
+    values = {
+        "principal": words.amount(quote.principal_cents, quote.currency),
+        "fee": words.amount(quote.fee_cents, quote.currency),
+        "tax": words.amount(quote.tax_cents, quote.currency),
+        "total": words.amount(quote.total_cents, quote.currency),
+        "day": words.day(quote.due_on(dialogue.facts.today)),
+        "apr": words.percent(quote.apr),
+    }
+    lines = (
+        pgettext("borrow.facts", "You get %(principal)s"),
+        pgettext("borrow.facts", "Fee %(fee)s"),
+        pgettext("borrow.facts", "Tax %(tax)s"),
+        pgettext("borrow.facts", "You repay %(total)s"),
+        pgettext("borrow.facts", "by %(day)s"),
+        pgettext("borrow.facts", "Late fee none"),
+        pgettext("borrow.facts", "APR %(apr)s"),
+    )
+    return Menu(
+        "\n".join(line % values for line in lines),
+        (
+            Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
+            Choice(pgettext("borrow.facts", "Accept"), "borrow.pin"),
+        ),
+        back=pgettext("borrow.facts", "Cancel"),
+        back_to="start",
+        must_be_seen=True,
+        record_as="key_facts",
+        remember={
+            "product_version_id": offer.product_version.id,
+            "principal_cents": quote.principal_cents,
+            "cost_cents": quote.fee_cents + quote.tax_cents,
+        },
+    )
+
+
+@screen("borrow.terms", samples=[samples.free], resume="borrow.facts", tries=("98", "x"))
+def terms(dialogue: Dialogue) -> View:
+    version = dialogue.facts.offer.product_version
+    values = {
+        "days": version.term_days,
+        "fee": words.percent(version.fee_rate),
+        "tax": words.percent(version.fee_tax_rate),
+    }
+    items = (
+        pgettext("borrow.terms", "You repay all within %(days)s days of the day the money comes."),
+        pgettext("borrow.terms", "The fee is %(fee)s of the loan, the tax %(tax)s of the fee. Nothing else is added."),
+        pgettext("borrow.terms", "You may pay early and in parts."),
+        pgettext("borrow.terms", "Paying late costs no fee, but your limit goes down."),
+        pgettext("borrow.terms", "A computer decides. You may ask for a person: SMS HELP."),
+        pgettext("borrow.terms", "We use your data only as you agreed."),
+    )
+    return Read([item % values for item in items], (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),))
+
+
+@screen("borrow.pin", samples=[samples.free], resume="borrow.facts", tries=pin.PIN_TRIES)
+def enter_pin(dialogue: Dialogue) -> View:
+    if dialogue.facts.known.pin_is_locked:
+        return Go("pin.locked")
+    return pin.enter(act=_accept)
+
+
+def _accept(dialogue: Dialogue, typed: str) -> Await:
+    """Submit the application: once for this hop, with the key facts as they stood on the screen."""
+    pin.check(dialogue, typed)
+    shown = dialogue.answers["key_facts"]
+    try:
+        application = applications.submit(
+            borrower_id=dialogue.facts.known.id,
+            principal_cents=shown["principal_cents"],
+            product_version_id=shown["product_version_id"],
+            shown=applications.KeyFactsShown(
+                text=shown["text"],
+                language=shown["language"],
+                version=KEY_FACTS_VERSION,
+                shown_at=datetime.fromisoformat(shown["shown_at"]),
+                terms_read=bool(dialogue.answers.get("terms_read")),
+            ),
+            origin=dialogue.origin,
+            at=dialogue.at,
+        )
+    except (applications.AboveLimit, applications.BelowMinimum):
+        raise Elsewhere("borrow.limit_changed") from None
+    except applications.HasOpenLoan:
+        raise Elsewhere("borrow.open_loan") from None
+    except applications.AlreadyApplied:
+        raise Elsewhere("borrow.undecided") from None
+    except applications.Blocked:
+        raise Elsewhere("home.blocked") from None
+    dialogue.answers = {"application_id": application.id, "reference": application.reference}
+    return Await(application.id, then="borrow.decided", late="borrow.late")
+
+
+@screen("borrow.decided", samples=[samples.approved, samples.declined, samples.referred])
+def decided(dialogue: Dialogue) -> View:
+    """The answer, when it came in time to be shown here."""
+    decision = dialogue.facts.decision(dialogue.answers["application_id"])
+    return End(decision_words(decision))
+
+
+def decision_words(decision: Decision) -> str:
+    """Say a decision: the same sentences on the screen and by SMS."""
+    application = decision.application
+    values = {
+        "amount": words.amount(application.principal_cents, application.product_version.currency),
+        "ref": application.reference,
+    }
+    if decision.outcome == Decision.Outcome.APPROVE:
+        return pgettext("decision", "Approved. %(amount)s is on its way, ref %(ref)s.") % values
+    if decision.outcome == Decision.Outcome.REFER:
+        return (
+            pgettext("decision", "A person will look at your request by tomorrow. The answer comes by SMS. Ref %(ref)s.")
+            % values
+        )
+    said = pgettext("decision", "Not this time, ref %(ref)s.") % values
+    return "\n".join([said, words.why(decision), words.what_next(decision)])
+
+
+@screen("borrow.late", samples=[samples.free])
+def late(dialogue: Dialogue) -> View:
+    return End(
+        pgettext("borrow.late", "We are deciding. The answer comes by SMS. Ref %(ref)s.")
+        % {"ref": dialogue.answers["reference"]}
+    )
+
+
+@screen("borrow.open_loan", samples=[samples.owing])
+def open_loan(dialogue: Dialogue) -> View:
+    loan = dialogue.facts.open_loan
+    if loan is None or loan.due_on is None:
+        return Go("borrow.payout_pending")
+    return Menu(
+        pgettext("borrow.open_loan", "You owe %(amount)s by %(day)s. Repay it, then you can borrow again.")
+        % {"amount": words.amount(loan.outstanding_cents, loan.currency), "day": words.day(loan.due_on)},
+        (Choice(pgettext("borrow.open_loan", "Repay"), "repay.menu"),),
+    )
+
+
+@screen("borrow.payout_pending", samples=[samples.waiting_for_payout])
+def payout_pending(dialogue: Dialogue) -> View:
+    loan = dialogue.facts.open_loan
+    if loan is None:
+        return Go("borrow.one_only")
+    return End(
+        pgettext("borrow.payout_pending", "%(amount)s is on its way to your M-PESA, ref %(ref)s. An SMS follows.")
+        % {"amount": words.amount(loan.principal_cents, loan.currency), "ref": loan.reference}
+    )
+
+
+@screen("borrow.one_only", samples=[samples.free])
+def one_only(dialogue: Dialogue) -> View:
+    """The loan is under another number of the same person."""
+    return End(pgettext("borrow.one_only", "You have a loan on another number. Repay it, then you can borrow again."))
+
+
+@screen("borrow.undecided", samples=[samples.undecided])
+def undecided(dialogue: Dialogue) -> View:
+    application = dialogue.facts.undecided
+    reference = application.reference if application else ""
+    return End(
+        pgettext("borrow.undecided", "We are still deciding on your request, ref %(ref)s. The answer comes by SMS.")
+        % {"ref": reference}
+    )
+
+
+@screen("borrow.no_limit", samples=[samples.no_limit])
+def no_limit(dialogue: Dialogue) -> View:
+    return End(
+        pgettext(
+            "borrow.no_limit",
+            "You cannot borrow yet. Use your wallet and save, and dial again in 30 days. Questions: SMS HELP.",
+        )
+    )
+
+
+@screen("borrow.limit_changed", samples=[samples.free])
+def limit_changed(dialogue: Dialogue) -> View:
+    return Menu(
+        pgettext("borrow.limit_changed", "Your limit is now %(limit)s. Nothing was borrowed.")
+        % {"limit": words.amount(dialogue.facts.offer.limit_cents)},
+        (Choice(pgettext("borrow.limit_changed", "Choose another amount"), "borrow.amount"),),
+    )

@@ -1,0 +1,154 @@
+"""Where a dial begins: the right first screen for whoever dials, the menu, and the ways out."""
+
+from django.conf import settings
+from django.utils.translation import pgettext
+
+from lending.models import Borrower, Loan
+from lending.selectors.loans import StatementLine
+from ussd import samples, words
+from ussd.engine import START, Choice, Dialogue, End, Go, Menu, Read, View, screen
+
+
+@screen(START, samples=[])
+def start(dialogue: Dialogue) -> View:
+    """Send each caller to their first screen."""
+    borrower = dialogue.facts.borrower
+    if borrower is None:
+        served = dialogue.msisdn.startswith(dialogue.facts.country.dialling_prefix)
+        return Go("register.language" if served else "register.abroad")
+    if borrower.state != Borrower.State.ACTIVE:
+        return Go("home.blocked")
+    if borrower.pin_hash:
+        return Go("home")
+    return Go("pin.locked" if borrower.pin_is_locked else "pin.reset")
+
+
+@screen("home", samples=[samples.fresh, samples.free, samples.owing, samples.late, samples.undecided, samples.no_limit])
+def home(dialogue: Dialogue) -> View:
+    """What happened last, what is owed, and the menu."""
+    lines = [_last(dialogue.facts.last_event), _standing(dialogue)]
+    return Menu(
+        "\n".join(line for line in lines if line),
+        (
+            Choice(pgettext("home", "Loan"), "borrow.amount"),
+            Choice(pgettext("home", "My loan"), "loan.status"),
+            Choice(pgettext("home", "Repay"), "repay.menu"),
+            Choice(pgettext("home", "Settings"), "settings.menu"),
+            Choice(pgettext("home", "Help"), "home.help"),
+        ),
+        back=None,
+    )
+
+
+def _last(line: StatementLine | None) -> str:
+    if line is None:
+        return ""
+    values = {
+        "amount": words.amount(line.amount_cents),
+        "time": words.clock(line.at),
+        "ref": words.reference(line.reference),
+    }
+    if line.kind == "paid_out":
+        return pgettext("home", "Last: %(amount)s sent %(time)s, ref %(ref)s") % values
+    return pgettext("home", "Last: %(amount)s repaid %(time)s, ref %(ref)s") % values
+
+
+def _standing(dialogue: Dialogue) -> str:
+    """Say in one line where the customer stands."""
+    loan = dialogue.facts.open_loan
+    if loan is not None:
+        return _owed(loan)
+    if application := dialogue.facts.undecided:
+        return pgettext("home", "We are deciding, ref %(ref)s") % {"ref": application.reference}
+    limit = dialogue.facts.known.limit_cents
+    if not limit:
+        return pgettext("home", "Welcome to Jirani")
+    return pgettext("home", "Jirani: your limit is %(limit)s") % {"limit": words.amount(limit)}
+
+
+def _owed(loan: Loan) -> str:
+    values = {"amount": words.amount(loan.outstanding_cents, loan.currency), "ref": loan.reference}
+    if loan.state == Loan.State.APPROVED or loan.due_on is None:
+        values["amount"] = words.amount(loan.principal_cents, loan.currency)
+        return pgettext("home", "%(amount)s is on its way, ref %(ref)s") % values
+    return pgettext("home", "You owe %(amount)s by %(day)s") % (values | {"day": words.day(loan.due_on)})
+
+
+@screen("home.resume", samples=[samples.fresh])
+def resume(dialogue: Dialogue) -> View:
+    """Offer to go on where the line dropped; the engine keeps the place in the answers."""
+    return Menu(
+        pgettext("home.resume", "The line dropped. Go on where you stopped?"),
+        (
+            Choice(pgettext("home.resume", "Go on"), act=_go_on),
+            Choice(pgettext("home.resume", "Start again"), act=lambda dialogue, _: START),
+        ),
+        back=None,
+        must_be_seen=True,
+    )
+
+
+def _go_on(dialogue: Dialogue, _: None) -> str:
+    dropped = dialogue.answers.pop("dropped")
+    dialogue.answers, dialogue.history = dropped["answers"], dropped["history"]
+    return str(dropped["screen"])
+
+
+@screen("home.help", samples=[samples.fresh])
+def help_pages(dialogue: Dialogue) -> View:
+    """How it works and whom to ask."""
+    values = {
+        "code": settings.USSD_CODE,
+        "sms": settings.SMS_SHORT_CODE,
+        "paybill": settings.DARAJA_PAYBILL,
+        "account": words.local_number(dialogue.msisdn),
+    }
+    items = (
+        pgettext("home.help", "0 goes back, 00 goes home."),
+        pgettext("home.help", "Pay any time: paybill %(paybill)s, account %(account)s."),
+        pgettext("home.help", "By SMS to %(sms)s: BAL, HELP, STOP."),
+        pgettext("home.help", "Nobody at Jirani asks for your PIN."),
+        pgettext("home.help", "Complaint or a person: SMS HELP to %(sms)s."),
+    )
+    return Read([item % values for item in items])
+
+
+@screen("home.blocked", samples=[samples.blocked])
+def blocked(dialogue: Dialogue) -> View:
+    return End(
+        pgettext("home.blocked", "Your account is closed for now. Ask a Jirani officer: SMS HELP to %(sms)s.")
+        % {"sms": settings.SMS_SHORT_CODE}
+    )
+
+
+@screen("lost", samples=[samples.stranger])
+def lost(dialogue: Dialogue) -> View:
+    """The end after three answers that could not be used."""
+    return End(
+        pgettext("lost", "Let us stop here; nothing was changed. Dial %(code)s to start again, or SMS HELP to %(sms)s.")
+        % {"code": settings.USSD_CODE, "sms": settings.SMS_SHORT_CODE}
+    )
+
+
+@screen("sorry", samples=[samples.stranger])
+def sorry(dialogue: Dialogue) -> View:
+    """The end when we are at fault."""
+    return End(
+        pgettext("sorry", "Sorry, that did not work on our side. Please dial %(code)s again in a minute.")
+        % {"code": settings.USSD_CODE}
+    )
+
+
+@screen("busy", samples=[samples.stranger])
+def busy(dialogue: Dialogue) -> View:
+    """The end when the last answer is still being worked on."""
+    return End(
+        pgettext("busy", "We are still working on your last answer. Dial %(code)s in a minute to see it.")
+        % {"code": settings.USSD_CODE}
+    )
+
+
+@screen("over", samples=[samples.stranger])
+def over(dialogue: Dialogue) -> View:
+    """The end of a session that had ended before."""
+    return End(pgettext("over", "This session is over. Dial %(code)s to go on.") % {"code": settings.USSD_CODE})

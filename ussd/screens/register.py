@@ -1,0 +1,174 @@
+"""First dial: language, agreement, name, national ID, PIN twice."""
+
+from django.conf import settings
+from django.utils.translation import pgettext
+
+from lending.rules import identity
+from lending.services import people
+from ussd import samples
+from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Menu, View, screen
+from ussd.screens import pin
+
+CONSENT_VERSION = "consent-1"
+ID_SEPTETS = 20
+# Languages in their own names, never translated.
+LANGUAGES = (("en", "English"), ("sw", "Kiswahili"))
+
+
+@screen("register.language", samples=[samples.stranger])
+def ask_language(dialogue: Dialogue) -> View:
+    choices = [Choice(name, save={"language": code}, act=_speak) for code, name in LANGUAGES]
+    return Menu("Jirani: choose a language / chagua lugha", choices, back=None)
+
+
+def _speak(dialogue: Dialogue, _: None) -> str:
+    dialogue.language = dialogue.answers["language"]
+    return "register.consent"
+
+
+@screen("register.consent", samples=[samples.stranger], resume="register.language")
+def ask_consent(dialogue: Dialogue) -> View:
+    """The two agreements without which there is no service."""
+    return Menu(
+        pgettext(
+            "register.consent",
+            "Jirani keeps your number, ID and loans to serve you, and a computer decides on loans. Both are needed.",
+        ),
+        (
+            Choice(
+                pgettext("register.consent", "I agree"),
+                "register.wallet",
+                {"consents": {"service": True, "scoring": True}},
+            ),
+            Choice(pgettext("register.consent", "I refuse"), "register.refused"),
+        ),
+        must_be_seen=True,
+    )
+
+
+@screen("register.refused", samples=[samples.stranger])
+def refused(dialogue: Dialogue) -> View:
+    return End(
+        pgettext("register.refused", "All right. We keep nothing about you. Dial %(code)s if you change your mind.")
+        % {"code": settings.USSD_CODE}
+    )
+
+
+@screen("register.abroad", samples=[samples.stranger])
+def abroad(dialogue: Dialogue) -> View:
+    return End(pgettext("register.abroad", "Sorry, Jirani serves Kenyan numbers only for now."))
+
+
+def _optional(dialogue: Dialogue, purpose: str, granted: bool) -> dict[str, dict[str, bool]]:
+    return {"consents": dialogue.answers.get("consents", {}) | {purpose: granted}}
+
+
+@screen("register.wallet", samples=[samples.stranger], resume="register.language")
+def ask_wallet(dialogue: Dialogue) -> View:
+    return Menu(
+        pgettext(
+            "register.wallet", "May we look at the flow of your M-PESA? It can raise your limit. You may refuse."
+        ),
+        (
+            Choice(pgettext("register.wallet", "Yes"), "register.marketing", _optional(dialogue, "wallet", True)),
+            Choice(pgettext("register.wallet", "No"), "register.marketing", _optional(dialogue, "wallet", False)),
+        ),
+        must_be_seen=True,
+    )
+
+
+@screen("register.marketing", samples=[samples.stranger], resume="register.language")
+def ask_marketing(dialogue: Dialogue) -> View:
+    return Menu(
+        pgettext("register.marketing", "May we send you offers by SMS? You may refuse."),
+        (
+            Choice(pgettext("register.marketing", "Yes"), "register.name", _optional(dialogue, "marketing", True)),
+            Choice(pgettext("register.marketing", "No"), "register.name", _optional(dialogue, "marketing", False)),
+        ),
+        must_be_seen=True,
+    )
+
+
+@screen("register.name", samples=[samples.stranger], resume="register.name")
+def ask_name(dialogue: Dialogue) -> View:
+    return Ask(
+        pgettext("register.name", "Type your full name as on your ID card."),
+        parse=parse_name,
+        save_as="full_name",
+        then="register.national_id",
+        whole=True,
+    )
+
+
+def parse_name(typed: str) -> str:
+    """Return a name as it can be kept, or say what is wrong with it."""
+    try:
+        return identity.clean_name(typed)
+    except identity.InvalidName:
+        raise Again(pgettext("register.name", "A name has 2 to 60 letters.")) from None
+
+
+@screen("register.national_id", samples=[samples.stranger], resume="register.name")
+def ask_national_id(dialogue: Dialogue) -> View:
+    return Ask(
+        pgettext("register.national_id", "Type your national ID number."),
+        parse=lambda typed: parse_national_id(dialogue, typed),
+        save_as="national_id",
+        then="register.pin",
+    )
+
+
+def parse_national_id(dialogue: Dialogue, typed: str) -> str:
+    """Return a national ID of the country's form, or say that it is none. The words never repeat it."""
+    try:
+        return identity.clean_national_id(typed, dialogue.facts.country.national_id_pattern)
+    except identity.InvalidNationalId:
+        raise Again(pgettext("register.national_id", "That is no ID number.")) from None
+
+
+@screen("register.pin", samples=[samples.stranger], resume="register.pin", tries=("", "12", "abcd"))
+def ask_pin(dialogue: Dialogue) -> View:
+    return pin.choose(act=_keep_pin)
+
+
+def _keep_pin(dialogue: Dialogue, typed: str) -> str:
+    pin.keep(dialogue, typed, known_digits=(dialogue.msisdn, dialogue.answers["national_id"]))
+    return "register.again"
+
+
+@screen("register.again", samples=[samples.stranger], resume="register.pin", tries=("", "12", "abcd"))
+def ask_pin_again(dialogue: Dialogue) -> View:
+    return pin.choose_again(act=_register)
+
+
+def _register(dialogue: Dialogue, typed: str) -> str:
+    pin.refuse_other(dialogue, typed)
+    try:
+        people.register_borrower(
+            msisdn=dialogue.msisdn,
+            full_name=dialogue.answers["full_name"],
+            national_id=dialogue.answers["national_id"],
+            pin=typed,
+            language=dialogue.language,
+            consents=dialogue.answers["consents"],
+            text_version=CONSENT_VERSION,
+            origin=dialogue.origin,
+            at=dialogue.at,
+        )
+    except identity.WeakPin:
+        raise Again(pin.weak()) from None
+    except (people.AlreadyRegistered, people.IdentityRefused, identity.InvalidName, identity.InvalidNationalId):
+        raise Elsewhere("register.not_possible") from None
+    return START
+
+
+@screen("register.not_possible", samples=[samples.stranger])
+def not_possible(dialogue: Dialogue) -> View:
+    """Says the same for a known ID as for a refused one: nobody learns here who is a customer."""
+    return End(
+        pgettext(
+            "register.not_possible",
+            "We cannot register this ID on this number. Bring your ID to a Jirani officer, or SMS HELP to %(sms)s.",
+        )
+        % {"sms": settings.SMS_SHORT_CODE}
+    )

@@ -1,0 +1,74 @@
+"""Settings: another PIN, another language."""
+
+from django.utils.translation import pgettext
+
+from lending.rules import identity
+from lending.services import people
+from ussd import samples
+from ussd.engine import START, Again, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
+from ussd.screens import pin
+from ussd.screens.register import LANGUAGES
+
+
+@screen("settings.menu", samples=[samples.fresh])
+def menu(dialogue: Dialogue) -> View:
+    """The other languages stand here in their own names, so changing one takes two hops."""
+    others = [
+        Choice(name, save={"language": code}, act=_speak) for code, name in LANGUAGES if code != dialogue.language
+    ]
+    return Menu(
+        pgettext("settings.menu", "Settings"), [Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"), *others]
+    )
+
+
+def _speak(dialogue: Dialogue, _: None) -> str:
+    dialogue.language = dialogue.answers["language"]
+    people.set_language(borrower_id=dialogue.facts.known.id, language=dialogue.language, at=dialogue.at)
+    return START
+
+
+@screen("settings.pin", samples=[samples.fresh], tries=pin.PIN_TRIES)
+def old_pin(dialogue: Dialogue) -> View:
+    """Check the old PIN first: choosing a new one twice in vain would be unkind."""
+    if dialogue.facts.known.pin_is_locked:
+        return Go("pin.locked")
+    return pin.enter(act=_check_old)
+
+
+def _check_old(dialogue: Dialogue, typed: str) -> str:
+    pin.check(dialogue, typed)
+    dialogue.answers["pin_checked_at"] = dialogue.at.isoformat()
+    return "settings.new_pin"
+
+
+@screen("settings.new_pin", samples=[samples.fresh], tries=pin.PIN_TRIES)
+def new_pin(dialogue: Dialogue) -> View:
+    return pin.choose(act=_keep_new)
+
+
+def _keep_new(dialogue: Dialogue, typed: str) -> str:
+    pin.keep(dialogue, typed, known_digits=(dialogue.msisdn, dialogue.facts.known.national_id))
+    return "settings.new_pin_again"
+
+
+@screen("settings.new_pin_again", samples=[samples.fresh], tries=pin.PIN_TRIES)
+def new_pin_again(dialogue: Dialogue) -> View:
+    return pin.choose_again(act=_change)
+
+
+def _change(dialogue: Dialogue, typed: str) -> str:
+    """Set the new PIN. One hop carries one PIN, so the old one was checked two hops ago, in this dialogue."""
+    if "pin_checked_at" not in dialogue.answers:
+        raise Elsewhere("settings.menu")
+    pin.refuse_other(dialogue, typed)
+    try:
+        people.replace_pin(borrower_id=dialogue.facts.known.id, new_pin=typed, at=dialogue.at)
+    except identity.WeakPin:
+        raise Again(pin.weak()) from None
+    dialogue.answers = {}
+    return "settings.changed"
+
+
+@screen("settings.changed", samples=[samples.fresh])
+def changed(dialogue: Dialogue) -> View:
+    return End(pgettext("settings.changed", "Your PIN is changed. Tell it to nobody."))

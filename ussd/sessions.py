@@ -1,0 +1,343 @@
+"""Dialogues between hops: one lock per session, one answer per text, and no text kept.
+
+A gateway sends everything typed so far with every hop, repeats hops, and sends two at once. So a hop is
+known by the keyed fingerprint of its text; the input is what the text adds to what was seen before; and
+everything that a hop changes commits together with the answer that is recorded for it.
+"""
+
+import hashlib
+import hmac
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
+
+from lending.models import Decision
+from ussd import engine, screens
+from ussd.engine import Await, Dialogue, Shown
+from ussd.facts import Facts
+from ussd.models import Hop, Session
+
+logger = logging.getLogger(__name__)
+
+assert screens.__all__, "the screens are declared by importing them"
+
+# In-flight dialogues of another version start again at the first screen instead of meeting a changed menu.
+FLOW_VERSION = "1"
+RESUME_WITHIN = timedelta(minutes=3)
+DEADLINE_S = 4.5
+DECISION_S = 2.0
+REPEAT_S = 3.0
+POLL_S = 0.03
+# One statement, so that it costs one round trip. SET LOCAL ends with the transaction.
+LIMITS = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '3s'"
+
+# Waiting for another process. Tests put a worker's turn here instead of time.
+pause: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Event:
+    """A hop as every gateway's adapter puts it. `text` is all that was typed in the session, joined by stars."""
+
+    gateway: str
+    gateway_session: str
+    msisdn: str
+    service_code: str
+    text: str
+    network: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the phone is to show."""
+
+    text: str
+    ends: bool
+
+
+def take_hop(event: Event, at: datetime) -> Reply:
+    """Answer one hop: the recorded words if this text was answered before, else one step of the dialogue."""
+    began = time.monotonic()
+    try:
+        hop, waits_for = _answer_once(event, at)
+    except OperationalError as error:
+        if not _is_impatience(error):
+            raise
+        return _recorded_or_busy(event, at)
+    except Exception as error:  # noqa: BLE001 - a bug of ours is a sentence for the customer
+        logger.error("hop failed on %s: %s", event.gateway, describe(error))
+        return _apologise(event, at)
+    if waits_for is not None:
+        return _with_decision(hop, waits_for, at, began)
+    return Reply(hop.answer, hop.ends) if hop.final else _when_final(hop)
+
+
+def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
+    """Commit the step together with its recorded answer; also return what the answer should wait for."""
+    began = time.monotonic()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(LIMITS)
+        session = _locked_session(event, at)
+        if session.msisdn != event.msisdn:
+            logger.warning("session %s came from a second number; ended", session.id)
+            return _unrecorded(session, "sorry", at), None
+        mac = fingerprint(event.text)
+        if session.hops_answered and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
+            return known, None
+        if session.ended_at is not None:
+            return _unrecorded(session, "over", at), None
+        shown, dialogue = _step(session, event, at)
+        hop = _record(session, dialogue, shown, event.text, mac, at, began)
+        return hop, shown.awaiting
+
+
+def _locked_session(event: Event, at: datetime) -> Session:
+    """Return the session's row locked; the first hop inserts it, and of two first hops one."""
+    mine = Session.objects.select_for_update().filter(
+        gateway=event.gateway, gateway_session=event.gateway_session
+    )
+    if event.text and (known := mine.first()):
+        return known
+    Session.objects.bulk_create(
+        [
+            Session(
+                gateway=event.gateway,
+                gateway_session=event.gateway_session,
+                msisdn=event.msisdn,
+                service_code=event.service_code,
+                network=event.network,
+                flow_version=FLOW_VERSION,
+                screen=engine.START,
+                language="en",
+                began_at=at,
+                last_hop_at=at,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return mine.get()
+
+
+def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue]:
+    """Find out what was typed and walk it."""
+    dialogue = _dialogue(session, at)
+    if session.hops_answered == 0:
+        _greet(dialogue, session, event)
+        inputs, may_act = (event.text.split("*") if event.text else []), True
+    else:
+        inputs, may_act = new_inputs(session, event.text)
+    if session.flow_version != FLOW_VERSION or session.screen not in engine.SCREENS:
+        session.flow_version = FLOW_VERSION
+        dialogue.go_home()
+        inputs = []
+    return engine.step(dialogue, _without_tail(inputs), may_act=may_act), dialogue
+
+
+def _dialogue(session: Session, at: datetime) -> Dialogue:
+    return Dialogue(
+        msisdn=session.msisdn,
+        language=session.language,
+        at=at,
+        facts=Facts(session.msisdn, at),
+        origin=f"ussd:{session.gateway}:{session.gateway_session}:{session.hops_answered + 1}",
+        screen=session.screen,
+        page=session.page,
+        history=list(session.history),
+        answers=json.loads(session.answers) if session.answers else {},
+        misses=session.misses,
+    )
+
+
+def _greet(dialogue: Dialogue, session: Session, event: Event) -> None:
+    """Speak the customer's language from the first word, and offer to resume a dialogue that dropped."""
+    borrower = dialogue.facts.borrower
+    if borrower is not None:
+        dialogue.language = borrower.language
+    dropped = None if event.text else _dropped(session, dialogue.at)
+    if dropped is not None:
+        dialogue.language = borrower.language if borrower is not None else dropped.language
+        dialogue.screen = "home.resume"
+        dialogue.answers = {
+            "dropped": {
+                "screen": engine.SCREENS[dropped.screen].resume,
+                "answers": json.loads(dropped.answers) if dropped.answers else {},
+                "history": dropped.history,
+            }
+        }
+        Session.objects.filter(id=dropped.id).update(answers="")
+
+
+def _dropped(session: Session, at: datetime) -> Session | None:
+    """Return the number's previous dialogue if the line dropped on it just now, at a place with a way back in."""
+    latest = (
+        Session.objects.filter(msisdn=session.msisdn, last_hop_at__gte=at - RESUME_WITHIN)
+        .exclude(id=session.id)
+        .order_by("-last_hop_at")
+        .first()
+    )
+    if latest is None or latest.ended_at is not None or latest.flow_version != FLOW_VERSION:
+        return None
+    known = engine.SCREENS.get(latest.screen)
+    return latest if known is not None and known.resume else None
+
+
+def new_inputs(session: Session, text: str) -> tuple[list[str], bool]:
+    """Return what `text` adds to what was seen, and whether it may have effects.
+
+    A text that does not begin with the one before it means that the gateway and we remember different
+    sessions: then inputs are counted instead, and nothing that moves money may follow from a guess.
+    """
+    seen = text[: session.prefix_chars]
+    extends = hmac.compare_digest(fingerprint(seen), session.prefix_mac)
+    if extends and session.prefix_chars == 0:
+        return text.split("*"), True
+    if extends and text[session.prefix_chars : session.prefix_chars + 1] == "*":
+        return text[session.prefix_chars + 1 :].split("*"), True
+    return (text.split("*") if text else [])[session.prefix_segments :], False
+
+
+def _without_tail(inputs: list[str]) -> list[str]:
+    """Drop empty inputs after the last real one: a star typed at the end is no second answer."""
+    last = max((number for number, typed in enumerate(inputs) if typed), default=0)
+    return inputs[: last + 1]
+
+
+def _record(
+    session: Session, dialogue: Dialogue, shown: Shown, text: str, mac: str, at: datetime, began: float
+) -> Hop:
+    """Store where the dialogue is and what was answered."""
+    session.screen, session.page, session.history = dialogue.screen, dialogue.page, dialogue.history
+    session.language, session.misses = dialogue.language, dialogue.misses
+    session.answers = "" if shown.ends or not dialogue.answers else json.dumps(dialogue.answers)
+    session.prefix_chars, session.prefix_mac = len(text), mac
+    session.prefix_segments = len(text.split("*")) if text else 0
+    session.hops_answered += 1
+    session.last_hop_at = at
+    session.ended_at = at if shown.ends else None
+    session.save()
+    return Hop.objects.create(
+        session=session,
+        position=session.hops_answered,
+        text_mac=mac,
+        screen=dialogue.screen,
+        answer=shown.text,
+        ends=shown.ends,
+        final=shown.awaiting is None,
+        application_id=shown.awaiting.application_id if shown.awaiting else None,
+        answered_at=at,
+        duration_ms=round((time.monotonic() - began) * 1000),
+    )
+
+
+def _with_decision(hop: Hop, awaited: Await, at: datetime, began: float) -> Reply:
+    """Give the workers a moment; then this hop's answer is final, with or without their decision."""
+    until = min(time.monotonic() + DECISION_S, began + DEADLINE_S)
+    decided = _wait(lambda: Decision.objects.filter(application_id=awaited.application_id).exists(), until)
+    answer = hop.answer
+    if decided:
+        answer = _decision_words(hop, awaited, at)
+    _finish(hop, answer, awaited.then if decided else hop.screen, decision_shown=decided, began=began)
+    return _when_final(hop)
+
+
+def _decision_words(hop: Hop, awaited: Await, at: datetime) -> str:
+    dialogue = _dialogue(hop.session, at)
+    dialogue.screen, dialogue.answers = awaited.then, {"application_id": awaited.application_id}
+    return engine.show(dialogue).text
+
+
+def _finish(hop: Hop, answer: str, screen: str, *, decision_shown: bool, began: float) -> None:
+    """Make an answer final. Only the first to say so is heard, so every copy of the hop shows the same."""
+    Hop.objects.filter(id=hop.id, final=False).update(
+        answer=answer,
+        screen=screen,
+        final=True,
+        decision_shown=decision_shown,
+        duration_ms=round((time.monotonic() - began) * 1000),
+    )
+
+
+def _when_final(hop: Hop) -> Reply:
+    """Return the final words of a hop; if whoever works on it died, the provisional ones become final."""
+
+    def is_final() -> bool:
+        hop.refresh_from_db(fields=["answer", "final"])
+        return hop.final
+
+    if not _wait(is_final, time.monotonic() + REPEAT_S):
+        Hop.objects.filter(id=hop.id, final=False).update(final=True)
+        hop.refresh_from_db(fields=["answer", "final"])
+    return Reply(hop.answer, hop.ends)
+
+
+def _wait(ready: Callable[[], bool], until: float) -> bool:
+    """Ask until it is so or time is up; say whether it is so."""
+    while not (found := ready()) and time.monotonic() < until:
+        pause(POLL_S)
+    return found
+
+
+def _recorded_or_busy(event: Event, at: datetime) -> Reply:
+    """Another copy of this session is still being worked on: return its answer, or say so."""
+    hop = Hop.objects.filter(
+        session__gateway=event.gateway,
+        session__gateway_session=event.gateway_session,
+        text_mac=fingerprint(event.text),
+    ).first()
+    if hop is not None:
+        return _when_final(hop)
+    session = Session.objects.filter(gateway=event.gateway, gateway_session=event.gateway_session).first()
+    language = session.language if session else "en"
+    return Reply(say(language, "busy", at), True)
+
+
+def _apologise(event: Event, at: datetime) -> Reply:
+    """Say sorry, and record it: a copy of this hop that comes later must not do what this one could not."""
+    with transaction.atomic():
+        session = _locked_session(event, at)
+        mac = fingerprint(event.text)
+        if known := Hop.objects.filter(session=session, text_mac=mac).first():
+            return Reply(known.answer, known.ends)
+        dialogue = _dialogue(session, at)
+        dialogue.screen, dialogue.answers = "sorry", {}
+        hop = _record(session, dialogue, engine.show(dialogue), event.text, mac, at, time.monotonic())
+    return Reply(hop.answer, hop.ends)
+
+
+def _unrecorded(session: Session, screen: str, at: datetime) -> Hop:
+    """Return an ending that belongs to no step of the dialogue."""
+    return Hop(session=session, answer=say(session.language, screen, at), ends=True, final=True)
+
+
+def say(language: str, screen: str, at: datetime) -> str:
+    """Return the words of a screen that needs to know nothing about the customer."""
+    return engine.show(Dialogue(msisdn="", language=language, at=at, facts=Facts("", at), screen=screen)).text
+
+
+def fingerprint(text: str) -> str:
+    """Return the keyed fingerprint under which a cumulative text is recognised without being kept."""
+    return hmac.new(settings.CALLBACK_KEY.encode(), b"hop:" + text.encode(), hashlib.sha256).hexdigest()
+
+
+def _is_impatience(error: OperationalError) -> bool:
+    """Say whether a lock or a statement took longer than a phone waits."""
+    return getattr(error.__cause__, "pgcode", "") in ("55P03", "57014")
+
+
+def describe(error: BaseException) -> str:
+    """Name an exception and where it rose, without its text: that may carry what a customer typed."""
+    places: list[str] = []
+    trace: Any = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' > '.join(places[-4:])}"

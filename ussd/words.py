@@ -1,0 +1,163 @@
+"""Amounts, days, reasons and next steps in the words of the active language."""
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils.translation import npgettext, pgettext
+
+from lending.models import Decision
+from lending.rules import money
+from ussd import gsm7
+
+NAME_SEPTETS = 20
+REFERENCE_SEPTETS = 12
+
+
+def amount(cents: int, currency: str = "KES") -> str:
+    """Return an amount as people write it."""
+    return money.show(cents, currency)
+
+
+def day(on: date) -> str:
+    """Return a short date: "14 Mar", "14 Machi"."""
+    return f"{on.day} {_month(on.month)}"
+
+
+def _month(number: int) -> str:
+    return (
+        pgettext("month", "Jan"),
+        pgettext("month", "Feb"),
+        pgettext("month", "Mar"),
+        pgettext("month", "Apr"),
+        pgettext("month", "May"),
+        pgettext("month", "Jun"),
+        pgettext("month", "Jul"),
+        pgettext("month", "Aug"),
+        pgettext("month", "Sep"),
+        pgettext("month", "Oct"),
+        pgettext("month", "Nov"),
+        pgettext("month", "Dec"),
+    )[number - 1]
+
+
+def clock(at: datetime) -> str:
+    """Return the local time of day."""
+    return at.astimezone(ZoneInfo(settings.TIME_ZONE)).strftime("%H:%M")
+
+
+def percent(rate: Decimal) -> str:
+    """Return a share as a percentage with at most one decimal.
+
+    >>> percent(Decimal("0.7300")), percent(Decimal("0.7787"))
+    ('73%', '77.9%')
+    """
+    value = (rate * 100).quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
+    return f"{value.normalize():f}%"
+
+
+def first_name(full_name: str) -> str:
+    """Return the first name as a phone can show it; empty when it has no such letters."""
+    return gsm7.clip(full_name.split(" ")[0], NAME_SEPTETS)
+
+
+def reference(code: str) -> str:
+    """Return a receipt number or reference, short enough for any screen."""
+    return gsm7.clip(code, REFERENCE_SEPTETS)
+
+
+def local_number(msisdn: str) -> str:
+    """Return the number as people dial it at home: 0711000001."""
+    return "0" + msisdn[3:] if msisdn.startswith("254") else msisdn
+
+
+def why(decision: Decision) -> str:
+    """Return the weightiest reason of a decision as a sentence; an unknown code is said in general words."""
+    reason = decision.reasons[0] if decision.reasons else {}
+    sentence = REASONS.get(reason.get("code", ""), _score_low)
+    return sentence(reason.get("values") or {}, decision.application.product_version.currency)
+
+
+def what_next(decision: Decision) -> str:
+    """Return what the customer can do now; an unknown code is a general answer."""
+    step = NEXT_STEPS.get(decision.next_step, _try_later)
+    return step({"limit_cents": decision.limit_cents}, decision.application.product_version.currency)
+
+
+Sentence = Callable[[Mapping[str, Any], str], str]
+
+
+def _score_low(values: Mapping[str, Any], currency: str) -> str:
+    return pgettext("reason", "What we know does not yet speak for this loan.")
+
+
+def _late_before(values: Mapping[str, Any], currency: str) -> str:
+    days = int(values.get("days") or 0)
+    if not days:
+        return pgettext("reason", "You paid late before.")
+    return npgettext("reason", "You paid %(days)d day late before.", "You paid %(days)d days late before.", days) % {
+        "days": days
+    }
+
+
+def _amount_high(values: Mapping[str, Any], currency: str) -> str:
+    if not values.get("amount_cents"):
+        return pgettext("reason", "The amount is high for what comes into your wallet.")
+    return pgettext("reason", "%(amount)s is high for what comes into your wallet.") % {
+        "amount": amount(int(values["amount_cents"]), currency)
+    }
+
+
+def _asked_above_policy(values: Mapping[str, Any], currency: str) -> str:
+    if not values.get("limit_cents"):
+        return pgettext("reason", "You asked for more than we can lend you now.")
+    return pgettext("reason", "You asked for more than %(limit)s.") % {
+        "limit": amount(int(values["limit_cents"]), currency)
+    }
+
+
+REASONS: dict[str, Sentence] = {
+    "late_before": _late_before,
+    "defaulted_before": lambda *_: pgettext("reason", "An earlier loan was not repaid."),
+    "open_arrears": lambda *_: pgettext("reason", "You have a loan that is late."),
+    "low_inflow": lambda *_: pgettext("reason", "Little money comes into your wallet."),
+    "no_wallet_history": lambda *_: pgettext("reason", "We see no wallet history of yours."),
+    "amount_high_for_inflow": _amount_high,
+    "few_savings": lambda *_: pgettext("reason", "You have saved little so far."),
+    "new_customer": lambda *_: pgettext("reason", "You are new to Jirani."),
+    "short_history": lambda *_: pgettext("reason", "We have known you only a short time."),
+    "many_part_payments": lambda *_: pgettext("reason", "You paid earlier loans in many parts."),
+    "irregular_income": lambda *_: pgettext("reason", "Your income goes up and down."),
+    "dropping_income": lambda *_: pgettext("reason", "Your income has gone down."),
+    "asked_above_policy": _asked_above_policy,
+    "score_low": _score_low,
+    "not_consented": lambda *_: pgettext("reason", "You have not agreed that a computer decides."),
+    "data_missing": lambda *_: pgettext("reason", "We know too little to decide."),
+    "limit_reached": lambda *_: pgettext("reason", "You have reached your limit."),
+}
+
+
+def _ask_less(values: Mapping[str, Any], currency: str) -> str:
+    if not values.get("limit_cents"):
+        return pgettext("next step", "Ask for less.")
+    return pgettext("next step", "Ask for %(limit)s or less.") % {
+        "limit": amount(int(values["limit_cents"]), currency)
+    }
+
+
+def _try_later(values: Mapping[str, Any], currency: str) -> str:
+    return pgettext("next step", "Try again in 30 days.")
+
+
+NEXT_STEPS: dict[str, Sentence] = {
+    "ask_less": _ask_less,
+    "pay_on_time": lambda *_: pgettext("next step", "Repay on time, then ask again."),
+    "save_weekly": lambda *_: pgettext("next step", "Save a little each week, then ask again."),
+    "use_wallet": lambda *_: pgettext("next step", "Use your wallet for a month, then ask again."),
+    "wait_officer": lambda *_: pgettext("next step", "Wait for our officer's SMS."),
+    "allow_scoring": lambda *_: pgettext("next step", "Agree by SMS: send HELP to us."),
+    "try_later": _try_later,
+}
