@@ -49,6 +49,8 @@ def loan(**changes: Any) -> Loan:
         "reference": REFERENCE,
         "currency": "KES",
         "principal_cents": MOST_CENTS,
+        "fee_cents": 0,
+        "tax_cents": 0,
         "outstanding_cents": MOST_CENTS,
         "state": Loan.State.LIVE,
         "due_on": DAY,
@@ -104,7 +106,8 @@ class LongestFacts(Facts):
         )
 
     def quote(self, principal_cents: int) -> Quote:
-        return Quote("KES", MOST_CENTS, MOST_CENTS, MOST_CENTS, 365, Decimal("9.9999"))
+        # Parts as long as can be, of a total that is still the longest amount.
+        return Quote("KES", 899_999_999, 89_999_999, 9_999_999, 365, Decimal("9.999"))
 
     def days_past_due(self, loan: Loan) -> int:
         return self.late_days
