@@ -8,6 +8,9 @@ from django.db import connection
 
 from lending.models import Borrower, Loan, ProductVersion
 from tests import factories
+from tests.phone import deciding_worker, phone
+
+__all__ = ["deciding_worker", "phone"]
 
 
 @pytest.fixture
