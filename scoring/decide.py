@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from lending.models import Application, Decision
 from lending.ports import Reason, Verdict
+from lending.services.applications import verdict_of
 from ml import features as feature_list
 from ml.data import OFFERS
 from ml.explain import WORTH_SAYING, explain
@@ -110,20 +111,14 @@ def replay(decision: Decision) -> Verdict:
     return verdict(decision.inputs, served)
 
 
-def as_bytes(judged: Verdict | Decision) -> bytes:
-    """Return a verdict, or the decision that stored one, in one canonical form: equal bytes, same verdict."""
-    reasons = [
-        {"code": reason.code, "values": dict(reason.values)} if isinstance(reason, Reason) else reason
-        for reason in judged.reasons
-    ]
-    names = ("outcome", "score", "limit_cents", "next_step", "model_version", "feature_version", "policy_version")
-    whole = {name: getattr(judged, name) for name in names} | {
-        "offer": dict(judged.offer),
-        "inputs": dict(judged.inputs),
-        "propensity": judged.propensity,
-        "reasons": reasons,
-    }
-    return json.dumps(whole, sort_keys=True, allow_nan=False).encode()
+def as_bytes(judged: Mapping[str, Any]) -> bytes:
+    """Return a verdict, as `dataclasses.asdict` or `applications.verdict_of` gives it, in one canonical form."""
+    return json.dumps(judged, sort_keys=True, allow_nan=False).encode()
+
+
+def replays(decision: Decision) -> bool:
+    """Say whether judging again gives the very bytes of the decision on record."""
+    return as_bytes(asdict(replay(decision))) == as_bytes(verdict_of(decision))
 
 
 # Replaying many decisions asks few models; the cache keeps the latest ones compiled.

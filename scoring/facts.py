@@ -18,9 +18,10 @@ def facts_of(application: Application, policy: Policy) -> Facts:
     Loans are looked up by the person, not by the number: another SIM is not another history.
     """
     borrower, product, as_of = application.borrower, application.product_version, application.submitted_at
-    loans = Loan.objects.filter(
-        Q(borrower=borrower) | Q(identity_index=borrower.identity_index), disbursed_at__lt=as_of
+    all_loans = Loan.objects.filter(
+        Q(borrower=borrower) | Q(identity_index=borrower.identity_index), approved_at__lt=as_of
     )
+    loans = all_loans.filter(disbursed_at__lt=as_of)
     ladder = product.ladder_cents
     return Facts(
         requested_cents=application.principal_cents,
@@ -33,6 +34,7 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         may_score=consented(borrower, Consent.Purpose.SCORING, as_of),
         shares_wallet=consented(borrower, Consent.Purpose.WALLET, as_of),
         days_in_arrears=days_in_arrears(loans, as_of),
+        has_open_loan=all_loans.filter(state__in=Loan.OPEN).exists(),
         unpaid_write_off=loans.filter(written_off_at__lt=as_of, settled_at__isnull=True).exists(),
         days_since_default=days_since_default(loans, as_of),
         identity_in_conflict=identity_in_conflict(borrower, as_of),

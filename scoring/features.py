@@ -91,7 +91,12 @@ def _block(asked: Sequence[Asked]) -> npt.NDArray[np.float32]:
 # Each block below is a LATERAL: for one applicant a handful of index scans, for many the same scans again.
 FACTS = """
 WITH asked AS (
-    SELECT position, borrower_id, as_of, requested_cents::numeric, as_of AT TIME ZONE %(zone)s AS local
+    SELECT
+        position, borrower_id, as_of, requested_cents::numeric, as_of AT TIME ZONE %(zone)s AS local,
+        -- Hours, because a day of an interval may have 23 or 25 of them.
+        as_of - interval '720 hours' AS since_30d,
+        as_of - interval '2016 hours' AS since_84d,
+        as_of - interval '2160 hours' AS since_90d
     FROM unnest(%(borrowers)s::bigint[], %(moments)s::timestamptz[], %(amounts)s::bigint[])
         WITH ORDINALITY AS given (borrower_id, as_of, requested_cents, position)
 )
@@ -185,16 +190,16 @@ LEFT JOIN LATERAL (
     SELECT
         greatest(coalesce(sum(CASE kind WHEN 'deposit' THEN amount_cents ELSE -amount_cents END), 0), 0)
             AS balance_cents,
-        count(*) FILTER (WHERE kind = 'deposit' AND days < 90) AS deposits_90d,
-        coalesce(sum(amount_cents) FILTER (WHERE kind = 'deposit' AND days < 90), 0) AS deposited_90d,
-        coalesce(sum(amount_cents) FILTER (WHERE kind = 'withdrawal' AND days < 90), 0) AS withdrawn_90d,
+        count(*) FILTER (WHERE kind = 'deposit' AND moved_at >= since_90d) AS deposits_90d,
+        coalesce(sum(amount_cents) FILTER (WHERE kind = 'deposit' AND moved_at >= since_90d), 0) AS deposited_90d,
+        coalesce(sum(amount_cents) FILTER (WHERE kind = 'withdrawal' AND moved_at >= since_90d), 0)
+            AS withdrawn_90d,
         max(moved_at) FILTER (WHERE kind = 'deposit') AS last_deposit_at,
-        count(DISTINCT floor(days / 7)) FILTER (WHERE kind = 'deposit' AND days < 84) AS weeks_12
-    FROM (
-        SELECT kind, amount_cents, moved_at, extract(epoch FROM as_of - moved_at) / 86400 AS days
-        FROM lending_savingsmovement
-        WHERE account_id = account.id AND moved_at < as_of
-    ) each
+        count(DISTINCT date_bin('7 days', moved_at, as_of))
+            FILTER (WHERE kind = 'deposit' AND moved_at >= since_84d)
+            AS weeks_12
+    FROM lending_savingsmovement
+    WHERE account_id = account.id AND moved_at < as_of
     HAVING account.id IS NOT NULL
 ) saved ON TRUE
 
@@ -211,24 +216,23 @@ CROSS JOIN LATERAL (
 ) shared
 LEFT JOIN LATERAL (
     SELECT
-        coalesce(sum(amount_cents) FILTER (WHERE comes_in AND days < 30), 0) AS in_30d,
+        coalesce(sum(amount_cents) FILTER (WHERE comes_in AND is_new), 0) AS in_30d,
         coalesce(sum(amount_cents) FILTER (WHERE comes_in), 0) AS in_90d,
-        coalesce(sum(amount_cents) FILTER (WHERE NOT comes_in AND days < 30), 0) AS out_30d,
-        coalesce(sum(amount_cents) FILTER (WHERE kind = 'airtime' AND days < 30), 0) AS airtime_30d,
-        count(*) FILTER (WHERE comes_in AND days < 30) AS ins_30d,
-        count(DISTINCT moved_local::date) FILTER (WHERE days < 30) AS active_days_30d,
-        count(*) FILTER (WHERE extract(hour FROM moved_local) < 6) AS night_90d,
+        coalesce(sum(amount_cents) FILTER (WHERE NOT comes_in AND is_new), 0) AS out_30d,
+        coalesce(sum(amount_cents) FILTER (WHERE kind = 'airtime' AND is_new), 0) AS airtime_30d,
+        count(*) FILTER (WHERE comes_in AND is_new) AS ins_30d,
+        count(DISTINCT moved_local::date) FILTER (WHERE is_new) AS active_days_30d,
+        count(*) FILTER (WHERE moved_local::time < '06:00') AS night_90d,
         count(*) AS moves_90d
     FROM (
         SELECT
             kind,
             amount_cents,
             kind IN ('received', 'cash_in') AS comes_in,
-            moved_at AT TIME ZONE %(zone)s AS moved_local,
-            extract(epoch FROM as_of - moved_at) / 86400 AS days
+            moved_at >= since_30d AS is_new,
+            moved_at AT TIME ZONE %(zone)s AS moved_local
         FROM lending_walletmovement
-        WHERE shared.yes AND borrower_id = asked.borrower_id
-            AND moved_at > as_of - interval '2160 hours' AND moved_at < as_of
+        WHERE shared.yes AND borrower_id = asked.borrower_id AND moved_at >= since_90d AND moved_at < as_of
     ) each
     HAVING shared.yes
 ) wallet ON TRUE
@@ -239,8 +243,8 @@ LEFT JOIN LATERAL (
         SELECT sum(amount_cents) AS cents
         FROM lending_walletmovement
         WHERE shared.yes AND borrower_id = asked.borrower_id AND kind IN ('received', 'cash_in')
-            AND moved_at > as_of - interval '2016 hours' AND moved_at < as_of
-        GROUP BY floor(extract(epoch FROM as_of - moved_at) / 604800)
+            AND moved_at >= since_84d AND moved_at < as_of
+        GROUP BY date_bin('7 days', moved_at, as_of)
     ) week
 ) weekly ON TRUE
 LEFT JOIN LATERAL (

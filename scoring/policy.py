@@ -67,6 +67,7 @@ class Facts:
     may_score: bool
     shares_wallet: bool
     days_in_arrears: int = 0
+    has_open_loan: bool = False
     unpaid_write_off: bool = False
     days_since_default: int | None = None
     identity_in_conflict: bool = False
@@ -159,6 +160,11 @@ def late_on_another_loan(asking: Asking) -> Judgement | None:
     return _decline(Reason("open_arrears", {"days": asking.facts.days_in_arrears}), step="pay_on_time")
 
 
+def one_loan_at_a_time(asking: Asking) -> Judgement | None:
+    """One person, one loan, whichever SIM it was asked from."""
+    return _decline(Reason("open_loan"), step="pay_on_time") if asking.facts.has_open_loan else None
+
+
 def written_off_and_not_repaid(asking: Asking) -> Judgement | None:
     return _decline(Reason("defaulted_before"), step="pay_on_time") if asking.facts.unpaid_write_off else None
 
@@ -249,6 +255,7 @@ def nothing_against(asking: Asking) -> Judgement | None:
 RULES: tuple[Callable[[Asking], Judgement | None], ...] = (
     computer_may_not_decide,  # refer            | not_consented          | allow_scoring
     late_on_another_loan,  # decline             | open_arrears           | pay_on_time
+    one_loan_at_a_time,  # decline               | open_loan              | pay_on_time
     written_off_and_not_repaid,  # decline       | defaulted_before       | pay_on_time
     defaulted_lately,  # decline                 | defaulted_before       | save_weekly
     nothing_on_this_rung,  # decline             | limit_reached          | try_later

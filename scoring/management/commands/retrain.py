@@ -1,0 +1,41 @@
+"""Train a challenger now; it serves only if it is better on later loans."""
+
+import signal
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from ml.train import Plan, TooFewLoans
+from scoring import registry, training
+
+
+class Command(BaseCommand):
+    help = "Train a challenger on every loan with a known outcome; promote it if it beats the champion."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--first", action="store_true", help="let it serve if nobody does; else do nothing")
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--epochs", type=int, default=Plan().epochs)
+        parser.add_argument("--fit-seconds", type=float, help="stop fitting after the epoch that crosses it")
+        parser.add_argument("--time-limit", type=int, default=0, help="end this process after so many seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["time_limit"]:
+            # Whoever started us may be gone by then, so the process ends itself.
+            signal.alarm(options["time_limit"])
+        if options["first"] and (name := registry.champion_name()):
+            self.stdout.write(f"{name} serves already")
+            return
+        began = time.monotonic()
+
+        def say(text: str) -> None:
+            self.stdout.write(f"[{time.monotonic() - began:5.1f} s] {text}")
+            self.stdout.flush()
+
+        plan = Plan(epochs=options["epochs"], max_seconds=options["fit_seconds"])
+        try:
+            training.retrain(timezone.now(), first=options["first"], seed=options["seed"], plan=plan, say=say)
+        except TooFewLoans as error:
+            raise CommandError(str(error)) from error
