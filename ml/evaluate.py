@@ -95,9 +95,7 @@ class Comparison:
     why: tuple[str, ...]
 
 
-def compare(
-    challenger: ScoreRows, champion: ScoreRows | None, later: Dataset, *, seed: int = 0
-) -> Comparison:
+def compare(challenger: ScoreRows, champion: ScoreRows | None, later: Dataset, *, seed: int = 0) -> Comparison:
     """Judge both on loans decided after everything either of them learnt from.
 
     The caller picks those loans: `dataset.after(max(challenger.seen_until, champion.seen_until))`. With no

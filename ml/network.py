@@ -36,7 +36,7 @@ class Spec:
     embedding: int = 4
     width: int = 48
     members: int = 4
-    dropout: float = 0.2
+    dropout: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,7 @@ class Curves(keras.layers.Layer):
         super().__init__(**kwargs)
         self.total = total
         start = "zeros" if total else keras.initializers.VarianceScaling(1.0, "fan_in", seed=seed)
-        self.curves = self.add_weight(
-            name="curves", shape=(spec.features, spec.bins + 1, units), initializer=start
-        )
+        self.curves = self.add_weight(name="curves", shape=(spec.features, spec.bins + 1, units), initializer=start)
         self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros") if total else None
 
     def call(self, code: Any) -> Any:

@@ -52,7 +52,7 @@ class Plan:
     embedding: int = 4
     width: int = 48
     members: int = 4
-    dropout: float = 0.2
+    dropout: float = 0.3
     # The chance of default decides; the other two outputs must not cost it accuracy.
     share_weight: float = 0.2
     offer_weight: float = 0.2
@@ -80,9 +80,7 @@ class Trained:
     epochs: int = 0
 
 
-def train(
-    dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Progress | None = None
-) -> Trained:
+def train(dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Progress | None = None) -> Trained:
     """Learn from the oldest loans, stop and calibrate by later ones, judge on the latest.
 
     The same data set (in any row order), seed and plan give the same weights on the same machine.
@@ -115,9 +113,7 @@ def train(
         network=asdict(size),
         names=dataset.names,
         calibration=fitted,
-        metrics={
-            name: evaluate.judge(p.default, scores(weights, p.x)) for name, p in parts.items() if len(p)
-        },
+        metrics={name: evaluate.judge(p.default, scores(weights, p.x)) for name, p in parts.items() if len(p)},
         seed=seed,
         data_sha256=dataset.sha256(),
         loans=len(dataset),
@@ -130,9 +126,7 @@ def train(
     return result
 
 
-def scores(
-    weights: dict[str, npt.NDArray[np.float32]], x: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def scores(weights: dict[str, npt.NDArray[np.float32]], x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the chance of default (n,) by the NumPy path, in blocks so that memory stays bounded."""
     from ml.forward import forward
 
@@ -208,9 +202,7 @@ def fit(
         if plan.max_seconds and time.monotonic() - started > plan.max_seconds:
             members.stop_training = True
 
-    early = EarlyStopping(
-        "val_default_log_loss", mode="min", patience=plan.patience, restore_best_weights=True
-    )
+    early = EarlyStopping("val_default_log_loss", mode="min", patience=plan.patience, restore_best_weights=True)
     history = members.fit(
         batches(learn, plan.batch, seed=seed),
         validation_data=batches(stop, 4096),
@@ -244,9 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--epochs", type=int, default=usual.epochs)
     parser.add_argument("--gap-days", type=float, default=usual.gap_days)
     parser.add_argument("--commit", help="commit of the code, kept in the manifest")
-    parser.add_argument(
-        "--key-from", default="MODEL_KEY", help="environment variable that holds the signing key"
-    )
+    parser.add_argument("--key-from", default="MODEL_KEY", help="environment variable that holds the signing key")
     args = parser.parse_args(argv)
     key = os.environ.get(args.key_from, "").encode()
     try:

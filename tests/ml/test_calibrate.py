@@ -33,6 +33,15 @@ def test_too_few_of_either_outcome_change_nothing(boastful):
     assert calibrate(np.zeros(0), np.zeros(0)) == Calibration()
 
 
+def test_a_few_dozen_loans_are_believed_less_than_their_best_fit(boastful, monkeypatch):
+    y, p = boastful[0][:60], boastful[1][:60]
+    careful = calibrate(y, p)
+    monkeypatch.setattr("ml.calibrate.PULL", 0.0)
+    best_fit = calibrate(y, p)
+
+    assert 0 < abs(careful.slope - 1) < abs(best_fit.slope - 1)
+
+
 def test_a_backwards_score_is_never_turned_round(boastful):
     y, p = boastful
     assert calibrate(1 - y, p).slope > 0

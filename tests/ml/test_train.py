@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ml import artifact
+from ml.calibrate import Calibration
 from ml.evaluate import auc, log_loss
 from ml.forward import forward
 from ml.train import TooFewLoans, scores, train
@@ -23,6 +24,15 @@ def test_the_network_learns_what_drives_default(trained):
     assert auc(fresh.default, p) > 0.7
     assert log_loss(fresh.default, p) < log_loss(fresh.default, np.full(3000, fresh.default.mean())) - 0.05
     assert trained.metrics["test"]["auc"] > 0.65
+
+
+def test_the_network_speaks_calibrated_chances(trained):
+    x = book(200, seed=99).x
+    plain = trained.weights | {"calibrate/slope": np.float32(1), "calibrate/intercept": np.float32(0)}
+
+    assert trained.calibration != Calibration()
+    calibrated = trained.calibration(scores(plain, x))
+    np.testing.assert_allclose(scores(trained.weights, x), calibrated, atol=1e-6)
 
 
 def test_the_other_outputs_learn_too(trained):
