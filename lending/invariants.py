@@ -136,6 +136,7 @@ BOOKS = (
         SELECT DISTINCT format('posting %s does not undo %s in %s', reversal.id, reversal.reverses_id, account_id)
           FROM lending_posting reversal
           JOIN lending_entry entry ON entry.posting_id IN (reversal.id, reversal.reverses_id)
+         WHERE reversal.reverses_id IS NOT NULL
          GROUP BY reversal.id, account_id, currency HAVING sum(debit_cents) <> sum(credit_cents)
         """,
     ),
