@@ -121,9 +121,7 @@ class Server(ABC):
             self._remember(port=port)
             if self._spawn(port):
                 return True
-        raise EmbeddedError(
-            f"{self.name} does not start. Its log, {self.log_file}, ends:\n{self._log_tail()}"
-        )
+        raise EmbeddedError(f"{self.name} does not start. Its log, {self.log_file}, ends:\n{self._log_tail()}")
 
     def _wait_until_clear(self) -> bool:
         """Wait until a running server answers (True), or until nothing is left of it (False)."""
@@ -153,7 +151,7 @@ class Server(ABC):
                 # A Ctrl-C in the terminal is for us; the servers are stopped in their turn.
                 start_new_session=True,
                 # Runs after the change of user, which would clear the wish again.
-                preexec_fn=_die_with_parent(self.stop_signal) if self.dies_with_parent else None,
+                preexec_fn=die_with_parent(self.stop_signal) if self.dies_with_parent else None,
                 cwd="/",
                 env=_bare_environment(),
                 stdin=subprocess.DEVNULL,
@@ -462,10 +460,25 @@ def ensure(
     with _starting(var):
         if var not in _in_use:
             _in_use[var] = _lock_shared(var)
-        known = _servers_of(var, durable=durable, dies_with_parent=dies_with_parent)
-        wanted = [server for server in known.values() if {"postgres": postgres, "redis": redis}[server.name]]
-        started = [server.name for server in wanted if server.start()]
+        known = _known.setdefault(var, {})
+        for kind, is_wanted in ((Postgres, postgres), (Redis, redis)):
+            if is_wanted and kind.name not in known:
+                known[kind.name] = kind(var, durable=durable, dies_with_parent=dies_with_parent)
+        started = [server.name for server in known.values() if server.start()]
     return Servers(_url(var, Postgres) if postgres else "", _url(var, Redis) if redis else "", bool(started))
+
+
+def restore(var: Path | None = None) -> list[str]:
+    """Start again what `ensure` gave us and has died since, on its old port; return the names of those."""
+    var = (var or default_var()).absolute()
+    with _starting(var):
+        return [server.name for server in _known.get(var, {}).values() if server.start()]
+
+
+def is_complete(var: Path | None = None) -> bool:
+    """Tell, without a connection, whether every server that `ensure` gave us still lives."""
+    var = (var or default_var()).absolute()
+    return all(server.is_alive() for server in _known.get(var, {}).values())
 
 
 def stop(var: Path | None = None) -> None:
@@ -490,12 +503,6 @@ def leave(var: Path | None = None) -> None:
                 _stop_all(var)
 
 
-def is_complete(var: Path | None = None) -> bool:
-    """Tell, without a connection, whether every server that `ensure` started or found still lives."""
-    var = (var or default_var()).absolute()
-    return all(server.is_alive() for server in _known.get(var, {}).values() if server.log_file.exists())
-
-
 @contextmanager
 def servers(var: Path | None = None, *, durable: bool = True) -> Iterator[Servers]:
     """Own the servers for the length of a block, and stop them at its end."""
@@ -505,18 +512,14 @@ def servers(var: Path | None = None, *, durable: bool = True) -> Iterator[Server
         stop(var)
 
 
-def _servers_of(var: Path, **options: bool) -> dict[str, Server]:
-    if var not in _known:
-        _known[var] = {kind.name: kind(var, **options) for kind in (Postgres, Redis)}
-    return _known[var]
-
-
 def _url(var: Path, kind: type[Postgres] | type[Redis]) -> str:
     return kind(var).url
 
 
 def _stop_all(var: Path) -> None:
-    both = list(_servers_of(var).values())
+    # Ours remember their process; those that somebody else started are found by what they wrote down.
+    known = _known.pop(var, {})
+    both = [known.get(kind.name) or kind(var) for kind in (Postgres, Redis)]
     for server in both:
         server.begin_stop()
     for server in both:
@@ -586,7 +589,8 @@ def is_port_free(port: int) -> bool:
     return True
 
 
-def _die_with_parent(signal_number: int) -> Callable[[], None]:
+def die_with_parent(signal_number: int) -> Callable[[], None]:
+    """Return what a child has to call before it executes, so that the kernel ends it when we die."""
     libc = ctypes.CDLL(None)  # loaded here: between fork and exec is no time for it
 
     def wish() -> None:
@@ -603,9 +607,7 @@ def _bare_environment() -> dict[str, str]:
 def _package(name: str, setting: str) -> Path:
     spec = find_spec(name)
     if spec is None or spec.origin is None:
-        raise EmbeddedError(
-            f"the package {name} is not installed: install requirements.txt, or set {setting}"
-        )
+        raise EmbeddedError(f"the package {name} is not installed: install requirements.txt, or set {setting}")
     return Path(spec.origin).parent
 
 

@@ -38,7 +38,7 @@ SECRETS = {
 PASSWORDS = {"ADMIN_PASSWORD": 8, "OFFICER_PASSWORD": 8}
 
 
-def prepare(var: Path | None = None, *, durable: bool = True) -> None:
+def prepare(var: Path | None = None, *, durable: bool = True, dies_with_parent: bool = False) -> None:
     """Set what `config.settings` needs and nobody has set, and start the servers that are missing.
 
     Servers of our own are left at the end of this process; the last one that uses them stops them.
@@ -52,7 +52,16 @@ def prepare(var: Path | None = None, *, durable: bool = True) -> None:
     var = embedded.default_var() if var is None else var.absolute()
     fill(var)
     if missing:
-        _attach(var, missing, durable=durable)
+        found = embedded.ensure(
+            var,
+            postgres="DATABASE_URL" in missing,
+            redis="REDIS_URL" in missing,
+            durable=durable,
+            dies_with_parent=dies_with_parent,
+        )
+        atexit.register(_leave, var, os.getpid())
+        _set_if_unset("DATABASE_URL", found.database_url)
+        _set_if_unset("REDIS_URL", found.redis_url)
 
 
 def fill(var: Path) -> None:
@@ -82,15 +91,6 @@ def load_secrets(var: Path) -> dict[str, str]:
         if lacking.keys() - known.keys():
             embedded.write_private_json(path, lacking | known)
         return lacking | known
-
-
-def _attach(var: Path, missing: set[str], *, durable: bool) -> None:
-    found = embedded.ensure(
-        var, postgres="DATABASE_URL" in missing, redis="REDIS_URL" in missing, durable=durable
-    )
-    atexit.register(_leave, var, os.getpid())
-    _set_if_unset("DATABASE_URL", found.database_url)
-    _set_if_unset("REDIS_URL", found.redis_url)
 
 
 def _leave(var: Path, owner: int) -> None:

@@ -1,0 +1,330 @@
+"""`make demo`: the whole house on one machine, started in order, watched, and put away without a trace.
+
+    python -m config.demo
+
+The supervisor loads neither Django nor Celery, so it is up at once and stays small. Every child leads a process
+group of its own and is told by the kernel to end when the supervisor dies, however it dies. A child that ends by
+itself is started again, after a pause that grows while it keeps ending. PostgreSQL and Redis are watched, too.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from config import embedded, environment
+
+LOOK_SECONDS = 0.2
+READY_SECONDS = 60
+STOP_SECONDS = 15
+LONGEST_PAUSE_SECONDS = 30.0
+# A child that lived this long has proven that it can start: the next pause is short again.
+PROVEN_SECONDS = 60
+NO_MODEL = 3  # how `config.demo_setup` says that no model decides yet
+
+
+class Stop(BaseException):
+    """Somebody asked the demo to end. Not an Exception, so that no handler for errors swallows it."""
+
+
+class CannotStart(RuntimeError):
+    """The demo cannot run here; the text says what to change."""
+
+
+@dataclass
+class Child:
+    """A process that the supervisor keeps alive. Children of one `floor` are stopped together, low floors first."""
+
+    name: str
+    command: list[str]
+    floor: int
+    ends_by_itself: bool = False
+    process: "subprocess.Popen[bytes] | None" = None
+    started_at: float = 0.0
+    pause_seconds: float = 1.0
+    restart_at: float | None = None
+
+    def start(self, log_directory: Path) -> None:
+        """Start the process, its words into `NAME.log`."""
+        with (log_directory / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                self.command,
+                cwd=embedded.REPOSITORY,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=embedded.die_with_parent(signal.SIGKILL),
+            )
+        self.started_at, self.restart_at = time.monotonic(), None
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group: what a killed child left behind is meant as well."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
+
+    def ask_to_end(self) -> None:
+        """Ask the first process of the group; it knows how to end its own children."""
+        if self.is_running() and self.process is not None:
+            self.process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        """Wait until it ended or time is up, then clear away what is left of it."""
+        if self.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        self.signal(signal.SIGKILL)
+        if self.process is not None:
+            self.process.wait()
+
+
+class Supervisor:
+    """Starts, watches and stops the demo."""
+
+    def __init__(self, say: Callable[[str], None] | None = None):
+        self.began_at = time.monotonic()
+        self.say = say or self._print
+        self.var = embedded.default_var()
+        self.children: list[Child] = []
+        self.has_own_servers = not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL"))
+        self.is_stopping = False
+
+    def _print(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.began_at:5.1f} s] {text}", flush=True)  # noqa: T201
+
+    def run(self) -> int:
+        """Run the demo until somebody stops it; return the exit status."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        try:
+            self.start()
+            self.watch()
+        except Stop:
+            self.say("Stopping.")
+        except (CannotStart, embedded.EmbeddedError) as error:
+            self.say(f"The demo cannot go on: {error}")
+            return 1
+        finally:
+            self.is_stopping = True
+            self.stop()
+        self.say("All processes have ended. The data stays; `make demo` goes on from here.")
+        return 0
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self.is_stopping:
+            self.is_stopping = True
+            raise Stop
+
+    def start(self) -> None:
+        """Bring everything up, the slow and independent things side by side.
+
+        Raises:
+            CannotStart, embedded.EmbeddedError: the text says what to change.
+        """
+        environment.fill(self.var)
+        self._check_ports()
+        self.say(f"Data and logs are in {_shown(self.var)}. Ctrl-C ends everything.")
+        environment.prepare(self.var, dies_with_parent=True)
+        self.say("PostgreSQL and Redis run" + (", our own." if self.has_own_servers else "."))
+        self._launch(sandbox())
+        has_model = self._set_up()
+        for child in (web(), *workers()):
+            self._launch(child)
+        if not has_model:
+            self._launch(first_model())
+            self.say("The first model is being trained; until it serves, applications go to officers.")
+        self._wait_until_ready()
+        self.say("Ready.\n" + self.greeting())
+
+    def _check_ports(self) -> None:
+        for name, who in (("WEB_PORT", "web server"), ("SANDBOX_PORT", "sandbox")):
+            port = int(os.environ[name])
+            if not embedded.is_port_free(port):
+                raise CannotStart(
+                    f"port {port} is taken, and the {who} needs it. Stop the program that listens there "
+                    f"(another demo?), or choose another port: {name}={port + 1} make demo"
+                )
+
+    def _set_up(self) -> bool:
+        """Bring database and sandbox into shape in a process of their own; return whether a model serves."""
+        command = [sys.executable, "-m", "config.demo_setup", "--began-at", str(self.began_at)]
+        setup = subprocess.Popen(  # noqa: S603
+            command,
+            cwd=embedded.REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=embedded.die_with_parent(signal.SIGKILL),
+        )
+        try:
+            status = setup.wait()
+        finally:
+            if setup.poll() is None:  # Ctrl-C while it works
+                os.killpg(setup.pid, signal.SIGKILL)
+                setup.wait()
+        if status not in (0, NO_MODEL):
+            raise CannotStart(f"setting up the database failed with status {status}; its words stand above")
+        return status == 0
+
+    def _launch(self, child: Child) -> None:
+        self.children.append(child)
+        child.start(self.var / "log")
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        url = f"http://127.0.0.1:{os.environ['WEB_PORT']}/readyz"
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+            self.look_after_children()
+            time.sleep(0.1)
+        raise CannotStart(f"{url} did not become ready within {READY_SECONDS} s; see {self.var / 'log'}/web.log")
+
+    def watch(self) -> None:
+        """Keep everything alive until a signal comes."""
+        while True:
+            self.look_after_servers()
+            self.look_after_children()
+            time.sleep(LOOK_SECONDS)
+
+    def look_after_servers(self) -> None:
+        """Bring PostgreSQL or Redis back after a crash, on the same port and with their data."""
+        if not self.has_own_servers or embedded.is_complete(self.var):
+            return
+        try:
+            names = embedded.restore(self.var)
+        except embedded.EmbeddedError as error:
+            self.say(f"A server has died, and does not start yet: {error}")
+        else:
+            self.say(f"{' and '.join(names)} had died and runs again, on the old port and with its data.")
+
+    def look_after_children(self) -> None:
+        """Start again what has ended, after its pause."""
+        for child in list(self.children):
+            if child.is_running():
+                if time.monotonic() - child.started_at > PROVEN_SECONDS:
+                    child.pause_seconds = 1.0
+            elif child.ends_by_itself:
+                self._part_with(child)
+            elif child.restart_at is None:
+                self._plan_restart(child)
+            elif time.monotonic() >= child.restart_at:
+                child.start(self.var / "log")
+
+    def _plan_restart(self, child: Child) -> None:
+        child.signal(signal.SIGKILL)  # a pool without its parent would take work twice
+        self.say(
+            f"{child.name} has ended ({_how(child)}); it starts again in {child.pause_seconds:.0f} s. "
+            f"See {_shown(self.var / 'log' / child.name)}.log"
+        )
+        child.restart_at = time.monotonic() + child.pause_seconds
+        child.pause_seconds = min(child.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    def _part_with(self, child: Child) -> None:
+        self.children.remove(child)
+        took = time.monotonic() - child.started_at
+        log = f"{_shown(self.var / 'log' / child.name)}.log"
+        if child.process is not None and child.process.returncode == 0:
+            self.say(f"{child.name} is done, in {took:.0f} s; see {log}")
+        else:
+            self.say(f"{child.name} has failed ({_how(child)}); see {log}")
+
+    def stop(self) -> None:
+        """Stop the children floor by floor, then Redis and PostgreSQL."""
+        for floor in sorted({child.floor for child in self.children}):
+            together = [child for child in self.children if child.floor == floor]
+            for child in together:
+                child.ask_to_end()
+            deadline = time.monotonic() + STOP_SECONDS
+            for child in together:
+                child.wait(deadline)
+        if self.has_own_servers:
+            embedded.stop(self.var)
+
+    def greeting(self) -> str:
+        """Return where to dial and where to log in."""
+        web_url, code = os.environ["PUBLIC_BASE_URL"], os.environ.get("USSD_CODE", "*384*77#")
+        passwords = environment.load_secrets(self.var)
+        return "\n".join(
+            [
+                "",
+                f"  Dial in the browser     {web_url}/phone/",
+                f"  Dial in the terminal    {_python()} manage.py dial '{code}' --phone +254711000001",
+                f"  Officers log in         {web_url}/admin/",
+                f"                          officer / {passwords['OFFICER_PASSWORD']}",
+                f"                          admin / {passwords['ADMIN_PASSWORD']} (everything)",
+                f"  Health, figures         {web_url}/readyz  {web_url}/metrics",
+                "",
+            ]
+        )
+
+
+def sandbox() -> Child:
+    """The operator and the aggregator: the outside world."""
+    door = f"{os.environ['PUBLIC_BASE_URL']}/gateways/africastalking/{os.environ['AFRICASTALKING_SECRET']}"
+    command = [sys.executable, "-m", "sandbox", "--port", os.environ["SANDBOX_PORT"]]
+    command += ["--data", str(embedded.default_var() / "sandbox.sqlite3"), "--africastalking", door, "--quiet"]
+    return Child("sandbox", command, floor=3)
+
+
+def web() -> Child:
+    """The web server, threads enough for hops that wait two seconds for a decision."""
+    command = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi"]
+    command += ["--host", embedded.HOST, "--port", os.environ["WEB_PORT"], "--workers", "1"]
+    command += ["--blocking-threads", "16", "--no-ws", "--respawn-failed-workers", "config.wsgi:application"]
+    return Child("web", command, floor=1)
+
+
+def workers() -> list[Child]:
+    """Everything that works behind the web server."""
+    quiet = ["--without-gossip", "--without-mingle", "--loglevel", "info"]
+    celery = [sys.executable, "-m", "celery", "-A", "config"]
+    light = [*celery, "worker", "-Q", "money,messages,default", "--concurrency", "2", "-n", "worker@%h", *quiet]
+    # TensorFlow takes 600 MB a process, so there is one.
+    heavy = [*celery, "worker", "-Q", "scoring", "--concurrency", "1", "-n", "scoring@%h", *quiet]
+    return [
+        Child("scoring", heavy, floor=2),
+        Child("worker", light, floor=2),
+        Child("sweep", [sys.executable, "manage.py", "sweep"], floor=1),
+        Child("beat", [*celery, "beat", "--pidfile", "", "--loglevel", "info"], floor=1),
+    ]
+
+
+def first_model() -> Child:
+    """The training of the first model, beside everything else."""
+    command = [sys.executable, "manage.py", "retrain", "--first"]
+    return Child("retrain", command, floor=1, ends_by_itself=True)
+
+
+def _how(child: Child) -> str:
+    status = child.process.returncode if child.process is not None else 0
+    return f"signal {-status}" if status < 0 else f"status {status}"
+
+
+def _python() -> str:
+    return _shown(Path(sys.executable))
+
+
+def _shown(path: Path) -> str:
+    """Return a path as one would type it from here."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def main() -> int:
+    """Run the supervisor."""
+    return Supervisor().run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
