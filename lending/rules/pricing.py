@@ -66,7 +66,7 @@ def effective_apr(cost_cents: int, received_cents: int, days: int) -> Decimal:
     """Return the yearly rate with compounding: (1 + cost / received) ^ (365 / days) - 1.
 
     >>> effective_apr(7_500, 100_000, 30)
-    Decimal('1.4108')
+    Decimal('1.4107')
     """
     with localcontext() as context:
         context.prec = 28
