@@ -106,8 +106,8 @@ class LongestFacts(Facts):
         )
 
     def quote(self, principal_cents: int) -> Quote:
-        # Parts as long as can be, of a total that is still the longest amount.
-        return Quote("KES", 899_999_999, 89_999_999, 9_999_999, 365, Decimal("9.999"))
+        # Parts as long as can be, of a total that is still the longest; loans are whole shillings.
+        return Quote("KES", 899_999_900, 89_999_900, 9_999_900, 365, Decimal("9.999"))
 
     def days_past_due(self, loan: Loan) -> int:
         return self.late_days

@@ -138,7 +138,7 @@ def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue
         session.flow_version = FLOW_VERSION
         dialogue.go_home()
         inputs = []
-    return engine.step(dialogue, _without_tail(inputs), may_act=may_act), dialogue
+    return engine.step(dialogue, _real(inputs), may_act=may_act), dialogue
 
 
 def _dialogue(session: Session, at: datetime) -> Dialogue:
@@ -204,10 +204,9 @@ def new_inputs(session: Session, text: str) -> tuple[list[str], bool]:
     return (text.split("*") if text else [])[session.prefix_segments :], False
 
 
-def _without_tail(inputs: list[str]) -> list[str]:
-    """Drop empty inputs after the last real one: a star typed at the end is no second answer."""
-    last = max((number for number, typed in enumerate(inputs) if typed), default=0)
-    return inputs[: last + 1]
+def _real(inputs: list[str]) -> list[str]:
+    """Drop empty inputs beside real ones: a star typed by itself is no answer of its own."""
+    return [typed for typed in inputs if typed] or inputs[:1]
 
 
 def _record(

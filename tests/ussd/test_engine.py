@@ -1,0 +1,159 @@
+"""The step, alone: no database, no gateway."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ussd import engine, flows, gsm7, samples
+from ussd.engine import Dialogue, Shown
+
+
+def at(screen: str, make: Any = samples.free, language: str = "en", **answers: Any) -> Dialogue:
+    """Stand at a screen with facts that nobody reads from anywhere."""
+    dialogue = flows.dialogue_of(make(), screen, language)
+    dialogue.answers = {"principal_cents": 50_000} | answers
+    return dialogue
+
+
+def test_a_choice_leads_on_and_0_leads_back() -> None:
+    dialogue = at("home", samples.owing)
+    assert "Mini-statement" in engine.step(dialogue, ["2"]).text
+    assert "You owe" in engine.step(dialogue, ["3"]).text or dialogue.screen == "loan.status"
+    assert dialogue.screen == "loan.status"
+    engine.step(dialogue, ["0"])
+    assert dialogue.screen == "home"
+
+
+def test_00_leads_home_from_anywhere_and_forgets_the_journey() -> None:
+    dialogue = at("home", samples.owing)
+    engine.step(dialogue, ["2", "1"])
+    assert dialogue.screen == "loan.statement"
+    shown = engine.step(dialogue, ["00"])
+    assert "1 Loan" in shown.text and dialogue.answers == {} and dialogue.history == []
+
+
+def test_98_turns_pages_and_0_turns_back() -> None:
+    dialogue = at("home.help", samples.fresh)
+    first = engine.step(dialogue, [])
+    assert first.text.endswith("98 More\n0 Back")
+    second = engine.step(dialogue, ["98"])
+    assert second.text != first.text and "98" not in second.text
+    assert engine.step(dialogue, ["0"]).text == first.text
+
+
+def test_98_on_the_last_page_is_no_option() -> None:
+    dialogue = at("home.help", samples.fresh)
+    assert engine.step(dialogue, ["98", "98", "98"]).text.startswith("Not an option.")
+
+
+@pytest.mark.parametrize("typed", ["6", "9", "", "x", "٢", "²", "-1", "1 2", "1" * 500, "%s", "{0}"])
+def test_what_is_no_option_is_said_and_the_same_menu_stays(typed: str) -> None:
+    dialogue = at("home", samples.owing)
+    shown = engine.step(dialogue, [typed])
+    assert shown.text.startswith("Not an option.\n") and "1 Loan" in shown.text and not shown.ends
+
+
+def test_three_bad_answers_end_with_help() -> None:
+    dialogue = at("home", samples.owing)
+    assert not engine.step(dialogue, ["x"]).ends
+    assert not engine.step(dialogue, ["x"]).ends
+    last = engine.step(dialogue, ["x"])
+    assert last.ends and "SMS HELP" in last.text
+
+
+def test_a_good_answer_forgives_the_bad_ones() -> None:
+    dialogue = at("home", samples.owing)
+    for typed in ("x", "x", "2", "x", "x"):
+        assert not engine.step(dialogue, [typed]).ends
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("0", "Type the amount in digits"),
+        ("-5", "Type the amount in digits"),
+        ("1e3", "Type the amount in digits"),
+        ("٥٠٠", "Type the amount in digits"),
+        ("five", "Type the amount in digits"),
+        ("0.50", "Whole shillings only"),
+        ("199", "The smallest loan is KES 200."),
+        ("1,001", "That is above your limit."),
+        ("999999999", "That is above your limit."),
+        ("9" * 400, "Type the amount in digits"),
+        ("{0.__class__}", "Type the amount in digits"),
+    ],
+)
+def test_an_amount_that_cannot_be_is_told_why_and_asked_again(typed: str, said: str) -> None:
+    from lending.selectors.offers import Offer
+
+    dialogue = at("borrow.amount")
+    dialogue.facts.__dict__["offer"] = Offer(samples.version(), 100_000, 20_000)
+    shown = engine.step(dialogue, [typed])
+    assert shown.text.startswith(said) and "Your limit is KES 1,000." in shown.text and not shown.ends
+
+
+class TestAShortcut:
+    def test_stops_at_the_key_facts_because_nobody_accepts_unseen(self) -> None:
+        dialogue = at("home")
+        dialogue.facts.__dict__["offer"] = samples.Offer(samples.version(), 100_000, 20_000)
+        shown = engine.step(dialogue, ["1", "500", "2", "2580"])
+        assert dialogue.screen == "borrow.facts" and "2 Accept" in shown.text
+
+    def test_never_answers_a_pin(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        tried: list[Any] = []
+        monkeypatch.setattr("ussd.screens.pin.check", lambda *args: tried.append(args))
+        dialogue = at("settings.menu", samples.fresh)
+        shown = engine.step(dialogue, ["1", "2580"])
+        assert dialogue.screen == "settings.pin" and "PIN" in shown.text and not tried
+
+    def test_stops_at_the_first_refusal(self) -> None:
+        dialogue = at("home", samples.owing)
+        engine.step(dialogue, ["7", "2", "1"])
+        assert dialogue.screen == "home"
+
+    def test_of_a_thousand_segments_is_answered_like_any_other(self) -> None:
+        dialogue = at("home", samples.owing)
+        assert engine.step(dialogue, ["2", "0"] * 500).text
+
+
+def test_a_typed_star_belongs_to_a_name() -> None:
+    dialogue = at("register.name", samples.stranger)
+    engine.step(dialogue, ["Amina", "Wanjiru"])
+    assert dialogue.answers["full_name"] == "Amina Wanjiru" and dialogue.screen == "register.national_id"
+
+
+def test_a_guess_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("ussd.screens.repay.repayments.request_repayment", lambda **facts: asked.append(facts))
+    dialogue = at("repay.menu", samples.owing)
+    engine.step(dialogue, ["1"], may_act=False)
+    assert dialogue.screen == "repay.menu" and not asked
+
+
+def test_a_screen_that_overflows_is_logged_and_still_fits(caplog: pytest.LogCaptureFixture) -> None:
+    fitted = engine.fit("You owe much\n" + "x" * 300 + "\n1 Repay", "made.up")
+    assert gsm7.septets(fitted) <= gsm7.SCREEN_SEPTETS and fitted.endswith("1 Repay")
+    assert "made.up" in caplog.text
+
+
+def test_english_does_not_leak_into_swahili() -> None:
+    shown: Shown = engine.step(at("home", samples.owing, "sw"), ["x"])
+    assert shown.text.startswith("Si chaguo.") and "1 Mkopo" in shown.text
+
+
+INPUTS = st.lists(st.one_of(st.sampled_from(["0", "00", "98", "1", "2", "3", "4", "5"]), st.text(max_size=6)), max_size=8)
+# Screens from which no service is reached: those stories are told with a database.
+MAKERS: Mapping[str, Any] = {"fresh": samples.fresh, "late": samples.late, "undecided": samples.undecided}
+
+
+@given(INPUTS, st.sampled_from(sorted(MAKERS)), st.sampled_from(["en", "sw"]))
+def test_whatever_is_typed_gets_a_screen(inputs: list[str], who: str, language: str) -> None:
+    dialogue = flows.dialogue_of(MAKERS[who](), "home", language)
+    for typed in inputs:
+        shown = engine.step(dialogue, [typed], may_act=False)
+        assert 0 < gsm7.septets(shown.text) <= gsm7.SCREEN_SEPTETS
+        if shown.ends:
+            break
