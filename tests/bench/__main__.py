@@ -1,0 +1,238 @@
+"""Prints one JSON object a line: what was measured, the figure, its reference of the same run, their ratio.
+
+    python -m tests.bench            (make bench)
+
+Runs on servers of its own under var/bench; the portfolio and the model are made at the first run and kept.
+"""
+
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("JIRANI_VAR", str(Path(__file__).resolve().parents[2] / "var" / "bench"))
+
+from config import environment
+
+environment.prepare()
+
+import django
+
+django.setup()
+
+import httpx
+import numpy as np
+import redis
+from celery import current_app
+from django.conf import settings
+from django.core.management import call_command
+from django.utils import timezone
+
+from lending.models import Borrower, Decision, Loan, ProductVersion
+from lending.services import people
+from ml import forward
+from ml.features import NAMES
+from ml.predict import Scorer
+from scoring import registry
+from tests import factories
+from tests.bench import load
+from tests.stack import Stack, wait_for
+
+LANES = 8
+SESSIONS = 60
+LOANS = 25
+
+
+def report(measure: str, value: float, unit: str, reference: str, against: float, **more: Any) -> None:
+    """Print one figure with its reference."""
+    row = {
+        "measure": measure,
+        "value": value,
+        "unit": unit,
+        "reference": reference,
+        "reference_value": against,
+        "ratio": round(value / against, 4) if against else None,
+    }
+    sys.stdout.write(json.dumps(row | more) + "\n")
+    sys.stdout.flush()
+
+
+def set_up() -> None:
+    """Make tables, law, portfolio and a first model, unless they are there."""
+    call_command("migrate", verbosity=0)
+    call_command("load_fixtures", stdout=sys.stderr)
+    if not Loan.objects.exists():
+        call_command("demo_portfolio", borrowers=800, stdout=sys.stderr)
+    if registry.champion() is None:
+        call_command("retrain", first=True, stdout=sys.stderr)
+
+
+def register_callers() -> list[Borrower]:
+    """Register who dials; the benchmark repeats, so numbers are fresh each time."""
+    start = int(time.time()) % 10_000_000
+    at = timezone.now() - timedelta(days=60)
+    return [
+        factories.register(f"Caller {chr(65 + n % 26)}", f"25479{start + n:07d}", f"{start + n:08d}"[:9], at=at)
+        for n in range(LANES)
+    ]
+
+
+def hop(msisdn: str, session: str, text: str) -> bytes:
+    fields = {
+        "sessionId": session,
+        "phoneNumber": f"+{msisdn}",
+        "networkCode": "63902",
+        "serviceCode": settings.USSD_CODE,
+        "text": text,
+    }
+    return load.post(f"/gateways/africastalking/{settings.AFRICASTALKING_SECRET}/ussd", fields)
+
+
+def sessions(msisdn: str, texts: tuple[str, ...]) -> Iterator[bytes]:
+    """Dial again and again: the offer, the amount, the key facts, the first page of the terms."""
+    for _ in range(SESSIONS):
+        session = f"ATUid_{uuid.uuid4().hex}"
+        for text in texts:
+            yield hop(msisdn, session, text)
+
+
+def bench_hops(stack: Stack, callers: list[Borrower]) -> None:
+    port = stack.web_port
+    texts = ("", "1", "1*500", "1*500*1")
+    load.measure(port, [sessions(caller.msisdn, texts) for caller in callers[:1]], b"CON ")
+    hello = load.measure(port, [iter([load.get("/healthz")] * 1500) for _ in range(LANES)], b"ok")
+    hops = load.measure(port, [sessions(caller.msisdn, texts) for caller in callers], b"CON ")
+    against = "bare hello view, same server and middleware"
+    more = {"answers": hops.answers, "connections": LANES}
+    report("ussd_hops_per_second", hops.per_second, "hops/s", against, hello.per_second, **more)
+    report("ussd_hop_p50", hops.p50_ms, "ms", against, hello.p50_ms, **more)
+    report("ussd_hop_p99", hops.p99_ms, "ms", against, hello.p99_ms, **more)
+
+
+def bench_loans(stack: Stack) -> None:
+    """Time from the accepted PIN hop to the stored decision, and to the operator's receiving the payout."""
+    bare = bare_post_ms(stack)
+    trip = task_trip_ms()
+    to_decision, to_request = [], []
+    for number in range(LOANS):
+        decided, asked = one_loan(stack, number)
+        to_decision.append(decided)
+        to_request += [asked] if asked else []
+    report(
+        "accept_to_decision_p50", median(to_decision), "ms", "empty Celery task through the same queue", trip,
+        p99=max(to_decision), loans=LOANS,
+    )  # fmt: skip
+    if to_request:
+        report(
+            "accept_to_payout_request_p50", median(to_request), "ms", "bare HTTP request to the operator", bare,
+            p99=max(to_request), loans=len(to_request),
+        )  # fmt: skip
+
+
+def one_loan(stack: Stack, number: int) -> tuple[float, float | None]:
+    """Dial, accept and wait; a fresh customer each time, since nobody has two loans."""
+    borrower = with_history(number)
+    session, http = f"ATUid_{uuid.uuid4().hex}", httpx.Client(base_url=stack.web_url, trust_env=False, timeout=20)
+    path = f"/gateways/africastalking/{settings.AFRICASTALKING_SECRET}/ussd"
+    fields = {"sessionId": session, "phoneNumber": f"+{borrower.msisdn}", "serviceCode": settings.USSD_CODE}
+    said = ""
+    for text in ("", "1", "1*500", "1*500*2"):
+        said = http.post(path, data=fields | {"text": text}).text
+        if not said.startswith("CON "):
+            raise SystemExit(f"bench: the dialogue ended early: {said!r}")
+    began = time.perf_counter()
+    answer = http.post(path, data=fields | {"text": f"1*500*2*{factories.PIN}"})
+    decided = (time.perf_counter() - began) * 1000
+    decision = wait_for(lambda: Decision.objects.filter(application__borrower=borrower).first(), why=answer.text)
+    if decision.outcome != "approve":
+        return decided, None
+    reference = str(Loan.objects.get(borrower=borrower).payment_intents.get().business_key)
+    attempt = wait_for(
+        lambda: Loan.objects.get(borrower=borrower).payment_intents.get().attempts.exclude(request_id="").first(),
+        pause=0.002,
+        why=f"{reference} was never accepted",
+    )
+    assert attempt.request_id
+    return decided, (time.perf_counter() - began) * 1000
+
+
+def with_history(number: int) -> Borrower:
+    """Borrow the clean record of somebody from the portfolio and give them a PIN to dial with."""
+    borrower = (
+        Borrower.objects.filter(pin_hash="", rung__gte=3, state="active")
+        .exclude(loans__state__in=["approved", "live", "written_off"])
+        .exclude(applications__state__in=["submitted", "referred"])
+        .order_by("id")[number]
+    )
+    Borrower.objects.filter(id=borrower.id).update(pin_hash=people._hash(borrower.id, factories.PIN))
+    return borrower
+
+
+def bare_post_ms(stack: Stack) -> float:
+    with httpx.Client(base_url=stack.sandbox.url, trust_env=False) as http:
+        return median([timed(lambda: http.get("/healthz")) for _ in range(50)])
+
+
+def task_trip_ms() -> float:
+    """Time a task that finds nothing to do, from sending to the worker's having run it."""
+    broker = redis.Redis.from_url(settings.REDIS_URL)
+
+    def trip() -> None:
+        current_app.send_task("lending.tasks.drain_outbox", kwargs={"queue": "scoring"}, queue="scoring")
+        while broker.llen("scoring") or broker.hlen("unacked"):
+            time.sleep(0.0005)
+
+    return median([timed(trip) for _ in range(50)])
+
+
+def bench_predictions() -> None:
+    champion = registry.champion()
+    assert champion is not None
+    directory = settings.MODELS_DIR / champion.artifact
+    scorer = Scorer.restore(directory, key=registry.signing_key())
+    scorer.warm()
+    weights = scorer.model.weights
+    noise = np.random.default_rng(7)
+    for rows, repeats in ((1, 400), (10_000, 6)):
+        x = noise.uniform(0, 30, (rows, len(NAMES))).astype(np.float32)
+        network = median([timed(lambda x=x: scorer.predict(x)) for _ in range(repeats)])  # type: ignore[misc]
+        plain = median([timed(lambda x=x: forward.forward(weights, x)) for _ in range(repeats)])  # type: ignore[misc]
+        report(
+            f"predictions_per_second_batch_{rows}", round(rows / network * 1000), "rows/s",
+            "the same network in plain NumPy", round(rows / plain * 1000),
+        )  # fmt: skip
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def median(values: list[float]) -> float:
+    return round(statistics.median(values), 3)
+
+
+def main() -> None:
+    set_up()
+    assert ProductVersion.objects.exists()
+    with Stack(Path(tempfile.mkdtemp(prefix="jirani-bench-"))) as stack:
+        numbers = Borrower.objects.values_list("msisdn", flat=True)
+        stack.sandbox.http.put("/phones", json={"phones": [{"msisdn": number} for number in numbers]})
+        stack.web(workers=2)
+        bench_hops(stack, register_callers())
+        stack.worker("money", "money,messages,default")
+        stack.worker("scoring", "scoring")
+        bench_loans(stack)
+    bench_predictions()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""A small HTTP load generator: keep-alive connections, raw bytes, one event loop.
+
+It does as little as possible for each request, so that the server is what is measured.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote_plus
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many answers a second, and how long single ones took."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    answers: int
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+def post(path: str, fields: dict[str, str]) -> bytes:
+    body = "&".join(f"{name}={quote_plus(value)}" for name, value in fields.items())
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return (head + body).encode()
+
+
+class UnexpectedAnswer(RuntimeError):
+    """The server answered something else than what is measured."""
+
+
+async def _exchange(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> tuple[int, bytes]:
+    writer.write(request)
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    length = next(
+        int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length:")
+    )
+    return int(head.split(" ", 2)[1]), await reader.readexactly(length)
+
+
+async def _drive(port: int, requests: Iterator[bytes], expect: bytes, times: list[float]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for request in requests:
+        began = time.perf_counter()
+        status, body = await _exchange(reader, writer, request)
+        times.append(time.perf_counter() - began)
+        if status != 200 or not body.startswith(expect):
+            raise UnexpectedAnswer(f"{status} {body[:160]!r}, expected {expect!r}")
+    writer.close()
+
+
+def measure(port: int, lanes: list[Iterator[bytes]], expect: bytes) -> Rate:
+    """Send each lane's requests over a connection of its own, all lanes at once.
+
+    Raises:
+        UnexpectedAnswer: an answer is not 200 or does not begin as expected: a fast error is no speed.
+    """
+    times: list[float] = []
+
+    async def run() -> None:
+        await asyncio.gather(*(_drive(port, lane, expect, times) for lane in lanes))
+
+    began = time.perf_counter()
+    asyncio.run(run())
+    took = time.perf_counter() - began
+    ordered = sorted(times)
+    return Rate(
+        per_second=round(len(times) / took, 1),
+        p50_ms=round(ordered[len(ordered) // 2] * 1000, 2),
+        p99_ms=round(ordered[int(len(ordered) * 0.99)] * 1000, 2),
+        answers=len(times),
+    )
