@@ -1,0 +1,98 @@
+"""What happened to a borrower before the application, written as facts with dates and nothing else."""
+
+from datetime import date, datetime, timedelta
+from itertools import count
+
+from django.utils import timezone
+
+from lending.models import (
+    Application,
+    Borrower,
+    CountryPack,
+    Loan,
+    ProductVersion,
+    Receipt,
+    Repayment,
+    SavingsAccount,
+    SavingsMovement,
+    WalletMovement,
+)
+from tests.factories import NAIROBI
+
+_numbers = count(1)
+
+
+def number() -> str:
+    return f"H{next(_numbers)}"
+
+
+def loan(
+    borrower: Borrower,
+    paid_out_at: datetime,
+    *,
+    days_late: int | None = None,
+    principal_cents: int = 50_000,
+    parts: int = 1,
+    written_off_at: datetime | None = None,
+) -> Loan:
+    """Write one loan of 30 days; `days_late` None is still open, 0 and below was repaid in time."""
+    product, pack = ProductVersion.objects.get(), CountryPack.objects.get()
+    cost = {"fee_cents": principal_cents // 20, "tax_cents": principal_cents // 100}
+    application = Application.objects.create(
+        borrower=borrower, product_version=product, country_pack=pack, origin=number(), reference=number(),
+        principal_cents=principal_cents, **cost, apr=1, key_facts_text="", key_facts_language="en",
+        key_facts_version="1", key_facts_shown_at=paid_out_at, state="approved",
+        submitted_at=paid_out_at - timedelta(minutes=1),
+    )  # fmt: skip
+    due_on = local_date(paid_out_at) + timedelta(days=30)
+    settled_at = None if days_late is None else at_noon(due_on + timedelta(days=days_late))
+    made = Loan.objects.create(
+        borrower=borrower, application=application, product_version=product, country_pack=pack,
+        reference=application.reference, identity_index=borrower.identity_index, currency="KES",
+        principal_cents=principal_cents, **cost, outstanding_cents=0 if settled_at else principal_cents,
+        state="settled" if settled_at else "written_off" if written_off_at else "live",
+        approved_at=paid_out_at, disbursed_at=paid_out_at, due_on=due_on, settled_at=settled_at,
+        written_off_at=written_off_at,
+    )  # fmt: skip
+    if settled_at:
+        for part in range(parts):
+            repay(made, settled_at - timedelta(days=part), made.total_cents // parts)
+    return made
+
+
+def repay(to: Loan, paid_at: datetime, amount_cents: int) -> None:
+    receipt = Receipt.objects.create(
+        provider="daraja", receipt_no=number(), amount_cents=amount_cents, currency="KES", paid_at=paid_at,
+        source="test", borrower=to.borrower, state="allocated", recorded_at=paid_at,
+    )  # fmt: skip
+    Repayment.objects.create(loan=to, receipt=receipt, amount_cents=amount_cents, received_at=paid_at)
+
+
+def save(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "deposit") -> None:
+    account, _ = SavingsAccount.objects.get_or_create(
+        borrower=borrower,
+        defaults={"partner": "bank", "currency": "KES", "opened_at": borrower.registered_at},
+    )
+    SavingsMovement.objects.create(
+        account=account, kind=kind, amount_cents=amount_cents, reference=number(), moved_at=moved_at
+    )
+
+
+def move(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "received") -> None:
+    WalletMovement.objects.create(borrower=borrower, kind=kind, amount_cents=amount_cents, moved_at=moved_at)
+
+
+def steady_wallet(borrower: Borrower, until: datetime, weekly_cents: int = 500_000, weeks: int = 13) -> None:
+    """Money comes in every week at noon and most of it goes out again."""
+    for week in range(weeks):
+        day = until - timedelta(days=7 * week + 3)
+        move(borrower, day, weekly_cents)
+        move(borrower, day + timedelta(days=1), weekly_cents // 2, "cash_out")
+
+
+def at_noon(day: date) -> datetime:
+    return timezone.make_aware(datetime.combine(day, datetime.min.time()), NAIROBI) + timedelta(hours=12)
+
+
+def local_date(at: datetime) -> date:
+    return at.astimezone(NAIROBI).date()

@@ -1,0 +1,205 @@
+from dataclasses import asdict
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from lending import ports
+from lending.models import Consent, Decision, Loan
+from lending.services import applications
+from ml.features import VERSION, InvalidFeature
+from ml.predict import Prediction
+from scoring import decide, features, policy, worker
+from tests import factories
+from tests.factories import NOON
+from tests.scoring import history
+
+DAYS = timedelta(days=1)
+
+
+class TestAssess:
+    def test_approves_amina_by_the_network_and_stores_the_verdict_whole(self, amina, reigning, monkeypatch):
+        let_through(monkeypatch)
+        history.loan(amina, NOON - 100 * DAYS, days_late=-2)
+        history.steady_wallet(amina, NOON)
+        decision = decided(amina)
+
+        assert decision.outcome == "approve"
+        assert 0 < decision.score < 1
+        assert decision.model_version == reigning.name
+        assert (decision.feature_version, decision.policy_version) == (VERSION, policy.IN_FORCE.version)
+        assert decision.inputs["features"]["loans_settled"] == 1
+        assert decision.inputs["facts"]["limit_cents"] == decision.limit_cents
+        assert sum(decision.offer.values()) == pytest.approx(1, abs=1e-6)
+        assert Loan.objects.get(application=decision.application).state == "approved"
+
+    def test_is_the_scorer_that_settings_name(self):
+        assert isinstance(ports.credit_scorer(), decide.KerasScorer)
+
+    def test_judges_as_of_the_application_and_not_as_of_now(self, amina, reigning):
+        history.steady_wallet(amina, NOON)
+        application = factories.apply(amina)
+        soon = decide.scorer().assess(application.id, NOON + timedelta(seconds=1))
+        history.move(amina, NOON + timedelta(hours=1), 900_000)
+        later = decide.scorer().assess(application.id, NOON + 3 * DAYS)
+        assert later == soon
+
+    def test_declines_with_reasons_of_what_hurt_the_score(self, amina, reigning, monkeypatch):
+        set_thresholds(monkeypatch, approve_below=0.0, refer_below=1e-9)
+        history.loan(amina, NOON - 80 * DAYS, days_late=20)
+        history.steady_wallet(amina, NOON)
+        decision = decided(amina)
+
+        assert (decision.outcome, decision.limit_cents) == ("decline", 0)
+        assert decision.reasons and decision.next_step
+
+    def test_names_a_smaller_amount_when_the_network_would_take_that(self, amina, reigning, monkeypatch):
+        history.steady_wallet(amina, NOON)
+        monkeypatch.setattr(worker.Scorer, "predict", defaults_above(30_000))
+        decision = decided(amina)
+        assert (decision.outcome, decision.next_step, decision.limit_cents) == ("decline", "ask_less", 30_000)
+
+
+class TestWithoutAScore:
+    """Whatever is missing or broken, a person decides."""
+
+    def test_no_model_refers(self, amina, models_dir):
+        self.is_referred(decided(amina))
+
+    def test_a_row_that_cannot_be_true_refers_and_names_the_feature(self, amina, reigning, monkeypatch):
+        def impossible(*args):
+            raise InvalidFeature("wallet_in_30d_cents", -5, "0 or more")
+
+        monkeypatch.setattr(features, "build_one", impossible)
+        decision = decided(amina)
+        self.is_referred(decision)
+        assert decision.inputs["invalid_feature"] == "wallet_in_30d_cents"
+
+    @pytest.mark.parametrize("failure", [RuntimeError("out of memory"), ValueError("shape")])
+    def test_a_network_that_fails_refers(self, amina, reigning, monkeypatch, failure):
+        def fail(self, x):
+            raise failure
+
+        monkeypatch.setattr(worker.Scorer, "predict", fail)
+        monkeypatch.setattr(worker.Scorer, "warm", lambda self: None)
+        self.is_referred(decided(amina))
+
+    def test_a_network_that_answers_nonsense_refers(self, amina, reigning, monkeypatch):
+        nonsense = Prediction(*(np.full(shape, np.nan, np.float32) for shape in ((1,), (1,), (1, 3))))
+        monkeypatch.setattr(worker.Scorer, "predict", lambda self, x: nonsense)
+        self.is_referred(decided(amina))
+
+    def test_a_damaged_artifact_refers_and_opens_a_case(self, amina, reigning, models_dir):
+        (models_dir / reigning.name / "weights.npz").write_bytes(b"damaged")
+        self.is_referred(decided(amina))
+
+    def test_no_consent_to_scoring_refers_and_builds_no_features(self, brian, reigning):
+        Consent.objects.filter(borrower=brian, purpose="scoring").update(withdrawn_at=NOON - DAYS)
+        decision = decided(brian)
+        assert (decision.outcome, decision.reasons[0]["code"]) == ("refer", "not_consented")
+        assert (decision.score, decision.inputs["features"], decision.model_version) == (None, None, "")
+
+    def is_referred(self, decision):
+        assert (decision.outcome, decision.score, decision.model_version) == ("refer", None, "")
+        assert decision.reasons == [{"code": "data_missing", "values": {}}]
+        assert decision.next_step == "wait_officer"
+        assert decide.replays(decision)
+
+
+class TestFacts:
+    def test_find_the_person_behind_another_sim(self, amina, brian, reigning):
+        """Brian registered Amina's ID on his number: her default and her open loan are his."""
+        brian.identity_index = amina.identity_index
+        brian.save()
+        history.loan(amina, NOON - 45 * DAYS)
+        decision = decided(brian)
+        assert (decision.outcome, decision.reasons[0]) == ("decline", {"code": "open_arrears", "values": {"days": 15}})
+
+    def test_refer_one_identity_under_two_names(self, amina, brian, reigning):
+        brian.identity_index = amina.identity_index
+        brian.save()
+        assert decided(brian).reasons[0]["code"] == "data_missing"
+
+    def test_remember_a_default_for_the_cooling_off_only(self, amina, models_dir):
+        history.loan(amina, NOON - 160 * DAYS, days_late=31)  # settled 99 days ago
+        assert decided(amina).reasons[0]["code"] == "data_missing"
+
+    def test_decline_a_default_of_late(self, amina, models_dir):
+        history.loan(amina, NOON - 100 * DAYS, days_late=31)  # settled 39 days ago
+        assert decided(amina).reasons[0] == {"code": "defaulted_before", "values": {"days": 39}}
+
+    def test_decline_while_a_write_off_is_unpaid(self, amina, models_dir):
+        history.loan(amina, NOON - 190 * DAYS, written_off_at=NOON - 20 * DAYS)
+        assert decided(amina).reasons[0] == {"code": "defaulted_before", "values": {}}
+
+
+class TestReplay:
+    def test_gives_the_same_bytes_when_everything_else_has_changed(self, amina, reigning, monkeypatch):
+        history.loan(amina, NOON - 100 * DAYS, days_late=3)
+        history.steady_wallet(amina, NOON)
+        decision = decided(amina)
+        Consent.objects.all().update(withdrawn_at=NOON)
+        history.move(amina, NOON - DAYS, 7_000_000)
+        set_thresholds(monkeypatch, approve_below=0.0, refer_below=1e-9, version="later")
+
+        again = decide.replay(Decision.objects.get(id=decision.id))
+        assert decide.as_bytes(asdict(again)) == decide.as_bytes(applications.verdict_of(decision))
+
+    def test_gives_the_same_bytes_for_a_decline_with_reasons(self, amina, reigning, monkeypatch):
+        set_thresholds(monkeypatch, approve_below=0.0, refer_below=1e-9)
+        history.loan(amina, NOON - 80 * DAYS, days_late=20)
+        history.steady_wallet(amina, NOON)
+        assert decide.replays(decided(amina))
+
+    def test_notices_an_altered_input(self, amina, reigning):
+        history.steady_wallet(amina, NOON)
+        decision = decided(amina)
+        decision.inputs["features"]["wallet_in_90d_cents"] = 3.0
+        assert not decide.replays(decision)
+
+    def test_command_shows_it(self, amina, reigning, capsys):
+        decision = decided(amina)
+        call_command("replay_decision", str(decision.application_id))
+        call_command("replay_decision", "--all", "5")
+        printed = capsys.readouterr().out
+        assert printed.count(": same") == 2
+        assert "1 of 1 replayed to the same bytes" in printed
+
+    def test_command_ends_badly_when_a_decision_differs(self, amina, reigning, capsys):
+        decision = decided(amina)
+        Decision.objects.filter(id=decision.id).update(limit_cents=1)
+        with pytest.raises(SystemExit):
+            call_command("replay_decision", "--all", "1")
+        assert "limit_cents: 1 became" in capsys.readouterr().out
+
+    @pytest.mark.parametrize("arguments", [[], ["1", "--all", "2"], ["999"]])
+    def test_command_refuses_what_it_cannot_find(self, db, arguments):
+        with pytest.raises(CommandError):
+            call_command("replay_decision", *arguments)
+
+
+def decided(borrower, principal_cents: int = 50_000) -> Decision:
+    application = factories.apply(borrower, principal_cents, origin=f"ussd:{timezone.now().timestamp()}:1")
+    return Decision.objects.get(id=applications.decide(application.id, NOON).id)
+
+
+def let_through(monkeypatch) -> None:
+    """Let any score pass: the small network of these tests knows nothing of real borrowers."""
+    set_thresholds(monkeypatch, approve_below=1.0, refer_below=1.0)
+
+
+def set_thresholds(monkeypatch, **changes) -> None:
+    monkeypatch.setattr(policy, "IN_FORCE", type(policy.IN_FORCE)(**(asdict(policy.IN_FORCE) | changes)))
+
+
+def defaults_above(cents: int):
+    """Return a predict() of a network that trusts amounts up to `cents` and nothing above."""
+
+    def predict(self, x):
+        column = x[:, features.features.NAMES.index("requested_cents")]
+        chance = np.where(column > cents, 0.9, 0.01).astype(np.float32)
+        return Prediction(chance, 1 - chance, np.full((len(x), 3), 1 / 3, np.float32))
+
+    return predict

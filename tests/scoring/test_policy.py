@@ -1,0 +1,188 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ml.features import NAMES
+from scoring.policy import CODES, IN_FORCE, NEXT_STEPS, RULES, Facts, judge, reasons_from
+from scoring.policy import Asking as PolicyAsking
+
+# Amina: two loans repaid, KES 5,000 a month into her wallet, on the rung of KES 1,500.
+AMINA = Facts(
+    requested_cents=100_000,
+    total_cents=106_000,
+    limit_cents=150_000,
+    min_cents=20_000,
+    first_rung_cents=100_000,
+    automatic_cents=1_600_000,
+    max_share_of_inflow="0.50",
+    may_score=True,
+    shares_wallet=True,
+)
+HER_FEATURES = {"loans_settled": 2.0, "principal_last_cents": 80_000.0, "wallet_in_90d_cents": 1_500_000.0}
+NEW = {"loans_settled": 0.0, "wallet_in_90d_cents": 1_500_000.0}
+NO_WALLET = {"wallet_in_90d_cents": None}
+GOOD, GREY, BAD = 0.05, 0.25, 0.60
+
+# What is different from Amina's case -> outcome, first reason, next step. In order of precedence: each row
+# also carries what would trigger every row below it, and the upper one wins.
+REFUSALS = [
+    ("no_consent", {"may_score": False}, GOOD, "refer", "not_consented", "allow_scoring"),
+    ("late_elsewhere", {"days_in_arrears": 3, "has_open_loan": True}, GOOD, "decline", "open_arrears", "pay_on_time"),
+    ("loan_elsewhere", {"has_open_loan": True}, GOOD, "decline", "open_loan", "pay_on_time"),
+    ("written_off", {"unpaid_write_off": True}, GOOD, "decline", "defaulted_before", "pay_on_time"),
+    ("defaulted_lately", {"days_since_default": 89}, GOOD, "decline", "defaulted_before", "save_weekly"),
+    ("no_rung", {"limit_cents": 19_999}, GOOD, "decline", "limit_reached", "try_later"),
+    ("above_limit", {"requested_cents": 160_000}, GOOD, "decline", "limit_reached", "ask_less"),
+    ("conflict", {"identity_in_conflict": True}, GOOD, "refer", "data_missing", "wait_officer"),
+    ("not_scored", {}, None, "refer", "data_missing", "wait_officer"),
+    ("too_risky", {}, BAD, "decline", "score_low", "try_later"),
+    ("grey", {}, GREY, "refer", "score_low", "wait_officer"),
+    ("top_rung", {"automatic_cents": 99_999}, GOOD, "refer", "asked_above_policy", "wait_officer"),
+]
+
+
+@pytest.mark.parametrize(
+    ("changes", "score", "outcome", "reason", "step"), [row[1:] for row in REFUSALS], ids=[r[0] for r in REFUSALS]
+)
+def test_each_refusal_has_its_reason_and_its_next_step(changes, score, outcome, reason, step):
+    answer = judge(HER_FEATURES, score, replace(AMINA, **changes))
+    assert (answer.outcome, answer.reasons[0].code, answer.next_step) == (outcome, reason, step)
+
+
+@pytest.mark.parametrize("upper", range(len(REFUSALS) - 1), ids=[row[0] for row in REFUSALS[:-1]])
+def test_a_rule_wins_over_every_rule_below_it(upper):
+    _, changes, score, outcome, reason, _ = REFUSALS[upper]
+    for _, lower_changes, lower_score, *_ in REFUSALS[upper + 1 :]:
+        # A rule above the score's own must win whatever the score; the score's rules need theirs.
+        answer = judge(HER_FEATURES, lower_score if changes else score, replace(AMINA, **(lower_changes | changes)))
+        assert (answer.outcome, answer.reasons[0].code) == (outcome, reason)
+
+
+class TestApproval:
+    def test_is_given_when_nothing_speaks_against_it(self):
+        answer = judge(HER_FEATURES, GOOD, AMINA)
+        assert (answer.outcome, answer.limit_cents, answer.reasons) == ("approve", 150_000, ())
+
+    @pytest.mark.parametrize("score", [None, float("nan"), float("inf"), -0.1, 1.1])
+    def test_is_never_given_without_a_chance_of_default(self, score):
+        assert judge(HER_FEATURES, score, AMINA).outcome == "refer"
+        assert judge({}, score, AMINA).outcome == "refer"
+
+    @pytest.mark.parametrize(
+        ("score", "outcome"),
+        [(IN_FORCE.approve_below, "refer"), (IN_FORCE.refer_below, "decline"), (1.0, "decline"), (0.0, "approve")],
+    )
+    def test_ends_exactly_at_the_policy_s_numbers(self, score, outcome):
+        assert judge(HER_FEATURES, score, AMINA).outcome == outcome
+
+    @given(
+        score=st.none() | st.floats(allow_nan=True),
+        wallet=st.none() | st.integers(0, 10**9),
+        settled=st.integers(0, 3),
+        flags=st.fixed_dictionaries(
+            {
+                "requested_cents": st.integers(1, 10**7),
+                "limit_cents": st.integers(0, 10**7),
+                "may_score": st.booleans(),
+                "shares_wallet": st.booleans(),
+                "days_in_arrears": st.integers(0, 2),
+                "unpaid_write_off": st.booleans(),
+                "days_since_default": st.none() | st.integers(0, 400),
+            }
+        ),
+        against=st.lists(st.sampled_from(NAMES), max_size=6),
+        safer=st.none() | st.integers(20_000, 10**7),
+    )
+    def test_is_within_every_ceiling_and_every_other_answer_has_words(
+        self, score, wallet, settled, flags, against, safer
+    ):
+        facts = replace(AMINA, **flags, total_cents=flags["requested_cents"] + 100)
+        features = {"loans_settled": settled, "wallet_in_90d_cents": wallet, "principal_last_cents": 50_000}
+        answer = judge(features, score, facts, against=against, safer_cents=safer)
+
+        if answer.outcome == "approve":
+            assert facts.may_score and score is not None and 0 <= score < IN_FORCE.approve_below
+            assert facts.requested_cents <= answer.limit_cents <= facts.limit_cents
+        else:
+            assert answer.reasons and answer.next_step
+            assert answer.next_step != "ask_less" or facts.min_cents <= answer.limit_cents <= facts.limit_cents
+        assert answer.limit_cents >= 0
+
+
+class TestIncome:
+    def test_bounds_the_amount_by_the_country_s_share_and_names_one_that_fits(self):
+        thin = HER_FEATURES | {"wallet_in_90d_cents": 450_000.0}  # KES 1,500 a month
+        answer = judge(thin, GOOD, AMINA)
+        assert (answer.outcome, answer.next_step) == ("decline", "ask_less")
+        # Half of 1,500 is 750 to repay: 707 of principal with its fee, rounded down to 50s.
+        assert (answer.limit_cents, answer.reasons[0]) == (70_000, ("amount_high_for_inflow", {"amount_cents": 70_000}))
+
+    def test_too_low_for_the_smallest_loan_says_so(self):
+        answer = judge(HER_FEATURES | {"wallet_in_90d_cents": 90_000.0}, GOOD, AMINA)
+        assert (answer.outcome, answer.reasons[0].code, answer.next_step) == ("decline", "low_inflow", "use_wallet")
+
+    def test_that_is_not_shared_leaves_what_was_repaid_before(self):
+        unseen = HER_FEATURES | NO_WALLET
+        repaid_before = replace(AMINA, requested_cents=80_000, total_cents=84_800)
+        assert judge(unseen, GOOD, repaid_before).outcome == "approve"
+        answer = judge(unseen, GOOD, AMINA)
+        assert (answer.outcome, answer.reasons[0].code) == ("refer", "no_wallet_history")
+
+    def test_is_not_looked_at_without_consent_to_the_wallet(self):
+        answer = judge(HER_FEATURES | {"wallet_in_90d_cents": 1.0}, GOOD, replace(AMINA, shares_wallet=False))
+        assert answer.reasons[0].code == "no_wallet_history"
+
+
+class TestFirstLoan:
+    def test_stays_on_the_first_rung(self):
+        answer = judge(NEW, GOOD, AMINA)
+        assert (answer.outcome, answer.limit_cents) == ("approve", 100_000)
+        answer = judge(NEW, GOOD, replace(AMINA, requested_cents=120_000))
+        assert (answer.reasons[0].code, answer.next_step, answer.limit_cents) == ("new_customer", "ask_less", 100_000)
+
+    def test_without_a_wallet_is_the_smallest_or_an_officer_s(self):
+        smallest = replace(AMINA, requested_cents=20_000, total_cents=21_200)
+        assert judge(NEW | NO_WALLET, GOOD, smallest).outcome == "approve"
+        assert judge(NEW | NO_WALLET, GOOD, AMINA).outcome == "refer"
+        assert judge(NEW | NO_WALLET, BAD, smallest).outcome == "decline"
+
+
+class TestReasons:
+    def test_follow_what_hurt_most_and_repeat_nothing(self):
+        her = HER_FEATURES | {"worst_days_late": 9.0, "part_payments_mean": 3.0}
+        against = ["worst_days_late", "last_days_late", "savings_balance_cents", "savings_weeks_12", "wallet_trend"]
+        answer = judge(her, BAD, AMINA, against=against)
+        assert [reason.code for reason in answer.reasons] == ["late_before", "few_savings", "dropping_income"]
+        assert answer.reasons[0].values == {"days": 9}
+        assert answer.next_step == "pay_on_time"
+
+    def test_never_say_what_is_not_true_of_the_borrower(self):
+        against = ["worst_days_late", "defaults_90", "part_payments_mean", "wallet_night_share", "hour_local"]
+        never_late = HER_FEATURES | {"worst_days_late": 0.0, "defaults_90": 0.0, "part_payments_mean": 1.0}
+        assert [r.code for r in judge(never_late, BAD, AMINA, against=against).reasons] == ["score_low"]
+
+    def test_name_the_smaller_amount_that_the_model_would_have_approved(self):
+        answer = judge(HER_FEATURES, BAD, AMINA, against=["requested_to_inflow"], safer_cents=60_000)
+        assert (answer.outcome, answer.next_step, answer.limit_cents) == ("decline", "ask_less", 60_000)
+        assert answer.reasons == (("amount_high_for_inflow", {"amount_cents": 60_000}),)
+
+    @pytest.mark.parametrize("feature", NAMES)
+    def test_have_a_next_step_whatever_hurt(self, feature):
+        for features in (HER_FEATURES, NEW, NEW | NO_WALLET, {name: 5.0 for name in NAMES}):
+            said = reasons_from(PolicyAsking(features, BAD, AMINA, IN_FORCE, [feature]))
+            assert all(reason.code in NEXT_STEPS for reason in said) and said
+
+    def test_speak_only_of_declared_features(self):
+        assert set(CODES) <= set(NAMES)
+
+
+def test_the_last_rule_always_answers():
+    assert RULES[-1](PolicyAsking({}, None, AMINA, IN_FORCE)) is not None
+
+
+def test_facts_and_policy_come_back_from_json():
+    assert Facts(**json.loads(json.dumps(asdict(AMINA)))) == AMINA
+    assert type(IN_FORCE)(**json.loads(json.dumps(asdict(IN_FORCE)))) == IN_FORCE

@@ -1,0 +1,163 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from django.core.management import call_command
+
+from lending.models import Consent, Loan
+from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
+from ml.evaluate import Comparison
+from scoring import registry, tasks, training
+from scoring.models import ModelVersion, PipelineRun
+from tests.factories import NOON
+from tests.ml.conftest import SMALL, book
+from tests.scoring import history
+from tests.scoring.conftest import NO_RIVAL
+
+DAYS = timedelta(days=1)
+
+
+class TestTrainingSet:
+    @pytest.mark.parametrize(
+        ("paid_out_before", "days_late", "default", "repaid_share"),
+        [(100, 0, 0, 1.0), (100, 30, 0, 1.0), (100, 31, 1, 0.0), (100, None, 1, 0.0), (61, None, 1, 0.0)],
+    )
+    def test_knows_a_default_by_30_days_after_the_due_date(
+        self, amina, paid_out_before, days_late, default, repaid_share
+    ):
+        history.loan(amina, NOON - paid_out_before * DAYS, days_late=days_late)
+        learnt = training.training_set(NOON)
+        assert (learnt.default.tolist(), learnt.repaid_share.tolist()) == ([default], [repaid_share])
+
+    @pytest.mark.parametrize("days_late", [None, -20, 0])
+    def test_waits_until_the_outcome_is_ripe_also_for_loans_repaid_early(self, amina, days_late):
+        history.loan(amina, NOON - 60 * DAYS, days_late=days_late)  # due 30 days ago, not more
+        assert len(training.training_set(NOON)) == 0
+        assert len(training.training_set(NOON + DAYS)) == 1
+
+    def test_sees_nothing_that_came_after_the_training_day(self, amina):
+        loan = history.loan(amina, NOON - 70 * DAYS, days_late=45)
+        then = training.training_set(NOON)
+        Loan.objects.filter(id=loan.id).update(written_off_at=NOON + DAYS)
+        history.repay(loan, NOON + DAYS, 10_000)
+        again = training.training_set(NOON)
+        assert again.sha256() == then.sha256()
+
+    def test_counts_part_of_what_was_owed(self, amina):
+        loan = history.loan(amina, NOON - 100 * DAYS)
+        history.repay(loan, NOON - 60 * DAYS, loan.total_cents // 4)
+        assert training.training_set(NOON).repaid_share.tolist() == [0.25]
+
+    def test_leaves_out_who_took_back_consent_to_scoring(self, amina, brian):
+        for person in (amina, brian):
+            history.loan(person, NOON - 100 * DAYS, days_late=0)
+        Consent.objects.filter(borrower=brian, purpose="scoring").update(withdrawn_at=NOON - DAYS)
+        kept = Loan.objects.get(borrower=amina).application_id
+        assert training.training_set(NOON).ids.tolist() == [str(kept)]
+
+    @pytest.mark.parametrize(
+        ("days_late", "saves", "principal_cents", "offer"),
+        [
+            (7, False, 200_000, MICROLOAN),
+            (8, False, 200_000, NEITHER),
+            (8, True, 200_000, SAVINGS),
+            (None, False, 200_000, NEITHER),
+            (None, False, 100_000, SAVINGS),
+        ],
+    )
+    def test_says_what_would_have_served_best(self, amina, days_late, saves, principal_cents, offer):
+        history.loan(amina, NOON - 100 * DAYS, days_late=days_late, principal_cents=principal_cents)
+        if saves:
+            history.save(amina, NOON - 120 * DAYS, 5_000)
+        assert OFFERS[training.training_set(NOON).best_offer[0]] == OFFERS[offer]
+
+    def test_is_empty_before_the_first_loan(self, db):
+        assert len(training.training_set(NOON)) == 0
+
+
+class TestObjections:
+    def test_are_none_to_a_better_challenger(self, trained):
+        assert training.objections(trained, NO_RIVAL, book(300), has_rival=True, first=False) == []
+
+    def test_are_those_of_the_comparison(self, trained):
+        worse = replace(NO_RIVAL, better=False, why=("log-loss is higher",))
+        assert training.objections(trained, worse, book(300), has_rival=True, first=True) == ["log-loss is higher"]
+
+    def test_keep_a_first_model_from_serving_unasked(self, trained):
+        good = replace(trained, metrics={"test": {"auc": 0.7}})
+        assert training.objections(good, NO_RIVAL, book(300), has_rival=False, first=True) == []
+        assert "--first" in training.objections(good, NO_RIVAL, book(300), has_rival=False, first=False)[0]
+
+    @pytest.mark.parametrize("auc", [0.54, float("nan")])
+    def test_keep_a_first_model_that_knows_nothing_from_serving(self, trained, auc):
+        blind = replace(trained, metrics={"test": {"auc": auc}})
+        assert "AUC" in training.objections(blind, NO_RIVAL, book(300), has_rival=False, first=True)[0]
+
+    def test_keep_a_first_model_without_losses_from_serving(self, trained):
+        spotless = replace(book(300), default=np.zeros(300, np.float32))
+        assert "share lost" in training.objections(trained, NO_RIVAL, spotless, has_rival=False, first=True)[-1]
+
+
+@pytest.fixture
+def a_book(monkeypatch, models_dir, db):
+    """Let the training set be the made-up book: 400 real histories would take a minute to write."""
+    monkeypatch.setattr(training, "training_set", lambda until: book(3000))
+
+
+class TestRetrain:
+    def test_first_makes_a_champion_and_reports(self, a_book):
+        said: list[str] = []
+        run = training.retrain(NOON, first=True, plan=SMALL, say=said.append)
+
+        champion = registry.champion()
+        assert (run.state, run.version, run.loans) == ("promoted", champion, 3000)
+        assert champion.metrics["test"]["auc"] > 0.6
+        assert champion.comparison["better"] is True
+        assert set(run.report) == {"why", "seconds"}
+        assert any("serves" in line for line in said)
+
+    def test_shelves_a_challenger_that_is_not_better(self, a_book):
+        training.retrain(NOON, first=True, plan=SMALL)
+        champion = registry.champion()
+        run = training.retrain(NOON + DAYS, plan=SMALL)  # the same data, seed and plan: the same network
+
+        assert run.state == "shelved"
+        assert registry.champion() == champion
+        assert ModelVersion.objects.get(id=run.version_id).state == "shelved"
+
+    def test_judges_on_loans_that_neither_learnt_from(self, a_book, monkeypatch):
+        training.retrain(NOON, first=True, plan=SMALL)
+        judged = []
+
+        def compare(challenger, champion, later, **_):
+            judged.append(later)
+            return Comparison({}, {}, 0, 0, 0, 0, better=False, why=("no",))
+
+        monkeypatch.setattr(training.evaluate, "compare", compare)
+        training.retrain(NOON + DAYS, plan=SMALL)
+        assert judged[0].decided_at.min() > registry.champion().seen_until.timestamp()
+
+    def test_that_fails_leaves_the_champion_and_says_why(self, models_dir, reigning):
+        with pytest.raises(ValueError, match="needs 100 loans"):
+            training.retrain(NOON)  # no loans at all
+        assert registry.champion() == reigning
+        run = PipelineRun.objects.get()
+        assert (run.state, run.version) == ("failed", None)
+        assert "TooFewLoans" in run.report["why"]
+
+    def test_command_does_nothing_when_somebody_serves_already(self, reigning, capsys):
+        call_command("retrain", "--first")
+        assert f"{reigning.name} serves already" in capsys.readouterr().out
+
+
+class TestTheProcess:
+    def test_that_ends_badly_is_an_error(self, monkeypatch):
+        monkeypatch.setattr(tasks, "LIMIT_SECONDS", 30)
+        with pytest.raises(tasks.RetrainingFailed):
+            tasks.run_retraining("--no-such-option")
+
+    def test_that_takes_too_long_is_ended(self, monkeypatch):
+        monkeypatch.setattr(tasks, "LIMIT_SECONDS", 0.2)
+        with pytest.raises(tasks.RetrainingFailed):
+            tasks.run_retraining()

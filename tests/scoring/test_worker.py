@@ -1,0 +1,115 @@
+"""Which process loads a model, and when. The proof with a real worker is in test_worker_process.py."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lending.models import Case
+from scoring import registry, worker
+from tests.factories import NOON
+from tests.scoring.conftest import another
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def champion(clock: Clock) -> worker.Champion:
+    return worker.Champion(clock=clock)
+
+
+class TestChampion:
+    def test_is_nobody_until_one_is_promoted(self, shelved, champion, clock):
+        assert champion.current() is None
+        registry.promote(shelved.name, at=NOON)
+        clock.seconds += 1
+        assert champion.current().name == shelved.name
+
+    def test_follows_a_promotion_within_a_second_and_loads_once(self, reigning, trained, champion, clock):
+        first = champion.current()
+        challenger = another(trained)
+        registry.promote(challenger.name, at=NOON)
+
+        clock.seconds += 0.9
+        assert champion.current() is first
+        clock.seconds += 0.2
+        second = champion.current()
+        assert second.name == challenger.name
+        clock.seconds += 60
+        assert champion.current() is second
+
+    def test_asks_the_database_at_most_once_a_second(self, reigning, champion, django_assert_num_queries):
+        champion.current()
+        with django_assert_num_queries(0):
+            for _ in range(100):
+                champion.current()
+
+    def test_keeps_the_old_one_and_opens_one_case_when_the_new_one_is_damaged(
+        self, reigning, trained, champion, clock, models_dir
+    ):
+        old = champion.current()
+        challenger = another(trained)
+        registry.promote(challenger.name, at=NOON)
+        (models_dir / challenger.name / "manifest.hmac").write_text("0" * 64)
+
+        for _ in range(5):
+            clock.seconds += 1
+            assert champion.current() is old
+        case = Case.objects.get()
+        assert case.subject_key == f"model:{challenger.name}"
+        assert reigning.name in case.note
+
+    def test_tries_a_refused_one_again_after_a_minute(self, reigning, trained, champion, clock, models_dir):
+        champion.current()
+        challenger = another(trained)
+        registry.promote(challenger.name, at=NOON)
+        hidden = (models_dir / challenger.name).rename(models_dir / "hidden")
+        clock.seconds += 1
+        champion.current()
+        hidden.rename(models_dir / challenger.name)
+        clock.seconds += 59
+        assert champion.current().name == reigning.name
+        clock.seconds += 2
+        assert champion.current().name == challenger.name
+
+
+class TestProcesses:
+    @pytest.mark.parametrize("queues", [["money", "messages"], ["default"]])
+    def test_of_other_queues_refuse_to_score(self, reigning, monkeypatch, queues):
+        start_child(monkeypatch, queues)
+        with pytest.raises(worker.NotAScoringProcess):
+            worker.serving()
+
+    def test_of_the_queue_scoring_have_the_model_before_the_first_task(self, reigning, monkeypatch):
+        start_child(monkeypatch, ["scoring"])
+        assert worker.champion._served.name == reigning.name
+
+    def test_come_up_without_a_model_too(self, db, models_dir, monkeypatch):
+        start_child(monkeypatch, ["scoring"])
+        assert worker.serving() is None
+
+    @pytest.mark.parametrize(
+        "names", ["config.wsgi", "scoring.decide, scoring.tasks, lending.tasks", "scoring.training, scoring.policy"]
+    )
+    def test_that_only_import_us_stay_without_tensorflow(self, names):
+        code = f"import django; django.setup(); import {names}, sys; print(int('tensorflow' in sys.modules))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert (done.stdout.strip(), done.returncode) == ("0", 0), done.stderr
+
+
+def start_child(monkeypatch, queues: list[str]) -> None:
+    """Do in this process what a worker does in its child."""
+    monkeypatch.setattr(worker, "_queues", frozenset(queues))
+    monkeypatch.setattr(worker, "_may_load", True)
+    worker.prepare_process()
