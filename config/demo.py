@@ -46,6 +46,8 @@ class Child:
     command: list[str]
     floor: int
     ends_by_itself: bool = False
+    niceness: int = 0
+    death_signal: int = signal.SIGKILL  # what it gets when the supervisor dies
     process: "subprocess.Popen[bytes] | None" = None
     started_at: float = 0.0
     pause_seconds: float = 1.0
@@ -53,6 +55,12 @@ class Child:
 
     def start(self, log_directory: Path) -> None:
         """Start the process, its words into `NAME.log`."""
+        die_with_us = embedded.die_with_parent(self.death_signal)
+
+        def before_it_runs() -> None:
+            die_with_us()
+            os.nice(self.niceness)
+
         with (log_directory / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603
                 self.command,
@@ -61,7 +69,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=embedded.die_with_parent(signal.SIGKILL),
+                preexec_fn=before_it_runs,
             )
         self.started_at, self.restart_at = time.monotonic(), None
 
@@ -138,14 +146,15 @@ class Supervisor:
         environment.prepare(self.var, dies_with_parent=True)
         self.say("PostgreSQL and Redis run" + (", our own." if self.has_own_servers else "."))
         self._launch(sandbox())
+        self._launch(web())  # loads while the database is set up, and is ready when that is
         has_model = self._set_up()
-        for child in (web(), *workers()):
+        self._wait_until_ready()
+        for child in workers():  # they take the processors for some seconds; the first dial goes before
             self._launch(child)
+        self.say("Ready.\n" + self.greeting())
         if not has_model:
             self._launch(first_model())
             self.say("The first model is being trained; until it serves, applications go to officers.")
-        self._wait_until_ready()
-        self.say("Ready.\n" + self.greeting())
 
     def _check_ports(self) -> None:
         for name, who in (("WEB_PORT", "web server"), ("SANDBOX_PORT", "sandbox")):
@@ -283,7 +292,8 @@ def web() -> Child:
     command = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi"]
     command += ["--host", embedded.HOST, "--port", os.environ["WEB_PORT"], "--workers", "1"]
     command += ["--blocking-threads", "16", "--no-ws", "--respawn-failed-workers", "config.wsgi:application"]
-    return Child("web", command, floor=1)
+    # Killed outright it would leave its worker behind; Celery's pools end with their parent.
+    return Child("web", command, floor=1, death_signal=signal.SIGTERM)
 
 
 def workers() -> list[Child]:
@@ -302,9 +312,9 @@ def workers() -> list[Child]:
 
 
 def first_model() -> Child:
-    """The training of the first model, beside everything else."""
+    """The training of the first model, beside everything else and out of everything else's way."""
     command = [sys.executable, "manage.py", "retrain", "--first"]
-    return Child("retrain", command, floor=1, ends_by_itself=True)
+    return Child("retrain", command, floor=1, ends_by_itself=True, niceness=10)
 
 
 def _how(child: Child) -> str:
