@@ -44,16 +44,30 @@ def calibrate(y: Array, p: Array) -> Calibration:
     if min(bad, good) < LEAST_OF_EACH:
         return Calibration()
     target = np.where(y > 0.5, (bad + 1) / (bad + 2), 1 / (good + 2))
-    features = np.column_stack([log_odds(p), np.ones(len(p))])
-    identity = np.array([1.0, 0.0])
-    theta = identity.copy()
-    for _ in range(50):
-        fitted = 1 / (1 + np.exp(-features @ theta))
-        gradient = features.T @ (fitted - target) + PULL * (theta - identity)
-        hessian = (features * (fitted * (1 - fitted))[:, None]).T @ features + PULL * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        # A full Newton step can overshoot on nearly separable scores.
-        theta -= step * min(1.0, 2.0 / (float(np.abs(step).max()) + 1e-12))
-        if np.abs(step).max() < 1e-9:
-            break
+    theta = _newton(np.column_stack([log_odds(p), np.ones(len(p))]), target)
     return Calibration(slope=float(np.clip(theta[0], *SLOPE_BOUNDS)), intercept=float(theta[1]))
+
+
+def _newton(x: Array, target: Array) -> Array:
+    """Return (slope, intercept) that minimise the log-loss on `target` plus the pull to the identity."""
+    identity = np.array([1.0, 0.0])
+
+    def cost(theta: Array) -> float:
+        z = x @ theta
+        loss = np.logaddexp(0, z) - target * z
+        return float(loss.sum() + PULL / 2 * ((theta - identity) ** 2).sum())
+
+    theta = identity.copy()
+    for _ in range(100):
+        fitted = 1 / (1 + np.exp(-x @ theta))
+        gradient = x.T @ (fitted - target) + PULL * (theta - identity)
+        hessian = (x * (fitted * (1 - fitted))[:, None]).T @ x + PULL * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        # From a far start a full step overshoots and then swings for ever: halve it until it helps.
+        size = 1.0
+        while size > 1e-6 and cost(theta - size * step) > cost(theta):
+            size /= 2
+        theta = theta - size * step
+        if np.abs(size * step).max() < 1e-9:
+            break
+    return theta

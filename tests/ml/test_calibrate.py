@@ -33,13 +33,22 @@ def test_too_few_of_either_outcome_change_nothing(boastful):
     assert calibrate(np.zeros(0), np.zeros(0)) == Calibration()
 
 
-def test_a_few_dozen_loans_are_believed_less_than_their_best_fit(boastful, monkeypatch):
-    y, p = boastful[0][:60], boastful[1][:60]
+@pytest.mark.parametrize("loans", [60, 80, 120, 200])
+def test_a_small_sample_is_believed_only_in_part(boastful, monkeypatch, loans):
+    y, p = boastful[0][:loans], boastful[1][:loans]
+    identity = np.array([1.0, 0.0])
     careful = calibrate(y, p)
-    monkeypatch.setattr("ml.calibrate.PULL", 0.0)
+    monkeypatch.setattr("ml.calibrate.PULL", 1e-6)
     best_fit = calibrate(y, p)
 
-    assert 0 < abs(careful.slope - 1) < abs(best_fit.slope - 1)
+    def distance(fitted):
+        return np.hypot(*(np.array([fitted.slope, fitted.intercept]) - identity))
+
+    assert 0 < distance(careful) < distance(best_fit)
+    # The best fit makes the mean promise equal the mean of Platt's targets: it did arrive.
+    bad, good = y.sum(), len(y) - y.sum()
+    mean_target = (bad * (bad + 1) / (bad + 2) + good / (good + 2)) / loans
+    assert best_fit(p).mean() == pytest.approx(mean_target, abs=1e-4)
 
 
 def test_a_backwards_score_is_never_turned_round(boastful):

@@ -54,9 +54,17 @@ def test_seed_and_data_alone_decide_the_weights(loans, trained):
         np.testing.assert_array_equal(again.weights[path], weight, err_msg=path)
 
 
-def test_another_seed_gives_another_network(loans, trained):
-    other = train(loans, seed=4, plan=replace(SMALL, epochs=1))
-    assert not np.array_equal(other.weights["hidden_1/kernel"], trained.weights["hidden_1/kernel"])
+def test_every_random_start_comes_from_the_seed():
+    from ml import network
+
+    def start(seed):
+        model, _ = network.build(network.Spec(35), seed=seed)
+        return network.weights_of(model)
+
+    first, again, other = start(3), start(3), start(4)
+    for path in ("embed/curves", "hidden_1/kernel", "hidden_1/scale_in", "hidden_2/kernel", "heads/kernel"):
+        np.testing.assert_array_equal(first[path], again[path])
+        assert not np.array_equal(first[path], other[path]), path
 
 
 def test_the_latest_loans_teach_nothing(loans, trained):
@@ -79,10 +87,13 @@ def test_unknown_shares_and_offers_do_not_spoil_the_rest(loans):
     assert result.metrics["test"]["auc"] > 0.6
 
 
-def test_progress_runs_from_start_to_end(loans):
+def test_progress_is_told_from_start_to_end_and_the_clock_can_stop_it(loans):
     told = []
-    train(loans, seed=3, plan=replace(SMALL, epochs=1), progress=lambda part, what: told.append((part, what)))
+    # The clock is already past the limit after one epoch.
+    plan = replace(SMALL, max_seconds=1e-9)
+    result = train(loans, seed=3, plan=plan, progress=lambda part, what: told.append((part, what)))
 
+    assert result.epochs == 1
     assert [part for part, _ in told] == sorted(part for part, _ in told)
     assert told[0][0] == 0
     assert told[-1][0] == 1
