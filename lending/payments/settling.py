@@ -1,0 +1,362 @@
+"""What becomes of an attempt once something is known: one transaction, whichever road the news came by.
+
+Success beats failure, and nothing makes a success fail. What contradicts itself is posted nowhere and goes to
+a person. Locks are taken in one order everywhere: intent, attempt, then whatever the service locks.
+"""
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from lending.models import Case, PaymentAttempt, PaymentIntent, Receipt
+from lending.payments import breaker
+from lending.payments.parties import is_same_party
+from lending.ports import Accepted, Answer, Failed, NotFound, NotSent, Succeeded, Unknown
+from lending.services import cases, loans, receipts, repayments
+
+logger = logging.getLogger(__name__)
+
+State = PaymentAttempt.State
+Purpose = PaymentIntent.Purpose
+
+LIVE = (State.SUBMITTING, State.ACCEPTED, State.UNKNOWN)
+# When to ask, counted from the sending; after the last one a person takes over.
+QUERY_AFTER = [timedelta(seconds=60)] + [timedelta(minutes=m) for m in (5, 15, 60, 180, 360, 720, 1440)]
+ALARM_AFTER = timedelta(minutes=15)
+# Younger than this a request may still be on its way to where the rail looks.
+NOT_FOUND_COUNTS_AFTER = timedelta(seconds=60)
+# A prompt is gone from the screen long before; if it was paid after all, the receipt still counts.
+PROMPT_FORGOTTEN_AFTER = timedelta(minutes=3)
+PROMPT_GIVEN_UP_AFTER = timedelta(hours=1)
+GAVE_UP = "no_answer"
+
+
+def next_query_at(attempt: PaymentAttempt, at: datetime) -> datetime | None:
+    """Return when to ask next, or None when asking has been tried for long enough."""
+    sent_at = attempt.submitted_at or attempt.created_at
+    waits = QUERY_AFTER
+    if attempt.intent.purpose == Purpose.COLLECT:
+        waits = sorted([*QUERY_AFTER, PROMPT_FORGOTTEN_AFTER])
+    return next((sent_at + wait for wait in waits if sent_at + wait > at), None)
+
+
+def settle(attempt_id: int, answer: Answer, *, at: datetime, source: str) -> str:
+    """Apply what a callback or a query said to an attempt; return what came of it in a few words."""
+    match answer:
+        case Succeeded():
+            return settle_success(attempt_id, answer, at=at, source=source)
+        case Failed():
+            return settle_failure(attempt_id, answer, at=at)
+        case NotFound():
+            return _not_found(attempt_id, at)
+        case Unknown(why) | NotSent(why):
+            return _still_unknown(attempt_id, why)
+        case Accepted():
+            return "the question was taken"
+
+
+def lock(attempt_id: int) -> PaymentAttempt:
+    """Lock an attempt with its intent, in the order that everybody keeps."""
+    intent = PaymentIntent.objects.select_for_update(of=("self",)).get(attempts=attempt_id)
+    attempt = PaymentAttempt.objects.select_for_update(of=("self",)).get(id=attempt_id)
+    attempt.intent = intent
+    return attempt
+
+
+# -- success -----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: str) -> str:
+    """Settle an attempt whose money moved, once; repeats change nothing."""
+    attempt = lock(attempt_id)
+    intent = attempt.intent
+    if (wrong := _mismatch(intent, answer)) is not None:
+        return _refuse(attempt, f"{wrong}; receipt {answer.receipt_no or 'none'}", at)
+    if not answer.receipt_no:
+        return _await_receipt(attempt, at)
+    if attempt.state == State.SUCCEEDED:
+        return _repeated_success(attempt, answer, at, source)
+    if attempt.state == State.FAILED or intent.state != PaymentIntent.State.OPEN:
+        return _late_success(attempt, answer, at, source)
+    _mark_succeeded(attempt, answer, at)
+    _book(attempt, answer, at, source)
+    _close_unknown(attempt, at)
+    return "succeeded"
+
+
+def _mismatch(intent: PaymentIntent, answer: Succeeded) -> str | None:
+    """Say in words how a success differs from what we asked for."""
+    if answer.amount_cents != intent.amount_cents:
+        return f"asked for {intent.amount_cents} cents, told {answer.amount_cents}"
+    if not is_same_party(answer.party, intent.msisdn):
+        return "told of another party"
+    return None
+
+
+def _mark_succeeded(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> None:
+    attempt.state, attempt.result_code, attempt.result_text = State.SUCCEEDED, "0", ""
+    attempt.receipt_no, attempt.completed_at, attempt.settled_at = answer.receipt_no, answer.at, at
+    attempt.next_query_at = None
+    attempt.save()
+    intent = attempt.intent
+    intent.state, intent.leased_until = PaymentIntent.State.SUCCEEDED, None
+    intent.save(update_fields=["state", "leased_until"])
+
+
+def _book(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> None:
+    """Hand the money to the service that knows what it means."""
+    if attempt.intent.purpose == Purpose.COLLECT:
+        _record_receipt(attempt, answer, at, source)
+        return
+    loans.payout_succeeded(
+        attempt_id=attempt.id,
+        receipt_no=answer.receipt_no,
+        amount_cents=answer.amount_cents,
+        completed_at=answer.at,
+        at=at,
+    )
+
+
+def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> Receipt:
+    return receipts.record_receipt(
+        provider=attempt.provider,
+        receipt_no=answer.receipt_no,
+        amount_cents=answer.amount_cents,
+        currency=attempt.intent.currency,
+        party=answer.party,
+        account_reference=account_reference(attempt.intent),
+        paid_at=answer.at,
+        source=source,
+        at=at,
+        attempt=attempt,
+    )
+
+
+def account_reference(intent: PaymentIntent) -> str:
+    """Return what the customer's statement and a paybill payment name: the loan, else the number."""
+    return intent.loan.reference if intent.loan else intent.msisdn
+
+
+def _repeated_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> str:
+    if attempt.receipt_no == answer.receipt_no:
+        return "succeeded before"
+    if attempt.intent.purpose == Purpose.COLLECT:
+        _record_receipt(attempt, answer, at, source)  # another receipt is other money, whoever asked for it
+        return "succeeded before; another receipt was recorded"
+    return _refuse(attempt, f"paid as {attempt.receipt_no} and again as {answer.receipt_no}", at)
+
+
+def _late_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> str:
+    """Settle a success that came after a failure; a person looks, unless we had only given up waiting."""
+    intent, failure = attempt.intent, attempt.result_code
+    intent.attempts.exclude(id=attempt.id).filter(state=State.CREATED).update(
+        state=State.FAILED, result_code="superseded", settled_at=at
+    )
+    if intent.attempts.exclude(id=attempt.id).exclude(state=State.FAILED).exists():
+        attempt.receipt_no, attempt.completed_at = answer.receipt_no, answer.at
+        attempt.save(update_fields=["receipt_no", "completed_at"])
+        if intent.purpose == Purpose.COLLECT:
+            _record_receipt(attempt, answer, at, source)
+        return _refuse(attempt, f"late success {answer.receipt_no} beside another try", at)
+    try:
+        with transaction.atomic():
+            _mark_succeeded(attempt, answer, at)
+            _book(attempt, answer, at, source)
+    except Exception as error:
+        # The customer may have a new loan by now; what to make of the old payout is for a person to say.
+        logger.exception("late success of attempt %s cannot be booked", attempt.id)
+        attempt = lock(attempt.id)
+        return _refuse(attempt, f"late success {answer.receipt_no} is not booked: {type(error).__name__}", at)
+    if failure != GAVE_UP:
+        _alarm(attempt, f"success {answer.receipt_no} came after failure {failure}", at)
+    _close_unknown(attempt, at)
+    return "late success"
+
+
+def _await_receipt(attempt: PaymentAttempt, at: datetime) -> str:
+    """A prompt is paid, but this road tells no receipt: take the one that the paybill road brought."""
+    attempt.result_code, attempt.result_text = "0", "paid; the receipt is still to come"
+    attempt.save(update_fields=["result_code", "result_text"])
+    if attempt.state in (State.SUCCEEDED, State.FAILED):
+        return "paid, by a query"
+    receipt = _paybill_receipt(attempt)
+    if receipt is None:
+        return "paid; waiting for the receipt"
+    told = Succeeded(receipt.receipt_no, receipt.amount_cents, receipt.party, receipt.paid_at)
+    return settle_success(attempt.id, told, at=at, source=receipt.source)
+
+
+def _paybill_receipt(attempt: PaymentAttempt) -> Receipt | None:
+    """Return the receipt of this customer and amount, paid after the prompt, that no attempt claims."""
+    sent_at = attempt.submitted_at or attempt.created_at
+    return (
+        Receipt.objects.filter(
+            provider=attempt.provider,
+            borrower_id=attempt.intent.borrower_id,
+            amount_cents=attempt.intent.amount_cents,
+            attempt__isnull=True,
+            paid_at__gte=sent_at.replace(microsecond=0),
+        )
+        .order_by("paid_at")
+        .first()
+    )
+
+
+# -- failure -----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def settle_failure(attempt_id: int, answer: Failed, *, at: datetime, refused: bool = False) -> str:
+    """Settle an attempt that certainly failed.
+
+    A fault of ours stops the rail and keeps the intent for a new try; `refused` means that this one request
+    was not even taken, which a new try would not change.
+    """
+    attempt = lock(attempt_id)
+    if attempt.state == State.SUCCEEDED:
+        _alarm(attempt, f"failure {answer.code} came after success {attempt.receipt_no}", at)
+        return "succeeded before; a failure changes nothing"
+    if attempt.state == State.FAILED:
+        return "failed before"
+    if attempt.result_code == "0":
+        # A query has said that it was paid: only a receipt or a person can tell now.
+        _alarm(attempt, f"failure {answer.code} came after a query said paid", at)
+        return "contradiction"
+    attempt.state, attempt.next_query_at, attempt.settled_at = State.FAILED, None, at
+    attempt.result_code, attempt.result_text = answer.code[:40], answer.text[:200]
+    attempt.save()
+    _close_unknown(attempt, at)
+    if refused and answer.ours:
+        _alarm_refused(attempt, at)
+    elif answer.ours:
+        return _keep_for_person(attempt, at)
+    elif answer.again_after_s and attempt.number == 1:
+        return _try_again(attempt, at + timedelta(seconds=answer.again_after_s))
+    _fail_intent(attempt, answer, at)
+    return f"failed: {answer.code}"
+
+
+def _keep_for_person(attempt: PaymentAttempt, at: datetime) -> str:
+    reason = f"result {attempt.result_code}: {attempt.result_text}"
+    breaker.stop(breaker.rail_of(attempt.provider, attempt.intent.purpose), reason, at)
+    _try_again(attempt, at)
+    return f"our fault: {attempt.result_code}; the rail is stopped"
+
+
+def _try_again(attempt: PaymentAttempt, due_at: datetime) -> str:
+    intent = attempt.intent
+    intent.due_at, intent.leased_until = due_at, None
+    intent.save(update_fields=["due_at", "leased_until"])
+    return "failed; a new try will follow"
+
+
+def _fail_intent(attempt: PaymentAttempt, answer: Failed, at: datetime) -> None:
+    intent = attempt.intent
+    intent.state, intent.leased_until = PaymentIntent.State.FAILED, None
+    intent.save(update_fields=["state", "leased_until"])
+    service = repayments.prompt_failed if intent.purpose == Purpose.COLLECT else loans.payout_failed
+    service(attempt_id=attempt.id, code=answer.code, text=answer.text, at=at)
+
+
+# -- neither -----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def _still_unknown(attempt_id: int, why: str) -> str:
+    """Note that nobody knows; the next question is due anyway."""
+    PaymentAttempt.objects.filter(id=attempt_id, state__in=LIVE).update(state=State.UNKNOWN, result_text=why[:200])
+    return f"unknown: {why}"
+
+
+@transaction.atomic
+def _not_found(attempt_id: int, at: datetime) -> str:
+    """The rail has never heard of a payout: send it again under the same id, which it takes only once.
+
+    Not when it had accepted the request, nor when it may still be on its way.
+    """
+    attempt = lock(attempt_id)
+    age = at - (attempt.submitted_at or attempt.created_at)
+    takes_ids = attempt.intent.purpose != Purpose.COLLECT
+    if attempt.state != State.UNKNOWN or attempt.request_id or not takes_ids or age < NOT_FOUND_COUNTS_AFTER:
+        return "not found; asked again later"
+    attempt.state, attempt.next_query_at = State.CREATED, None
+    attempt.save(update_fields=["state", "next_query_at"])
+    _try_again(attempt, at)
+    return "never arrived; sent again under the same id"
+
+
+@transaction.atomic
+def ask_soon(attempt_id: int, request_id: str, at: datetime) -> str:
+    """The rail itself gave up waiting: ask now instead of later."""
+    attempt = lock(attempt_id)
+    if attempt.state not in LIVE:
+        return f"{attempt.state} before"
+    attempt.state, attempt.next_query_at = State.UNKNOWN, at
+    attempt.request_id = attempt.request_id or request_id
+    attempt.save(update_fields=["state", "next_query_at", "request_id"])
+    return "unknown: queue time-out"
+
+
+@transaction.atomic
+def hand_over(attempt_id: int, at: datetime) -> str:
+    """Give up asking and give it to a person; a callback can still settle it."""
+    attempt = lock(attempt_id)
+    if attempt.state in LIVE:
+        attempt.state, attempt.next_query_at = State.MANUAL, None
+        attempt.save(update_fields=["state", "next_query_at"])
+        alarm_unknown(attempt, at)
+    return attempt.state
+
+
+@transaction.atomic
+def ask_again(attempt_id: int, at: datetime) -> None:
+    """Put an attempt that is with a person back among those that are asked about, at an officer's word."""
+    PaymentAttempt.objects.filter(id=attempt_id, state=State.MANUAL).update(state=State.UNKNOWN, next_query_at=at)
+
+
+# -- people ------------------------------------------------------------------------------------------------
+
+
+def _refuse(attempt: PaymentAttempt, why: str, at: datetime) -> str:
+    """Post nothing, tell a person, and ask the rail once more."""
+    is_news = _alarm(attempt, why, at)
+    if is_news and attempt.state in LIVE:
+        attempt.state, attempt.next_query_at = State.UNKNOWN, at
+        attempt.save(update_fields=["state", "next_query_at"])
+    return f"not posted: {why}"
+
+
+def _alarm(attempt: PaymentAttempt, why: str, at: datetime) -> bool:
+    """Open the case of an attempt that contradicts itself; return whether there was none yet."""
+    kind, subject_key = Case.Kind.PAYOUT_MISMATCH, f"attempt:{attempt.id}"
+    is_news = not Case.objects.filter(kind=kind, subject_key=subject_key, closed_at__isnull=True).exists()
+    cases.open_case(
+        kind=kind, subject_key=subject_key, note=why, at=at, attempt=attempt, borrower=attempt.intent.borrower
+    )
+    return is_news
+
+
+def _alarm_refused(attempt: PaymentAttempt, at: datetime) -> None:
+    note = f"the rail refuses our request: {attempt.result_code} {attempt.result_text}"
+    cases.open_case(kind=Case.Kind.BAD_TASK, subject_key=f"attempt:{attempt.id}", note=note, at=at, attempt=attempt)
+
+
+def alarm_unknown(attempt: PaymentAttempt, at: datetime) -> None:
+    """Open the case of a payment that nobody can tell the outcome of."""
+    cases.open_case(
+        kind=Case.Kind.PAYOUT_UNKNOWN,
+        subject_key=f"attempt:{attempt.id}",
+        note=f"sent {attempt.submitted_at:%Y-%m-%d %H:%M}, still unknown: {attempt.result_text}",
+        at=at,
+        attempt=attempt,
+        borrower=attempt.intent.borrower,
+    )
+
+
+def _close_unknown(attempt: PaymentAttempt, at: datetime) -> None:
+    """Close the case of an unknown outcome that has become known by itself."""
+    open_now = attempt.cases.filter(kind=Case.Kind.PAYOUT_UNKNOWN, closed_at__isnull=True).first()
+    if open_now:
+        cases.close_case(case_id=open_now.id, officer=None, resolution=f"settled: {attempt.state}", at=at)
