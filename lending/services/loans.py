@@ -83,18 +83,22 @@ def payout_succeeded(
 ) -> Loan:
     """Start the loan at the operator's completion time and book the payout.
 
-    Repeats safely: a loan that is live already is returned unchanged.
+    Repeats safely: a loan that is live already is returned unchanged. A payout that was reported failed and
+    reached the customer after all makes the loan live, too, unless they have another one by now: then
+    PostgreSQL refuses and the engine leaves it to a person.
     """
     loan = _locked_loan(attempt_id)
     if loan.disbursed_at is not None:
         return loan
     assert amount_cents == loan.principal_cents, "the engine settles only exact payouts"
+    if loan.state == Loan.State.NOT_PAID_OUT:
+        _reserve_again(loan, completed_at)
     disbursed_on = calendar.business_date(completed_at, settings.TIME_ZONE)
     loan.state = Loan.State.LIVE
     loan.disbursed_at = completed_at
     loan.due_on = disbursed_on + timedelta(days=loan.product_version.term_days)
     loan.aged_on = disbursed_on
-    loan.save(update_fields=["state", "disbursed_at", "due_on", "aged_on"])
+    loan.save(update_fields=["state", "disbursed_at", "due_on", "aged_on", "outstanding_cents"])
     Installment.objects.create(
         loan=loan,
         number=1,
@@ -131,6 +135,19 @@ def payout_failed(*, attempt_id: int, code: str, text: str, at: datetime) -> Loa
     )
     outbox.write("disbursement_failed", reference=f"disbursement_failed:{loan.id}", loan_id=loan.id, at=at)
     return loan
+
+
+def _reserve_again(loan: Loan, at: datetime) -> None:
+    """Take back the release of a reservation, so that the payout finds what it uses up."""
+    loan.outstanding_cents = loan.total_cents
+    post(
+        kind=Posting.Kind.RESERVATION,
+        reference=f"reserve:loan:{loan.id}:late",
+        occurred_at=at,
+        currency=loan.currency,
+        lines=accounting.reservation(loan.principal_cents),
+        loan=loan,
+    )
 
 
 def _locked_loan(attempt_id: int) -> Loan:
