@@ -96,9 +96,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Menu:
-    """Words and numbered choices. `must_be_seen`: a shortcut stops here, and `record_as` keeps what was shown."""
+    """Words and numbered choices. `must_be_seen`: a shortcut stops here, and `record_as` keeps what was shown.
 
-    text: str
+    Words that cost reading are given as a function: to understand an answer they are not needed.
+    """
+
+    text: str | Callable[[], str]
     choices: Sequence[Choice]
     back: str | None = ""
     back_to: str = ""
@@ -350,7 +353,8 @@ def show(dialogue: Dialogue, note: str = "", awaiting: Await | None = None) -> S
 def render(view: View, note: str = "", page: int = 0) -> str:
     """Return the words of a view in the active language, customer data brought to GSM-7, of any length."""
     if isinstance(view, Menu):
-        lines = [note, view.text, *_numbered(view.choices), _back_line(view)]
+        text = view.text if isinstance(view.text, str) else view.text()
+        lines = [note, text, *_numbered(view.choices), _back_line(view)]
     elif isinstance(view, Ask):
         lines = [note, view.text, _home_label() if view.zero_is_answer else _back_label()]
     elif isinstance(view, Read):

@@ -53,6 +53,9 @@ def callback(on_failure: Callable[[Exception], HttpResponse]) -> Callable[[View]
                 return response
             try:
                 return view(request, secret)
+            except Unreadable as error:
+                logger.warning("%s came without a usable %s", view.__name__, error)
+                return on_failure(error)
             except Exception as error:  # noqa: BLE001 - the outermost guard: no stack trace reaches anybody
                 logger.error("%s failed: %s", view.__name__, sessions.describe(error))
                 return on_failure(error)

@@ -26,9 +26,8 @@ def start(dialogue: Dialogue) -> View:
 @screen("home", samples=[samples.fresh, samples.free, samples.owing, samples.late, samples.undecided, samples.no_limit])
 def home(dialogue: Dialogue) -> View:
     """What happened last, what is owed, and the menu."""
-    lines = [_last(dialogue.facts.last_event), _standing(dialogue)]
     return Menu(
-        "\n".join(line for line in lines if line),
+        lambda: "\n".join(line for line in (_last(dialogue.facts.last_event), _standing(dialogue)) if line),
         (
             Choice(pgettext("home", "Loan"), "borrow.amount"),
             Choice(pgettext("home", "My loan"), "loan.status"),
