@@ -4,7 +4,6 @@ Real PostgreSQL, Redis, Celery workers, sweeper, web server and operator. The sa
 """
 
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.core.management import call_command
@@ -17,14 +16,6 @@ from tests.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 B2C = "/mpesa/b2c/v3/paymentrequest"
-
-
-@pytest.fixture
-def stack(law: None, fixed_scorer: object, tmp_path: Path) -> object:
-    with Stack(tmp_path) as stack:
-        stack.sandbox.phone("254711000101", name="Amina Wanjiru", wallet_pin="1234", balance_cents=0)
-        stack.web()
-        yield stack
 
 
 def approved_loan() -> Loan:
