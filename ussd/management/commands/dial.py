@@ -4,11 +4,12 @@
     --wait [SECONDS]        then show what arrives, until nothing has for so long
     --wallet-pin 1234       approve the wallet's payment prompts
 
-Exit code: 0 the service ended the session, 1 the network cut it (or it could not start), 2 the answers ran out first.
+Exit code: 0 the service ended the session, 1 the network cut it or it could not start, 2 the answers ran out.
 """
 
 import getpass
 import sys
+import textwrap
 import time
 from typing import Any
 
@@ -19,6 +20,7 @@ from ussd.phone.client import NETWORK_ERROR, Handset, InvalidMsisdn, Refused, Sa
 
 ENDED, CUT, STILL_OPEN = 0, 1, 2
 POLL_S, QUIET_S = 0.5, 20.0
+SCREEN_CHARS = 36
 
 
 class Command(BaseCommand):
@@ -95,10 +97,9 @@ class Call:
 
     def _show(self, text: str) -> None:
         """Draw a screen of the phone."""
-        lines = text.split("\n")
-        width = max(28, *(len(line) for line in lines))
-        edge = "+" + "-" * (width + 2) + "+"
-        self.out.write("\n".join([edge, *(f"| {line:<{width}} |" for line in lines), edge]))
+        lines = [part for line in text.split("\n") for part in textwrap.wrap(line, SCREEN_CHARS) or [""]]
+        edge = "+" + "-" * (SCREEN_CHARS + 2) + "+"
+        self.out.write("\n".join([edge, *(f"| {line:<{SCREEN_CHARS}} |" for line in lines), edge]))
 
     def _ask(self, screen: str) -> str | None:
         """Return what the person answers; None for the red key (end of input)."""
@@ -143,9 +144,7 @@ class Call:
             return
         try:
             done = (
-                self.handset.approve_prompt(prompt["id"], pin)
-                if pin
-                else self.handset.cancel_prompt(prompt["id"])
+                self.handset.approve_prompt(prompt["id"], pin) if pin else self.handset.cancel_prompt(prompt["id"])
             )
         except Refused:
             self.out.write("The prompt is gone.")
