@@ -132,6 +132,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 LOAD_SCHEDULE = "config.schedule.load_schedule"
 CELERY_TIMEZONE = TIME_ZONE
+# A child of the scoring worker imports TensorFlow before it says that it is up; after the default of four
+# seconds Celery would kill it, and the next, and the next.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 120
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # --- what lending asks of the world, by dotted path (lending/ports.py) ----------------------------------

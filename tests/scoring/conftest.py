@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from ml.evaluate import Comparison
+from ml.predict import Scorer
 from ml.train import Trained, train
 from scoring import registry, worker
 from scoring.models import ModelVersion
@@ -21,11 +22,24 @@ def trained() -> Trained:
 
 
 @pytest.fixture
-def models_dir(settings, tmp_path):  # type: ignore[no-untyped-def]
+def models_dir(settings, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
     """A shelf of this test's own, and a process that has loaded nothing yet."""
     settings.MODELS_DIR = tmp_path / "models"
-    worker.champion = worker.Champion()
+    monkeypatch.setattr(worker, "load", load_quickly)
+    monkeypatch.setattr(worker, "champion", worker.Champion(load_quickly))
     return settings.MODELS_DIR
+
+
+def load_quickly(name: str) -> worker.Served:
+    """Check the files of this test as ever, but compile the one network of these tests only once."""
+    model = registry.open_artifact(name)
+    if model.sha256 not in _compiled:
+        _compiled[model.sha256] = Scorer(model)
+        _compiled[model.sha256].warm()
+    return worker.Served(name, _compiled[model.sha256])
+
+
+_compiled: dict[str, Scorer] = {}
 
 
 @pytest.fixture

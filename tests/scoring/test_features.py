@@ -143,7 +143,9 @@ class TestOneStatement:
             assert learnt.x[list(learnt.ids).index(str(asked.id))].tobytes() == served.tobytes()
 
     def test_answers_in_the_order_in_which_it_was_asked(self, amina_with_a_past, brian):
-        asked = [Asked(person.id, NOON - n * DAYS, n) for n in (90, 30, 60) for person in (brian, amina_with_a_past)]
+        asked = [
+            Asked(person.id, NOON - n * DAYS, n) for n in (90, 30, 60) for person in (brian, amina_with_a_past)
+        ]
         together = features.build(asked)
         alone = np.stack([features.build([row])[0] for row in asked])
         assert together.tobytes() == alone.tobytes()

@@ -30,7 +30,14 @@ GOOD, GREY, BAD = 0.05, 0.25, 0.60
 # also carries what would trigger every row below it, and the upper one wins.
 REFUSALS = [
     ("no_consent", {"may_score": False}, GOOD, "refer", "not_consented", "allow_scoring"),
-    ("late_elsewhere", {"days_in_arrears": 3, "has_open_loan": True}, GOOD, "decline", "open_arrears", "pay_on_time"),
+    (
+        "late_elsewhere",
+        {"days_in_arrears": 3, "has_open_loan": True},
+        GOOD,
+        "decline",
+        "open_arrears",
+        "pay_on_time",
+    ),
     ("loan_elsewhere", {"has_open_loan": True}, GOOD, "decline", "open_loan", "pay_on_time"),
     ("written_off", {"unpaid_write_off": True}, GOOD, "decline", "defaulted_before", "pay_on_time"),
     ("defaulted_lately", {"days_since_default": 89}, GOOD, "decline", "defaulted_before", "save_weekly"),
@@ -118,7 +125,10 @@ class TestIncome:
         answer = judge(thin, GOOD, AMINA)
         assert (answer.outcome, answer.next_step) == ("decline", "ask_less")
         # Half of 1,500 is 750 to repay: 707 of principal with its fee, rounded down to 50s.
-        assert (answer.limit_cents, answer.reasons[0]) == (70_000, ("amount_high_for_inflow", {"amount_cents": 70_000}))
+        assert (answer.limit_cents, answer.reasons[0]) == (
+            70_000,
+            ("amount_high_for_inflow", {"amount_cents": 70_000}),
+        )
 
     def test_too_low_for_the_smallest_loan_says_so(self):
         answer = judge(HER_FEATURES | {"wallet_in_90d_cents": 90_000.0}, GOOD, AMINA)
@@ -141,7 +151,11 @@ class TestFirstLoan:
         answer = judge(NEW, GOOD, AMINA)
         assert (answer.outcome, answer.limit_cents) == ("approve", 100_000)
         answer = judge(NEW, GOOD, replace(AMINA, requested_cents=120_000))
-        assert (answer.reasons[0].code, answer.next_step, answer.limit_cents) == ("new_customer", "ask_less", 100_000)
+        assert (answer.reasons[0].code, answer.next_step, answer.limit_cents) == (
+            "new_customer",
+            "ask_less",
+            100_000,
+        )
 
     def test_without_a_wallet_is_the_smallest_or_an_officer_s(self):
         smallest = replace(AMINA, requested_cents=20_000, total_cents=21_200)
@@ -171,7 +185,7 @@ class TestReasons:
 
     @pytest.mark.parametrize("feature", NAMES)
     def test_have_a_next_step_whatever_hurt(self, feature):
-        for features in (HER_FEATURES, NEW, NEW | NO_WALLET, {name: 5.0 for name in NAMES}):
+        for features in (HER_FEATURES, NEW, NEW | NO_WALLET, dict.fromkeys(NAMES, 5.0)):
             said = reasons_from(PolicyAsking(features, BAD, AMINA, IN_FORCE, [feature]))
             assert all(reason.code in NEXT_STEPS for reason in said) and said
 

@@ -8,6 +8,7 @@ from django.core.management import call_command
 from lending.models import Consent, Loan
 from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
 from ml.evaluate import Comparison
+from ml.train import Trained, train
 from scoring import registry, tasks, training
 from scoring.models import ModelVersion, PipelineRun
 from tests.factories import NOON
@@ -105,6 +106,17 @@ def a_book(monkeypatch, models_dir, db):
     monkeypatch.setattr(training, "training_set", lambda until: book(3000))
 
 
+@pytest.fixture
+def trained_before(a_book, trained_on_book, monkeypatch):
+    """Let training give the network that the same data, seed and plan gave before."""
+    monkeypatch.setattr("ml.train.train", lambda loans, **_: trained_on_book)
+
+
+@pytest.fixture(scope="session")
+def trained_on_book() -> Trained:
+    return train(book(3000), seed=1, plan=SMALL)
+
+
 class TestRetrain:
     def test_first_makes_a_champion_and_reports(self, a_book):
         said: list[str] = []
@@ -117,16 +129,16 @@ class TestRetrain:
         assert set(run.report) == {"why", "seconds"}
         assert any("serves" in line for line in said)
 
-    def test_shelves_a_challenger_that_is_not_better(self, a_book):
+    def test_shelves_a_challenger_that_is_not_better(self, trained_before):
         training.retrain(NOON, first=True, plan=SMALL)
         champion = registry.champion()
-        run = training.retrain(NOON + DAYS, plan=SMALL)  # the same data, seed and plan: the same network
+        run = training.retrain(NOON + DAYS, plan=SMALL)
 
         assert run.state == "shelved"
         assert registry.champion() == champion
         assert ModelVersion.objects.get(id=run.version_id).state == "shelved"
 
-    def test_judges_on_loans_that_neither_learnt_from(self, a_book, monkeypatch):
+    def test_judges_on_loans_that_neither_learnt_from(self, trained_before, monkeypatch):
         training.retrain(NOON, first=True, plan=SMALL)
         judged = []
 

@@ -8,7 +8,7 @@ import pytest
 from lending.models import Case
 from scoring import registry, worker
 from tests.factories import NOON
-from tests.scoring.conftest import another
+from tests.scoring.conftest import another, load_quickly
 
 
 class Clock:
@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def champion(clock: Clock) -> worker.Champion:
-    return worker.Champion(clock=clock)
+    return worker.Champion(load_quickly, clock)
 
 
 class TestChampion:
