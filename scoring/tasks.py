@@ -4,13 +4,19 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import date, datetime, timedelta
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from lending.models import JobRun
+from lending.rules import calendar
+
 # Under half of the broker's visibility time-out, or Redis would hand the task to a second worker.
 LIMIT_SECONDS = 140
+JOB = "retrain"
+STALE = timedelta(minutes=10)
 
 
 class RetrainingFailed(Exception):
@@ -20,7 +26,21 @@ class RetrainingFailed(Exception):
 @shared_task(ignore_result=True, soft_time_limit=LIMIT_SECONDS + 5, time_limit=LIMIT_SECONDS + 10)
 def retrain_nightly() -> None:
     """Train tonight's challenger, once per business date however often beat or the broker call."""
+    at = timezone.now()
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    if not claim(on, at):
+        return
     run_retraining("--fit-seconds", "90")
+    JobRun.objects.filter(job=JOB, business_date=on).update(finished_at=timezone.now())
+
+
+def claim(on: date, at: datetime) -> bool:
+    """Say whether the training of a date is ours: nobody began it, or whoever did is dead by now."""
+    run, created = JobRun.objects.get_or_create(job=JOB, business_date=on, defaults={"started_at": at})
+    if created:
+        return True
+    given_up = JobRun.objects.filter(id=run.id, finished_at=None, started_at__lt=at - STALE)
+    return given_up.update(started_at=at) == 1
 
 
 def run_retraining(*arguments: str) -> None:
@@ -29,7 +49,8 @@ def run_retraining(*arguments: str) -> None:
     Raises:
         RetrainingFailed: it took too long or ended with an error.
     """
-    command = [sys.executable, "manage.py", "retrain", "--time-limit", str(LIMIT_SECONDS), *arguments]
+    limits = ["--time-limit", str(LIMIT_SECONDS), "--parent", str(os.getpid())]
+    command = [sys.executable, "manage.py", "retrain", *limits, *arguments]
     process = subprocess.Popen(command, cwd=settings.BASE_DIR, start_new_session=True)  # noqa: S603
     try:
         code = process.wait(timeout=LIMIT_SECONDS)

@@ -163,6 +163,26 @@ class TestRetrain:
         assert f"{reigning.name} serves already" in capsys.readouterr().out
 
 
+class TestNightly:
+    @pytest.fixture
+    def runs(self, monkeypatch):
+        runs: list[tuple[str, ...]] = []
+        monkeypatch.setattr(tasks, "run_retraining", lambda *arguments: runs.append(arguments))
+        return runs
+
+    def test_trains_once_however_often_it_is_called(self, db, runs):
+        tasks.retrain_nightly()
+        tasks.retrain_nightly()
+        assert len(runs) == 1
+
+    def test_takes_over_from_one_that_died(self, db):
+        on = NOON.date()
+        assert tasks.claim(on, NOON)
+        assert not tasks.claim(on, NOON + timedelta(minutes=9))
+        assert tasks.claim(on, NOON + timedelta(minutes=11))
+        assert not tasks.claim(on, NOON + timedelta(minutes=12))
+
+
 class TestTheProcess:
     def test_that_ends_badly_is_an_error(self, monkeypatch):
         monkeypatch.setattr(tasks, "LIMIT_SECONDS", 30)
@@ -170,6 +190,6 @@ class TestTheProcess:
             tasks.run_retraining("--no-such-option")
 
     def test_that_takes_too_long_is_ended(self, monkeypatch):
-        monkeypatch.setattr(tasks, "LIMIT_SECONDS", 0.2)
+        monkeypatch.setattr(tasks, "LIMIT_SECONDS", 1)
         with pytest.raises(tasks.RetrainingFailed):
             tasks.run_retraining()

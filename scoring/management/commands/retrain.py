@@ -1,6 +1,9 @@
 """Train a challenger now; it serves only if it is better on later loans."""
 
+import ctypes
+import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -9,6 +12,8 @@ from django.utils import timezone
 
 from ml.train import Plan, TooFewLoans
 from scoring import registry, training
+
+PR_SET_PDEATHSIG = 1
 
 
 class Command(BaseCommand):
@@ -20,11 +25,13 @@ class Command(BaseCommand):
         parser.add_argument("--epochs", type=int, default=Plan().epochs)
         parser.add_argument("--fit-seconds", type=float, help="stop fitting after the epoch that crosses it")
         parser.add_argument("--time-limit", type=int, default=0, help="end this process after so many seconds")
+        parser.add_argument("--parent", type=int, help="process with which this one ends")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["time_limit"]:
-            # Whoever started us may be gone by then, so the process ends itself.
             signal.alarm(options["time_limit"])
+        if options["parent"]:
+            end_with(options["parent"])
         if options["first"] and (name := registry.champion_name()):
             self.stdout.write(f"{name} serves already")
             return
@@ -39,3 +46,11 @@ class Command(BaseCommand):
             training.retrain(timezone.now(), first=options["first"], seed=options["seed"], plan=plan, say=say)
         except TooFewLoans as error:
             raise CommandError(str(error)) from error
+
+
+def end_with(parent: int) -> None:
+    """Let Linux kill this process when its parent dies, however that dies: training must not outlive a demo."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it died before we could ask
+        sys.exit("the parent process is gone")
