@@ -51,7 +51,7 @@ def problems(po: Path) -> Iterator[str]:
     yield from (f"not translated: {one}" for one in sorted(map(str, said - known.keys())))
     yield from (f"not said any more: {one}" for one in sorted(map(str, known.keys() - said)))
     for (context, message_id), message in known.items():
-        words = [message.string] if isinstance(message.string, str) else list(message.string)
+        words = [message.string] if isinstance(message.string, str) else list(message.string or ())
         ids = [message_id] if isinstance(message_id, str) else list(message_id)
         name = f"{context} | {ids[0]}"
         if not all(words) or message.fuzzy:

@@ -271,9 +271,11 @@ def _take(dialogue: Dialogue, view: View, typed: str, may_act: bool) -> Await | 
     """
     with translation.override(dialogue.language):
         if typed == HOME:
-            return dialogue.go_home()
+            dialogue.go_home()
+            return None
         if typed == BACK and not (isinstance(view, Ask) and view.zero_is_answer):
-            return _go_back(dialogue, view)
+            _go_back(dialogue, view)
+            return None
         if isinstance(view, Ask):
             return _answer(dialogue, view, typed, may_act)
         if isinstance(view, Read) and typed == MORE and dialogue.page + 1 < len(_pages(view)):
@@ -401,7 +403,9 @@ def fit(text: str, name: str) -> str:
         return text
     logger.error("screen %s takes %s septets", name, gsm7.septets(text))
     lines = text.split("\n")
-    while len(lines) > 1 and gsm7.septets("\n".join(lines)) > gsm7.SCREEN_SEPTETS:
+    for _ in lines:
+        over = gsm7.septets("\n".join(lines)) - gsm7.SCREEN_SEPTETS
         longest = max(range(len(lines)), key=lambda number: gsm7.septets(lines[number]))
-        lines[longest] = gsm7.clip(lines[longest], gsm7.septets(lines[longest]) - 2)
+        if over > 0:
+            lines[longest] = gsm7.clip(lines[longest], max(gsm7.septets(lines[longest]) - over, 4))
     return "\n".join(lines)

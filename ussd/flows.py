@@ -3,7 +3,7 @@
 Nothing here needs a database: screens are rendered from the samples that they declare.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -57,7 +57,7 @@ def dialogue_of(sample: Sample, screen: str, language: str) -> Dialogue:
     )
 
 
-def _texts(view: View, tries: tuple[str, ...] | list[str]) -> Iterator[str]:
+def _texts(view: View, tries: Sequence[str]) -> Iterator[str]:
     """Yield the view plain, each page, and once under each refusal that it may have to show."""
     yield engine.render(view)
     if isinstance(view, Read):
@@ -66,7 +66,7 @@ def _texts(view: View, tries: tuple[str, ...] | list[str]) -> Iterator[str]:
         yield engine.render(view, note)
 
 
-def _notes(view: View, tries: tuple[str, ...] | list[str]) -> Iterator[str]:
+def _notes(view: View, tries: Sequence[str]) -> Iterator[str]:
     if isinstance(view, engine.Menu | Read):
         try:
             engine._chosen(view, "x")
@@ -78,7 +78,7 @@ def _notes(view: View, tries: tuple[str, ...] | list[str]) -> Iterator[str]:
             yield from (pin.wrong(2), pin.wrong(1), pin.weak())
 
 
-def _refusals_of(view: Ask, tries: tuple[str, ...] | list[str]) -> Iterator[str]:
+def _refusals_of(view: Ask, tries: Sequence[str]) -> Iterator[str]:
     for typed in tries:
         try:
             view.parse(typed)

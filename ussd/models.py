@@ -35,8 +35,17 @@ class Session(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True, help_text="When we said END.")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["gateway", "gateway_session"], name="session_once_per_gateway")]
-        indexes = [models.Index(fields=["msisdn", "-last_hop_at"], name="session_latest")]
+        constraints = [
+            models.UniqueConstraint(fields=["gateway", "gateway_session"], name="session_once_per_gateway")
+        ]
+        indexes = [
+            models.Index(fields=["msisdn", "-last_hop_at"], name="session_latest"),
+            models.Index(
+                fields=["last_hop_at"],
+                condition=Q(ended_at__isnull=True) & ~Q(answers=""),
+                name="session_unfinished",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.gateway} {self.gateway_session}"
@@ -64,7 +73,9 @@ class Hop(models.Model):
             models.UniqueConstraint(fields=["session", "position"], name="hop_position"),
         ]
         indexes = [
-            models.Index(fields=["application_id"], condition=Q(application_id__isnull=False), name="hop_of_application")
+            models.Index(
+                fields=["application_id"], condition=Q(application_id__isnull=False), name="hop_of_application"
+            )
         ]
 
     def __str__(self) -> str:

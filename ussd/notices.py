@@ -250,7 +250,10 @@ def reminder_words(loan: Loan, days: int) -> str:
         said = pgettext("sms", "Jirani: %(amount)s is due today.")
     else:
         said = npgettext(
-            "sms", "Jirani: %(amount)s was due %(days)d day ago.", "Jirani: %(amount)s was due %(days)d days ago.", -days
+            "sms",
+            "Jirani: %(amount)s was due %(days)d day ago.",
+            "Jirani: %(amount)s was due %(days)d days ago.",
+            -days,
         )
     how = pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
     return f"{said % values} {how % values}"

@@ -40,7 +40,9 @@ def version() -> ProductVersion:
 
 
 def borrower(**changes: Any) -> Borrower:
-    return Borrower(**{"id": 1, "msisdn": MSISDN, "full_name": NAME, "limit_cents": MOST_CENTS, "pin_hash": "x"} | changes)
+    return Borrower(
+        **{"id": 1, "msisdn": MSISDN, "full_name": NAME, "limit_cents": MOST_CENTS, "pin_hash": "x"} | changes
+    )
 
 
 def loan(**changes: Any) -> Loan:
@@ -69,7 +71,8 @@ def intent() -> PaymentIntent:
 
 def lines() -> list[StatementLine]:
     return [
-        StatementLine(AT, kind, MOST_CENTS, RECEIPT_NO) for kind in ("repaid", "paid_out", "repaid", "repaid", "repaid")
+        StatementLine(AT, kind, MOST_CENTS, RECEIPT_NO)
+        for kind in ("repaid", "paid_out", "repaid", "repaid", "repaid")
     ]
 
 
@@ -154,9 +157,7 @@ def owing() -> Sample:
 
 
 def late() -> Sample:
-    facts = LongestFacts(
-        open_loan=loan(days_past_due=365), last_event=lines()[0], statement=lines(), late_days=365
-    )
+    facts = LongestFacts(open_loan=loan(days_past_due=365), last_event=lines()[0], statement=lines(), late_days=365)
     return Sample(facts, ANSWERS)
 
 
@@ -170,15 +171,21 @@ def waiting_for_payout() -> Sample:
 
 
 def undecided() -> Sample:
-    application = Application(id=1, reference=REFERENCE, principal_cents=MOST_CENTS, submitted_at=AT - timedelta(days=1))
+    application = Application(
+        id=1, reference=REFERENCE, principal_cents=MOST_CENTS, submitted_at=AT - timedelta(days=1)
+    )
     facts = LongestFacts(
-        undecided=application, last_event=lines()[0], offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "undecided")
+        undecided=application,
+        last_event=lines()[0],
+        offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "undecided"),
     )
     return Sample(facts, ANSWERS)
 
 
 def no_limit() -> Sample:
-    return Sample(LongestFacts(borrower=borrower(limit_cents=0), offer=Offer(version(), 0, MOST_CENTS - 1)), ANSWERS)
+    return Sample(
+        LongestFacts(borrower=borrower(limit_cents=0), offer=Offer(version(), 0, MOST_CENTS - 1)), ANSWERS
+    )
 
 
 def blocked() -> Sample:

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
+from lending import outbox
 from lending.models import Decision
 from ussd import engine, screens
 from ussd.engine import Await, Dialogue, Shown
@@ -101,9 +102,7 @@ def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
 
 def _locked_session(event: Event, at: datetime) -> Session:
     """Return the session's row locked; the first hop inserts it, and of two first hops one."""
-    mine = Session.objects.select_for_update().filter(
-        gateway=event.gateway, gateway_session=event.gateway_session
-    )
+    mine = Session.objects.select_for_update().filter(gateway=event.gateway, gateway_session=event.gateway_session)
     if event.text and (known := mine.first()):
         return known
     Session.objects.bulk_create(
@@ -309,6 +308,24 @@ def _apologise(event: Event, at: datetime) -> Reply:
         dialogue.screen, dialogue.answers = "sorry", {}
         hop = _record(session, dialogue, engine.show(dialogue), event.text, mac, at, time.monotonic())
     return Reply(hop.answer, hop.ends)
+
+
+def forget_answers(at: datetime) -> int:
+    """Empty the answers of dialogues that dropped and can no longer be resumed; return how many."""
+    dropped = Session.objects.filter(ended_at__isnull=True, last_hop_at__lt=at - RESUME_WITHIN)
+    return dropped.exclude(answers="").update(answers="")
+
+
+def owe_unseen_decision(session: Session, at: datetime) -> None:
+    """Have a decision told by SMS after all: the gateway says that its screen never reached the phone."""
+    for hop in Hop.objects.filter(session=session, decision_shown=True):
+        Hop.objects.filter(id=hop.id).update(decision_shown=False)
+        outbox.write(
+            "application_decided",
+            reference=f"application_unseen:{hop.application_id}",
+            at=at,
+            application_id=hop.application_id,
+        )
 
 
 def _unrecorded(session: Session, screen: str, at: datetime) -> Hop:

@@ -85,7 +85,9 @@ def _record(sms_id: int, outcome: Outcome) -> None:
         case Sent(message_id, cost):
             unfinished.update(state=Sms.State.SENT, provider_message_id=message_id, cost=cost, provider_status="")
             # The report may have been faster than the answer that carries the id.
-            for report in DeliveryReport.objects.filter(provider_message_id=message_id).exclude(provider_message_id=""):
+            for report in DeliveryReport.objects.filter(provider_message_id=message_id).exclude(
+                provider_message_id=""
+            ):
                 _apply(report)
         case Rejected(why):
             unfinished.update(state=Sms.State.FAILED, provider_status=why[:80])

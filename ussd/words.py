@@ -98,9 +98,9 @@ def _late_before(values: Mapping[str, Any], currency: str) -> str:
     days = int(values.get("days") or 0)
     if not days:
         return pgettext("reason", "You paid late before.")
-    return npgettext("reason", "You paid %(days)d day late before.", "You paid %(days)d days late before.", days) % {
-        "days": days
-    }
+    return npgettext(
+        "reason", "You paid %(days)d day late before.", "You paid %(days)d days late before.", days
+    ) % {"days": days}
 
 
 def _amount_high(values: Mapping[str, Any], currency: str) -> str:

@@ -1,15 +1,21 @@
 """The gateways' doors: whatever is posted there gets a clear answer, and no stack trace."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
+from lending import outbox
 from lending.models import Application, Borrower
-from tests.phone import Phone
+from tests import factories
+from tests.phone import Phone, settle_outbox
+from tests.ussd.test_sms import Aggregator, aggregator
 from ussd.models import Hop, Session, SessionEnd
 
+__all__ = ["aggregator"]
 PATH = "/gateways/africastalking/{}/ussd"
 HOP = {
     "sessionId": "ATUid_1",
@@ -115,7 +121,8 @@ def test_a_body_that_is_no_form_is_an_end_and_no_error(
 
 
 @pytest.mark.parametrize(
-    "name", ["Robert'); DROP TABLE--", "{{7*7}} {0.__class__}", "%(limit)s %s", "Zoë 🙂 O’Brien", "王 秀英", "أمينة علي"]
+    "name",
+    ["Robert'); DROP TABLE--", "{{7*7}} {0.__class__}", "%(limit)s %s", "Zoë 🙂 O’Brien", "王 秀英", "أمينة علي"],
 )
 def test_a_name_of_any_kind_is_only_a_name(phone: Phone, name: str) -> None:
     phone.dials("*384*77#").types("1", "1", "1", "1", name)
@@ -145,7 +152,11 @@ def test_a_broken_database_is_an_apology(client: Client, law: None, monkeypatch:
     monkeypatch.setattr("ussd.sessions._answer_once", gone)
     monkeypatch.setattr("ussd.sessions._apologise", gone)
     response = post(client, **HOP)
-    assert response.status_code == 200 and response.content.startswith(b"END Sorry") and b"Samahani" in response.content
+    assert (
+        response.status_code == 200
+        and response.content.startswith(b"END Sorry")
+        and b"Samahani" in response.content
+    )
 
 
 class TestTheEndOfASession:
@@ -186,9 +197,33 @@ class TestTheEndOfASession:
             {"errorMessage": None, "input": None},
         ],
     )
-    def test_with_new_kinds_of_content_is_kept_too(self, client: Client, law: None, changes: dict[str, Any]) -> None:
+    def test_with_new_kinds_of_content_is_kept_too(
+        self, client: Client, law: None, changes: dict[str, Any]
+    ) -> None:
         assert post(client, "ussd-events", **(self.FORM | changes)).status_code == 200
         assert SessionEnd.objects.count() == 1
+
+    def test_that_failed_has_the_unseen_decision_told_by_sms(
+        self, client: Client, amina: Borrower, fixed_scorer: Any, deciding_worker: None, aggregator: Aggregator
+    ) -> None:
+        factories.FixedScorer.says = factories.verdict("decline")
+        phone = (
+            Phone(client, amina.msisdn).dials("*384*77#").types("1", "500", "2", "2580").ends_with("Not this time")
+        )
+        settle_outbox("application_decided")
+        outbox.drain(timezone.now(), queue="messages")
+        assert not aggregator.received
+        for _ in range(2):
+            post(client, "ussd-events", **(self.FORM | {"sessionId": phone.session_id, "status": "Failed"}))
+            outbox.drain(timezone.now(), queue="messages")
+        assert len(aggregator.received) == 1
+        factories.FixedScorer.says = factories.verdict("approve")
+
+    def test_empties_dialogues_that_nobody_can_resume(self, client: Client, law: None) -> None:
+        phone = Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
+        Session.objects.update(last_hop_at=timezone.now() - timedelta(minutes=4))
+        post(client, "ussd-events", **(self.FORM | {"sessionId": phone.session_id}))
+        assert Session.objects.get().answers == ""
 
     def test_without_a_session_is_refused_for_good(self, client: Client, law: None) -> None:
         assert post(client, "ussd-events", **(self.FORM | {"sessionId": None})).status_code == 400

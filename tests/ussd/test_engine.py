@@ -144,7 +144,9 @@ def test_english_does_not_leak_into_swahili() -> None:
     assert shown.text.startswith("Si chaguo.") and "1 Mkopo" in shown.text
 
 
-INPUTS = st.lists(st.one_of(st.sampled_from(["0", "00", "98", "1", "2", "3", "4", "5"]), st.text(max_size=6)), max_size=8)
+INPUTS = st.lists(
+    st.one_of(st.sampled_from(["0", "00", "98", "1", "2", "3", "4", "5"]), st.text(max_size=6)), max_size=8
+)
 # Screens from which no service is reached: those stories are told with a database.
 MAKERS: Mapping[str, Any] = {"fresh": samples.fresh, "late": samples.late, "undecided": samples.undecided}
 

@@ -72,7 +72,9 @@ def test_pages_never_overflow_and_lose_nothing(items: list[str]) -> None:
     pages = gsm7.pages(items, more="98 More\n0 Back", last="1 Accept\n0 Back")
     assert all(gsm7.septets(page.text) <= gsm7.SCREEN_SEPTETS for page in pages)
     assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-    shown = "".join(page.text for page in pages).replace("98 More", "").replace("1 Accept", "").replace("0 Back", "")
+    shown = (
+        "".join(page.text for page in pages).replace("98 More", "").replace("1 Accept", "").replace("0 Back", "")
+    )
     assert sorted("".join(shown.split())) == sorted("".join("".join(items).split()))
 
 

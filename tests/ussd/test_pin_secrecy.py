@@ -52,7 +52,9 @@ def test_no_pin_is_stored_or_logged(
             "errorMessage": SECOND,
         },
     )
-    phone.client.post(f"{path}/sms", {"id": "1", "from": "+254711000101", "to": "20384", "text": f"LOAN 500 {SECOND}"})
+    phone.client.post(
+        f"{path}/sms", {"id": "1", "from": "+254711000101", "to": "20384", "text": f"LOAN 500 {SECOND}"}
+    )
 
     assert apps.get_model("ussd", "Hop").objects.count() > 15
     stored = hide_what_is_random(everything_stored())

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from lending.models import Application, Borrower, OutboxMessage, PaymentIntent
+from lending.models import Application, Borrower, OutboxMessage
 from tests import factories
 from tests.phone import Phone
 from ussd import sessions
@@ -30,6 +30,7 @@ class TestARepeatedHop:
     def test_gets_the_same_bytes_and_no_second_effect(
         self, aminas_phone: Phone, fixed_scorer: Any, deciding_worker: None
     ) -> None:
+        factories.FixedScorer.says = factories.verdict("approve")
         to_the_pin(aminas_phone).types("2580").ends_with("Approved")
         first = aminas_phone.raw
         aminas_phone.repeats()
@@ -146,7 +147,9 @@ class TestTheDecision:
 class TestADroppedLine:
     def test_goes_on_where_it_was_within_three_minutes(self, aminas_phone: Phone) -> None:
         aminas_phone.dials("*384*77#").types("1", "500").sees("You get KES 500")
-        aminas_phone.dials("*384*77#").sees("Go on where you stopped?").types("1").sees("You get KES 500", "2 Accept")
+        aminas_phone.dials("*384*77#").sees("Go on where you stopped?").types("1").sees(
+            "You get KES 500", "2 Accept"
+        )
 
     def test_at_the_pin_goes_back_to_the_key_facts(self, aminas_phone: Phone) -> None:
         to_the_pin(aminas_phone)
@@ -244,6 +247,27 @@ class TestAtTheSameTime:
         assert Application.objects.count() == 1
         assert OutboxMessage.objects.filter(topic="application_submitted").count() == 1
 
+    def test_copies_that_come_while_one_waits_show_the_decision_too(self, live: Phone, fixed_scorer: Any) -> None:
+        factories.FixedScorer.says = factories.verdict("approve")
+        to_the_pin(live)
+        live.typed.append("2580")
+
+        def decide_when_asked() -> None:
+            deadline = time.monotonic() + 5
+            while time.monotonic() < deadline:
+                for application in Application.objects.filter(state="submitted"):
+                    factories.applications.decide(application.id, timezone.now())
+                    connection.close()
+                    return
+                time.sleep(0.2)
+
+        worker = threading.Thread(target=decide_when_asked)
+        worker.start()
+        answers = self.together(live)
+        worker.join()
+        assert len(set(answers)) == 1 and answers[0].startswith(b"END Approved. KES 500 is on its way, ref")
+        assert Application.objects.count() == 1
+
     def test_copies_of_the_first_hop_make_one_session(self, live: Phone) -> None:
         live.dials("*384*77#")
         live.session_id += "0"
@@ -274,4 +298,3 @@ class TestAtTheSameTime:
         assert time.monotonic() - began < 5
         done.set()
         holder.join()
-

@@ -71,7 +71,9 @@ def _sorry(error: Exception) -> HttpResponse:
 
 def _later(error: Exception) -> HttpResponse:
     """Refuse what makes no sense once and for all; ask for the rest again, which the gateway does on non-200."""
-    return plain_answer("Bad request", 400) if isinstance(error, Unreadable) else plain_answer("Try again later", 503)
+    return (
+        plain_answer("Bad request", 400) if isinstance(error, Unreadable) else plain_answer("Try again later", 503)
+    )
 
 
 @callback(_sorry)
@@ -88,25 +90,29 @@ def ussd(request: HttpRequest, secret: str) -> HttpResponse:
 @callback(_later)
 def ussd_events(request: HttpRequest, secret: str) -> HttpResponse:
     """Keep the report on an ended session. `input` and `lastAppResponse` are not even read: they hold PINs."""
-    form = request.POST
+    form, at = request.POST, timezone.now()
     session_id = session_of(form)
+    session = Session.objects.filter(gateway=GATEWAY, gateway_session=session_id).first()
     with transaction.atomic():
         end, created = SessionEnd.objects.get_or_create(
             gateway=GATEWAY,
             gateway_session=session_id,
             defaults={
-                "session": Session.objects.filter(gateway=GATEWAY, gateway_session=session_id).first(),
+                "session": session,
                 "status": plain(form, "status", 30),
                 "network": plain(form, "networkCode", 12),
                 "duration_ms": _count(plain(form, "durationInMillis", 12)),
                 "hops_counted": _count(plain(form, "hopsCount", 6)),
                 "cost": plain(form, "cost", 20),
                 "error": sms.mask_digits(plain(form, "errorMessage", 200)),
-                "received_at": timezone.now(),
+                "received_at": at,
             },
         )
+        if created and session is not None and end.status == "Failed":
+            sessions.owe_unseen_decision(session, at)
         if not created:
             SessionEnd.objects.filter(id=end.id).update(times_received=F("times_received") + 1)
+    sessions.forget_answers(at)
     return plain_answer("OK")
 
 

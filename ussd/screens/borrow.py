@@ -123,7 +123,9 @@ def terms(dialogue: Dialogue) -> View:
     }
     items = (
         pgettext("borrow.terms", "You repay all within %(days)s days of the day the money comes."),
-        pgettext("borrow.terms", "The fee is %(fee)s of the loan, the tax %(tax)s of the fee. Nothing else is added."),
+        pgettext(
+            "borrow.terms", "The fee is %(fee)s of the loan, the tax %(tax)s of the fee. Nothing else is added."
+        ),
         pgettext("borrow.terms", "You may pay early and in parts."),
         pgettext("borrow.terms", "Paying late costs no fee, but your limit goes down."),
         pgettext("borrow.terms", "A computer decides. You may ask for a person: SMS HELP."),
@@ -188,7 +190,9 @@ def decision_words(decision: Decision) -> str:
         return pgettext("decision", "Approved. %(amount)s is on its way, ref %(ref)s.") % values
     if decision.outcome == Decision.Outcome.REFER:
         return (
-            pgettext("decision", "A person will look at your request by tomorrow. The answer comes by SMS. Ref %(ref)s.")
+            pgettext(
+                "decision", "A person will look at your request by tomorrow. The answer comes by SMS. Ref %(ref)s."
+            )
             % values
         )
     said = pgettext("decision", "Not this time, ref %(ref)s.") % values
@@ -229,7 +233,9 @@ def payout_pending(dialogue: Dialogue) -> View:
 @screen("borrow.one_only", samples=[samples.free])
 def one_only(dialogue: Dialogue) -> View:
     """The loan is under another number of the same person."""
-    return End(pgettext("borrow.one_only", "You have a loan on another number. Repay it, then you can borrow again."))
+    return End(
+        pgettext("borrow.one_only", "You have a loan on another number. Repay it, then you can borrow again.")
+    )
 
 
 @screen("borrow.undecided", samples=[samples.undecided])

@@ -23,7 +23,9 @@ def start(dialogue: Dialogue) -> View:
     return Go("pin.locked" if borrower.pin_is_locked else "pin.reset")
 
 
-@screen("home", samples=[samples.fresh, samples.free, samples.owing, samples.late, samples.undecided, samples.no_limit])
+@screen(
+    "home", samples=[samples.fresh, samples.free, samples.owing, samples.late, samples.undecided, samples.no_limit]
+)
 def home(dialogue: Dialogue) -> View:
     """What happened last, what is owed, and the menu."""
     return Menu(
@@ -124,7 +126,9 @@ def blocked(dialogue: Dialogue) -> View:
 def lost(dialogue: Dialogue) -> View:
     """The end after three answers that could not be used."""
     return End(
-        pgettext("lost", "Let us stop here; nothing was changed. Dial %(code)s to start again, or SMS HELP to %(sms)s.")
+        pgettext(
+            "lost", "Let us stop here; nothing was changed. Dial %(code)s to start again, or SMS HELP to %(sms)s."
+        )
         % {"code": settings.USSD_CODE, "sms": settings.SMS_SHORT_CODE}
     )
 

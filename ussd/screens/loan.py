@@ -34,7 +34,9 @@ def _when(dialogue: Dialogue, loan: Loan) -> str:
     late = dialogue.facts.days_past_due(loan)
     left = (loan.due_on - dialogue.facts.today).days
     if late:
-        return npgettext("loan.status", "Due %(day)s, %(days)d day late", "Due %(day)s, %(days)d days late", late) % {
+        return npgettext(
+            "loan.status", "Due %(day)s, %(days)d day late", "Due %(day)s, %(days)d days late", late
+        ) % {
             "day": words.day(loan.due_on),
             "days": late,
         }

@@ -163,7 +163,8 @@ def _set_after_reset(dialogue: Dialogue, pin: str) -> str:
 def other_identity(dialogue: Dialogue) -> View:
     return End(
         pgettext(
-            "pin.other_identity", "That is not the ID we know for this number. Dial %(code)s again, or see an officer."
+            "pin.other_identity",
+            "That is not the ID we know for this number. Dial %(code)s again, or see an officer.",
         )
         % {"code": settings.USSD_CODE}
     )

@@ -32,7 +32,8 @@ def ask_consent(dialogue: Dialogue) -> View:
     return Menu(
         pgettext(
             "register.consent",
-            "Jirani keeps your number, ID and loans to serve you, and a computer decides on loans. Both are needed.",
+            "Jirani keeps your number, ID and loans to serve you, "
+            "and a computer decides on loans. Both are needed.",
         ),
         (
             Choice(

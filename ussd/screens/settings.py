@@ -17,7 +17,8 @@ def menu(dialogue: Dialogue) -> View:
         Choice(name, save={"language": code}, act=_speak) for code, name in LANGUAGES if code != dialogue.language
     ]
     return Menu(
-        pgettext("settings.menu", "Settings"), [Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"), *others]
+        pgettext("settings.menu", "Settings"),
+        [Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"), *others],
     )
 
 

@@ -1,0 +1,177 @@
+"""What happened, by SMS: once, in the customer's language, and only when it may disturb."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
+from lending.services import people
+from tests import factories
+from tests.factories import NAIROBI, NOON
+from tests.ussd.test_sms import Aggregator, aggregator
+from ussd import notices
+from ussd.models import Hop, Session, Sms
+
+__all__ = ["aggregator"]
+NIGHT = datetime(2026, 3, 30, 21, 30, tzinfo=NAIROBI)
+
+
+def tell(topic: str, at: datetime = NOON, **payload: Any) -> Sms | None:
+    """Handle one outbox row, twice, as a crash would make happen; return what is on record."""
+    for _ in range(2):
+        notices.send_notice(topic=topic, payload=payload, at=at)
+    return Sms.objects.filter(kind=topic).order_by("-id").first()
+
+
+def said(sms: Sms | None) -> str:
+    assert sms is not None, "nothing was sent"
+    assert sms.segments == 1
+    return sms.text
+
+
+class TestADecision:
+    @pytest.fixture
+    def application(self, amina: Borrower, fixed_scorer: Any) -> Application:
+        return factories.apply(amina)
+
+    def shown(self, application: Application, final: bool = True) -> None:
+        session = Session.objects.create(
+            gateway="test", gateway_session="1", msisdn="254711000101", began_at=NOON, last_hop_at=NOON
+        )
+        Hop.objects.create(
+            session=session,
+            position=1,
+            answer="Approved",
+            ends=True,
+            final=final,
+            decision_shown=final,
+            application_id=application.id,
+            answered_at=NOON,
+        )
+
+    def test_is_told_when_the_screen_did_not_show_it(
+        self, application: Application, aggregator: Aggregator
+    ) -> None:
+        factories.decide(application, "decline")
+        assert "Little money comes into your wallet." in said(
+            tell("application_decided", application_id=application.id)
+        )
+        assert len(aggregator.received) == 1
+
+    def test_is_not_told_twice(self, application: Application, aggregator: Aggregator) -> None:
+        factories.decide(application)
+        self.shown(application)
+        assert tell("application_decided", application_id=application.id) is None
+
+    def test_is_told_when_the_hop_died_before_showing_it(
+        self, application: Application, aggregator: Aggregator
+    ) -> None:
+        factories.decide(application)
+        self.shown(application, final=False)
+        assert "Approved. KES 500" in said(tell("application_decided", application_id=application.id))
+
+    @pytest.mark.parametrize(("approve", "words"), [(True, "approved your loan"), (False, "not this time")])
+    def test_of_an_officer_is_told_after_the_screen_showed_the_referral(
+        self, application: Application, aggregator: Aggregator, admin_user: Any, approve: bool, words: str
+    ) -> None:
+        factories.decide(application, "refer")
+        self.shown(application)
+        factories.applications.review(
+            application_id=application.id, officer=admin_user, approve=approve, reason="Spoke with her.", at=NOON
+        )
+        assert words in said(tell("application_decided", application_id=application.id))
+
+
+class TestMoney:
+    def test_that_arrived_is_told_with_what_to_repay(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        text = said(tell("loan_disbursed", loan_id=aminas_loan.id))
+        assert "KES 500 is in your M-PESA" in text and "Repay KES 530 by 1 Apr" in text
+        assert "paybill 600200 account 0711000101" in text
+
+    def test_that_did_not_arrive_is_not_owed(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        assert "You owe nothing" in said(tell("disbursement_failed", loan_id=aminas_loan.id))
+
+    @pytest.mark.parametrize(
+        ("cents", "words"),
+        [
+            (20_000, "Received KES 200, receipt SFC7XK2. You still owe KES 330 by 1 Apr."),
+            (53_000, "Received KES 530, receipt SFC7XK2. You owe nothing. Thank you."),
+            (60_000, "KES 70 more than owed is kept for you."),
+        ],
+    )
+    def test_that_came_in_is_receipted(
+        self, aminas_loan: Loan, aggregator: Aggregator, cents: int, words: str
+    ) -> None:
+        receipt = factories.pay("254711000101", cents)
+        assert words in said(tell("repayment_received", receipt_id=receipt.id))
+
+    def test_that_fits_nobody_is_told_to_nobody(self, law: None, aggregator: Aggregator) -> None:
+        receipt = factories.pay("nobody", 20_000)
+        assert Receipt.objects.get().borrower is None
+        assert tell("repayment_received", receipt_id=receipt.id) is None
+
+    def test_that_a_prompt_did_not_take_has_another_way(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        intent = PaymentIntent.objects.filter(borrower=aminas_loan.borrower).first()
+        assert intent is not None
+        assert "nothing was taken" in said(tell("repayment_not_made", intent_id=intent.id))
+
+
+class TestAReminder:
+    DUE = NOON + timedelta(days=28)
+
+    def test_names_amount_day_and_how_to_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        text = said(tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2))
+        assert "KES 530 is due on 1 Apr." in text and "STOP" in text
+
+    def test_speaks_swahili(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
+        text = said(tell("repayment_reminder", self.DUE + timedelta(days=5), loan_id=aminas_loan.id, days=-3))
+        assert "KES 530 imechelewa siku 3." in text and "ACHA" in text
+
+    def test_waits_for_the_morning(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        assert tell("repayment_reminder", NIGHT, loan_id=aminas_loan.id, days=2) is None
+        again = OutboxMessage.objects.get(topic="repayment_reminder")
+        assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
+        assert tell("repayment_reminder", again.due_at, **again.payload) is not None
+
+    def test_never_goes_to_who_said_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        people.stop_sms(msisdn="254711000101", at=NOON)
+        stopped = tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2)
+        assert stopped is not None and stopped.state == "stopped" and not aggregator.received
+
+    def test_is_never_about_a_paid_loan(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        factories.pay("254711000101", 53_000)
+        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is None
+        assert not aggregator.received
+
+
+class TestAPin:
+    def test_that_is_locked_has_a_way_back(self, amina: Borrower, aggregator: Aggregator) -> None:
+        for _ in range(3):
+            with pytest.raises((people.WrongPin, people.PinLocked)):
+                people.check_pin(borrower_id=amina.id, pin="9753", at=NOON)
+        assert "Bring your ID to a Jirani officer" in said(tell("pin_locked", borrower_id=amina.id))
+
+    def test_that_was_reset_warns_who_did_not_ask(
+        self, amina: Borrower, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        for day in (0, 1):
+            people.reset_pin(
+                borrower_id=amina.id, officer=admin_user, reason="Seen with ID.", at=NOON + timedelta(days=day)
+            )
+            assert "If you did not ask for this" in said(tell("pin_reset", borrower_id=amina.id))
+        assert Sms.objects.filter(kind="pin_reset").count() == 2
+
+
+def test_every_topic_of_ours_has_words(settings: Any) -> None:
+    ours = {
+        topic for topic, (handler, _) in settings.OUTBOX_HANDLERS.items() if handler == "ussd.notices.send_notice"
+    }
+    assert ours == set(notices.NOTICES)
+
+
+def test_receipts_still_go_to_who_said_stop(aminas_loan: Loan, aggregator: Aggregator) -> None:
+    people.stop_sms(msisdn="254711000101", at=NOON)
+    tell("loan_disbursed", loan_id=aminas_loan.id)
+    assert len(aggregator.received) == 1
