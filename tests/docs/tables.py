@@ -81,7 +81,12 @@ def _rows(page: Path, lines: list[str], start: int) -> Iterator[Row]:
             columns = cells
         elif set(line) - set("|-: "):
             assert len(cells) == len(columns), f"{page.name}:{number} has {len(cells)} cells, not {len(columns)}"
-            yield Row(page.name, number, {c: cell.strip("`") for c, cell in zip(columns, cells, strict=True)})
+            yield Row(page.name, number, dict(zip(columns, map(_plain, cells), strict=True)))
+
+
+def _plain(cell: str) -> str:
+    """Return a cell that is code as a whole without its backticks."""
+    return cell[1:-1] if re.fullmatch(r"`[^`]+`", cell) else cell
 
 
 # --- what a cell says ---------------------------------------------------------------------------------------
