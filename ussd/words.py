@@ -103,14 +103,6 @@ def _late_before(values: Mapping[str, Any], currency: str) -> str:
     ) % {"days": days}
 
 
-def _amount_high(values: Mapping[str, Any], currency: str) -> str:
-    if not values.get("amount_cents"):
-        return pgettext("reason", "The amount is high for what comes into your wallet.")
-    return pgettext("reason", "%(amount)s is high for what comes into your wallet.") % {
-        "amount": amount(int(values["amount_cents"]), currency)
-    }
-
-
 def _asked_above_policy(values: Mapping[str, Any], currency: str) -> str:
     if not values.get("limit_cents"):
         return pgettext("reason", "You asked for more than we can lend you now.")
@@ -122,10 +114,12 @@ def _asked_above_policy(values: Mapping[str, Any], currency: str) -> str:
 REASONS: dict[str, Sentence] = {
     "late_before": _late_before,
     "defaulted_before": lambda *_: pgettext("reason", "An earlier loan was not repaid."),
+    "open_loan": lambda *_: pgettext("reason", "You have a loan that is not repaid yet."),
     "open_arrears": lambda *_: pgettext("reason", "You have a loan that is late."),
     "low_inflow": lambda *_: pgettext("reason", "Little money comes into your wallet."),
     "no_wallet_history": lambda *_: pgettext("reason", "We see no wallet history of yours."),
-    "amount_high_for_inflow": _amount_high,
+    # Its value is the amount that would do, which is what the next step says.
+    "amount_high_for_inflow": lambda *_: pgettext("reason", "The amount is high for what comes into your wallet."),
     "few_savings": lambda *_: pgettext("reason", "You have saved little so far."),
     "new_customer": lambda *_: pgettext("reason", "You are new to Jirani."),
     "short_history": lambda *_: pgettext("reason", "We have known you only a short time."),
