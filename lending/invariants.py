@@ -260,7 +260,7 @@ MONEY_IN = (
         SELECT format('posting %s has no receipt', reference) FROM lending_posting posting
          WHERE kind IN ('repayment', 'suspense', 'recovery') AND NOT EXISTS (
                SELECT FROM lending_receipt
-                WHERE 'receipt:' || provider || ':' || receipt_no IN (reference, replace(reference, ':matched', ''))
+                WHERE 'receipt:' || provider || ':' || receipt_no = replace(reference, ':matched', '')
          )
         """,
     ),
@@ -519,9 +519,7 @@ def audit() -> Iterator[Finding]:
             counted = cursor.fetchone()[0]
             cursor.execute(invariant.broken)
             offenders = [text for (text,) in cursor.fetchall()]
-            yield Finding(
-                invariant.name, invariant.what, counted, len(offenders), tuple(offenders[:MAX_OFFENDERS])
-            )
+            yield Finding(invariant.name, invariant.what, counted, len(offenders), tuple(offenders[:MAX_OFFENDERS]))
 
 
 @contextmanager

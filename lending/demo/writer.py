@@ -1,0 +1,745 @@
+"""Puts the story into the books: what the services would have written, worked out in memory and loaded by COPY.
+
+Every figure comes from the same pure rules that the services use (accounting, allocation, pricing, limits,
+arrears); tests/lending/demo plays a story through both and compares all rows. What a service does beside the
+books (audit trail, messages) is left out: nobody is told today about a loan of last year.
+"""
+
+import csv
+import gc
+import hashlib
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import lru_cache, singledispatchmethod
+from typing import Any
+
+import numpy as np
+from django.db import connection, models, transaction
+
+from lending.closing import JOB, REMIND_DAYS
+from lending.demo import income, story
+from lending.demo.economy import Portfolio
+from lending.demo.story import Verdict
+from lending.models import (
+    Allocation,
+    Application,
+    Borrower,
+    Case,
+    Checkpoint,
+    Consent,
+    CountryPack,
+    Decision,
+    Entry,
+    Installment,
+    JobRun,
+    Loan,
+    PaymentAttempt,
+    PaymentIntent,
+    Posting,
+    ProductVersion,
+    Receipt,
+    Repayment,
+    SavingsAccount,
+    SavingsMovement,
+    WalletMovement,
+)
+from lending.payments.engine import reference_of
+from lending.rules import accounting, arrears, calendar, limits, money
+from lending.rules.accounting import Line
+from lending.rules.allocation import KINDS, Due, allocate
+from lending.rules.pricing import Quote
+from lending.selectors import offers
+from lending.services.loans import new_reference
+from lending.services.people import choose_pin_after_reset, identity_index
+from lending.services.repayments import AFTER_SESSION
+
+PROVIDER = "daraja"
+PARTNER = "Umoja Bank"
+TEXT_VERSION = "demo-1"
+POLICY_VERSION = "starter"
+BRIANS_PIN = "2580"
+# Children after parents, so that nothing is loaded before what it points to.
+LOADED: tuple[type[models.Model], ...] = (
+    Borrower, Consent, Application, Decision, Loan, Installment, PaymentIntent, PaymentAttempt, Receipt,
+    Repayment, Allocation, SavingsAccount, SavingsMovement, Posting, Entry, Case, Checkpoint, JobRun,
+    WalletMovement,
+)  # fmt: skip
+
+
+class Rows:
+    """Rows for one table, in the order in which they come to be; ids go on from where the table stands."""
+
+    def __init__(self, model: type[models.Model], first_id: int, columns: str) -> None:
+        self.model = model
+        self.first_id = first_id
+        self.columns = ("id", *columns.split())
+        self.place = {column: place for place, column in enumerate(self.columns)}
+        self.rows: list[list[Any]] = []
+
+    def add(self, *values: Any) -> list[Any]:
+        """Append a row and return it; its first value is its id."""
+        row = [self.first_id + len(self.rows), *values]
+        assert len(row) == len(self.columns), f"{self.model.__name__}: {len(row)} values"
+        self.rows.append(row)
+        return row
+
+    def change(self, row: list[Any], **values: Any) -> None:
+        """Change a row that is not loaded yet."""
+        for column, value in values.items():
+            row[self.place[column]] = value
+
+    @property
+    def last_id(self) -> int:
+        return self.first_id + len(self.rows) - 1
+
+
+@dataclass(slots=True)
+class OpenLoan:
+    """A loan while it is being played. `covered` is what allocations covered of its one installment."""
+
+    row: list[Any]
+    due: Due
+    reservation: int
+    reserved: list[Line]
+    intent: list[Any]
+    total_cents: int
+    installment: int = 0
+    disbursed_on: date | None = None
+    due_on: date | None = None
+    covered: Due = field(default_factory=Due)
+
+    @property
+    def id(self) -> int:
+        return int(self.row[0])
+
+    @property
+    def left(self) -> Due:
+        return self.due.minus(self.covered)
+
+
+@dataclass(slots=True)
+class Customer:
+    """A borrower while the story is played."""
+
+    row: list[Any]
+    id: int
+    rung: int = 0
+    loan: OpenLoan | None = None
+    savings: list[Any] | None = None
+
+
+class Books:
+    """Plays events in order and collects rows. One method for each kind of event, named after nothing else."""
+
+    def __init__(
+        self,
+        portfolio: Portfolio,
+        product: ProductVersion,
+        pack: CountryPack,
+        first_ids: dict[type[models.Model], int],
+        balances: dict[str, list[int]],
+        closed: set[date],
+        references: set[str],
+    ) -> None:
+        self.portfolio, self.product, self.pack = portfolio, product, pack
+        self.zone = portfolio.setting.zone
+        self.customers: dict[int, Customer] = {}
+        self.balances, self.closed, self.references = balances, closed, references
+        self.closed_until: date | None = None
+        self.last_checkpoint = 0
+        self.live = 0
+        self.live_disbursed: Counter[date | None] = Counter()
+        self.live_due: Counter[date | None] = Counter()
+        self._prices: dict[int, Quote] = {}
+        self._scratch_intent = PaymentIntent()
+
+        def rows(model: type[models.Model], columns: str) -> Rows:
+            return Rows(model, first_ids[model], columns)
+
+        self.borrowers = rows(
+            Borrower,
+            "msisdn msisdn_sha256 full_name national_id identity_index language limit_cents rung registered_at",
+        )
+        self.consents = rows(Consent, "borrower_id purpose granted text_version language given_at")
+        self.applications = rows(
+            Application,
+            "borrower_id product_version_id country_pack_id origin reference principal_cents fee_cents tax_cents"
+            " apr key_facts_text key_facts_language key_facts_version key_facts_shown_at terms_read state"
+            " submitted_at",
+        )
+        self.decisions = rows(
+            Decision,
+            "application_id outcome offer limit_cents inputs reasons next_step policy_version decided_at",
+        )
+        self.loans = rows(
+            Loan,
+            "borrower_id application_id product_version_id country_pack_id reference identity_index currency"
+            " principal_cents fee_cents tax_cents outstanding_cents state approved_at disbursed_at due_on"
+            " settled_at written_off_at days_past_due worst_days_past_due aged_on",
+        )
+        self.installments = rows(Installment, "loan_id number due_on principal_cents fee_cents tax_cents")
+        self.intents = rows(
+            PaymentIntent,
+            "purpose business_key provider borrower_id loan_id msisdn amount_cents currency state due_at"
+            " created_at",
+        )
+        self.attempts = rows(
+            PaymentAttempt,
+            "intent_id number provider provider_ref request_id state result_code result_text receipt_no"
+            " created_at submitted_at completed_at settled_at",
+        )
+        self.receipts = rows(
+            Receipt,
+            "provider receipt_no amount_cents currency party account_reference paid_at source borrower_id"
+            " attempt_id state over_cents recorded_at",
+        )
+        self.repayments = rows(Repayment, "loan_id receipt_id amount_cents received_at")
+        self.allocations = rows(
+            Allocation, "repayment_id installment_id " + " ".join(f"{kind}_cents" for kind in KINDS)
+        )
+        self.savings = rows(SavingsAccount, "borrower_id partner currency balance_cents opened_at")
+        self.movements = rows(SavingsMovement, "account_id kind amount_cents reference moved_at")
+        self.postings = rows(
+            Posting, "kind reference borrower_id loan_id reverses_id occurred_at business_date booked_at"
+        )
+        self.entries = rows(Entry, "posting_id account_id currency debit_cents credit_cents")
+        self.cases = rows(Case, "kind subject_key borrower_id receipt_id attempt_id note opened_at")
+        self.checkpoints = rows(Checkpoint, "account_id currency last_entry_id debit_cents credit_cents made_at")
+        self.job_runs = rows(JobRun, "job business_date started_at finished_at result")
+
+    def tables(self) -> list[Rows]:
+        """Return the rows of every table but the wallet's."""
+        return [value for value in vars(self).values() if isinstance(value, Rows)]
+
+    # -- the ledger --------------------------------------------------------------------------------------
+    def post(
+        self,
+        kind: str,
+        reference: str,
+        occurred_at: datetime,
+        lines: Iterable[Line],
+        *,
+        booked_at: datetime,
+        borrower: int | None = None,
+        loan: int | None = None,
+        reverses: int | None = None,
+    ) -> int:
+        """Add a posting with its entries, as lending.ledger.post does; return its id."""
+        on = calendar.business_date(occurred_at, self.zone)
+        posting = self.postings.add(kind, reference, borrower, loan, reverses, occurred_at, on, booked_at)[0]
+        currency = self.product.currency
+        for line in lines:
+            self.entries.add(posting, line.account, currency, line.debit_cents, line.credit_cents)
+            balance = self.balances.setdefault(line.account, [0, 0])
+            balance[0] += line.debit_cents
+            balance[1] += line.credit_cents
+        return int(posting)
+
+    def price(self, principal_cents: int) -> Quote:
+        if principal_cents not in self._prices:
+            self._prices[principal_cents] = offers.quote(self.product, principal_cents)
+        return self._prices[principal_cents]
+
+    # -- events ------------------------------------------------------------------------------------------
+    @singledispatchmethod
+    def play(self, event: Any) -> None:
+        """Do what the services would do about one event."""
+        raise TypeError(f"no story holds a {type(event).__name__}")
+
+    @play.register
+    def _(self, event: story.Funded) -> None:
+        lines = accounting.capital(event.amount_cents)
+        self.post("capital", event.reference, event.at, lines, booked_at=event.at)
+
+    @play.register
+    def _(self, event: story.Registered) -> None:
+        person = self.portfolio.population.people[event.who]
+        row = self.borrowers.add(
+            person.msisdn,
+            hashlib.sha256(person.msisdn.encode()).hexdigest(),
+            person.full_name,
+            Borrower._meta.get_field("national_id").get_prep_value(person.national_id),
+            identity_index(person.national_id),
+            person.language,
+            limits.limit_at(0, self.product.ladder_cents),
+            0,
+            event.at,
+        )
+        self.customers[event.who] = Customer(row, row[0])
+        for purpose, granted in person.consents.items():
+            self.consents.add(row[0], purpose, granted, TEXT_VERSION, person.language, event.at)
+
+    @play.register
+    def _(self, event: story.Asked) -> None:
+        customer, priced = self.customers[event.who], self.price(event.principal_cents)
+        application = self.applications.add(
+            customer.id,
+            self.product.id,
+            self.pack.id,
+            event.origin,
+            self._reference(),
+            event.principal_cents,
+            priced.fee_cents,
+            priced.tax_cents,
+            priced.apr,
+            key_facts(priced, priced.due_on(calendar.business_date(event.at, self.zone))),
+            self.portfolio.population.people[event.who].language,
+            TEXT_VERSION,
+            event.shown_at,
+            event.terms_read,
+            STATE_AFTER[event.verdict.outcome],
+            event.at,
+        )
+        verdict = event.verdict
+        self.decisions.add(
+            application[0],
+            verdict.outcome,
+            "{}",
+            verdict.limit_cents,
+            json.dumps(verdict.inputs),
+            json.dumps(reasons_of(verdict)),
+            verdict.next_step,
+            POLICY_VERSION,
+            event.decided_at,
+        )
+        if verdict.outcome == Decision.Outcome.APPROVE:
+            self._approve(customer, application, priced, event.decided_at)
+
+    def _reference(self) -> str:
+        while (reference := new_reference()) in self.references:
+            pass
+        self.references.add(reference)
+        return reference
+
+    def _approve(self, customer: Customer, application: list[Any], priced: Quote, at: datetime) -> None:
+        assert customer.loan is None, "one open loan for one person"
+        reference = application[self.applications.place["reference"]]
+        row = self.loans.add(
+            customer.id,
+            application[0],
+            self.product.id,
+            self.pack.id,
+            reference,
+            customer.row[self.borrowers.place["identity_index"]],
+            self.product.currency,
+            priced.principal_cents,
+            priced.fee_cents,
+            priced.tax_cents,
+            priced.total_cents,
+            Loan.State.APPROVED.value,
+            at,
+            *[None] * 4,
+            0,
+            0,
+            None,
+        )
+        lines = accounting.reservation(priced.principal_cents)
+        reservation = self.post(
+            "reservation", f"reserve:loan:{row[0]}", at, lines, booked_at=at, borrower=customer.id, loan=row[0]
+        )
+        intent = self._intent(
+            "disburse", f"disburse:loan:{row[0]}", customer, row[0], priced.principal_cents, at, at
+        )
+        due = Due(fee=priced.fee_cents, tax=priced.tax_cents, principal=priced.principal_cents)
+        customer.loan = OpenLoan(row, due, reservation, lines, intent, priced.total_cents)
+
+    def _intent(
+        self,
+        purpose: str,
+        business_key: str,
+        customer: Customer,
+        loan: int,
+        cents: int,
+        at: datetime,
+        due_at: datetime,
+    ) -> list[Any]:
+        msisdn = customer.row[self.borrowers.place["msisdn"]]
+        return self.intents.add(
+            purpose,
+            business_key,
+            PROVIDER,
+            customer.id,
+            loan,
+            msisdn,
+            cents,
+            self.product.currency,
+            "open",
+            due_at,
+            at,
+        )
+
+    def _attempt(self, intent: list[Any], event: Any, sent_at: datetime, **outcome: Any) -> int:
+        """Add the one try at an intent and settle both."""
+        scratch = self._scratch_intent
+        scratch.business_key = intent[self.intents.place["business_key"]]
+        scratch.created_at = intent[self.intents.place["created_at"]]
+        row = self.attempts.add(
+            intent[0],
+            1,
+            PROVIDER,
+            reference_of(scratch, 1),
+            event.request_id,
+            outcome["state"],
+            outcome["code"],
+            outcome.get("text", ""),
+            outcome.get("receipt_no", ""),
+            sent_at,
+            sent_at,
+            outcome.get("completed_at"),
+            event.settled_at,
+        )
+        self.intents.change(intent, state=outcome["state"])
+        return int(row[0])
+
+    @play.register
+    def _(self, event: story.PaidOut) -> None:
+        customer = self.customers[event.who]
+        loan = customer.loan
+        assert loan is not None
+        self._attempt(
+            loan.intent, event, event.at, state="succeeded", code="0",
+            receipt_no=event.receipt_no, completed_at=event.completed_at,
+        )  # fmt: skip
+        loan.disbursed_on = calendar.business_date(event.completed_at, self.zone)
+        loan.due_on = loan.disbursed_on + timedelta(days=self.product.term_days)
+        self.loans.change(
+            loan.row, state="live", disbursed_at=event.completed_at, due_on=loan.due_on, aged_on=loan.disbursed_on
+        )
+        due = loan.due
+        loan.installment = self.installments.add(loan.id, 1, loan.due_on, due.principal, due.fee, due.tax)[0]
+        self.post(
+            "disbursement",
+            f"disburse:{event.receipt_no}",
+            event.completed_at,
+            accounting.disbursement(due.principal, due.fee, due.tax),
+            booked_at=event.settled_at,
+            borrower=customer.id,
+            loan=loan.id,
+        )
+        self._count_live(loan, 1)
+
+    def _count_live(self, loan: OpenLoan, change: int) -> None:
+        self.live += change
+        self.live_disbursed[loan.disbursed_on] += change
+        self.live_due[loan.due_on] += change
+
+    @play.register
+    def _(self, event: story.PayoutFailed) -> None:
+        customer = self.customers[event.who]
+        loan, customer.loan = customer.loan, None
+        assert loan is not None
+        self._attempt(loan.intent, event, event.at, state="failed", code=event.code, text=event.text)
+        self.loans.change(loan.row, state="not_paid_out", outstanding_cents=0)
+        self.post(
+            "reversal",
+            f"release:loan:{loan.id}",
+            event.settled_at,
+            [Line(line.account, line.credit_cents, line.debit_cents) for line in loan.reserved],
+            booked_at=event.settled_at,
+            borrower=customer.id,
+            loan=loan.id,
+            reverses=loan.reservation,
+        )
+
+    def _prompt(self, event: Any) -> list[Any]:
+        customer = self.customers[event.who]
+        assert customer.loan is not None
+        return self._intent(
+            "collect",
+            f"collect:{event.origin}",
+            customer,
+            customer.loan.id,
+            event.amount_cents,
+            event.at,
+            event.at + AFTER_SESSION,
+        )
+
+    @play.register
+    def _(self, event: story.PromptFailed) -> None:
+        self._attempt(self._prompt(event), event, event.sent_at, state="failed", code=event.code, text=event.text)
+
+    @play.register
+    def _(self, event: story.PromptPaid) -> None:
+        customer = self.customers[event.who]
+        intent = self._prompt(event)
+        attempt = self._attempt(
+            intent, event, event.sent_at, state="succeeded", code="0",
+            receipt_no=event.receipt_no, completed_at=event.paid_at,
+        )  # fmt: skip
+        assert customer.loan is not None
+        self._receive(
+            event,
+            customer,
+            event.settled_at,
+            party=intent[self.intents.place["msisdn"]],
+            account=customer.loan.row[self.loans.place["reference"]],
+            source="stk",
+            attempt=attempt,
+        )
+
+    @play.register
+    def _(self, event: story.PaybillPaid) -> None:
+        if event.who is None:
+            self._hold(event)
+            return
+        customer = self.customers[event.who]
+        self._receive(event, customer, event.at, party=event.party, account=event.account, source="c2b")
+
+    def _hold(self, event: story.PaybillPaid) -> None:
+        receipt = self.receipts.add(
+            PROVIDER, event.receipt_no, event.amount_cents, self.product.currency, event.party, event.account,
+            event.paid_at, "c2b", None, None, "suspense", 0, event.at,
+        )[0]  # fmt: skip
+        lines = accounting.suspense(event.amount_cents)
+        self.post("suspense", f"receipt:{PROVIDER}:{event.receipt_no}", event.paid_at, lines, booked_at=event.at)
+        note = f"{event.receipt_no}: account {event.account!r} is nobody's"
+        self.cases.add("unmatched_receipt", f"receipt:{receipt}", None, receipt, None, note, event.at)
+
+    def _receive(
+        self,
+        event: story.PromptPaid | story.PaybillPaid,
+        customer: Customer,
+        at: datetime,
+        *,
+        party: str,
+        account: str,
+        source: str,
+        attempt: int | None = None,
+    ) -> None:
+        """Count a receipt and allocate it to the live loan, as lending.services.receipts does."""
+        loan = customer.loan if customer.loan and customer.loan.due_on else None
+        dues = [loan.left] if loan else []
+        covered, over_cents = allocate(event.amount_cents, dues, self.product.allocation_order)
+        total = covered[0] if covered else Due()
+        receipt = self.receipts.add(
+            PROVIDER, event.receipt_no, event.amount_cents, self.product.currency, party, account,
+            event.paid_at, source, customer.id, attempt, "allocated", over_cents, at,
+        )[0]  # fmt: skip
+        self.post(
+            "repayment",
+            f"receipt:{PROVIDER}:{event.receipt_no}",
+            event.paid_at,
+            accounting.repayment(total, over_cents),
+            booked_at=at,
+            borrower=customer.id,
+            loan=loan.id if loan and total.total else None,
+        )
+        if loan is not None and total.total:
+            self._repay(customer, loan, receipt, total, event.paid_at)
+
+    def _repay(self, customer: Customer, loan: OpenLoan, receipt: int, paid: Due, paid_at: datetime) -> None:
+        repayment = self.repayments.add(loan.id, receipt, paid.total, paid_at)[0]
+        self.allocations.add(repayment, loan.installment, *(getattr(paid, kind) for kind in KINDS))
+        loan.covered = Due(*(getattr(loan.covered, kind) + getattr(paid, kind) for kind in KINDS))
+        left = loan.left.total
+        self.loans.change(loan.row, outstanding_cents=left)
+        if left:
+            return
+        self._age(loan)
+        assert loan.due_on is not None
+        late = max(0, (calendar.business_date(paid_at, self.zone) - loan.due_on).days)
+        self.loans.change(loan.row, state="settled", settled_at=paid_at, days_past_due=0, worst_days_past_due=late)
+        self._count_live(loan, -1)
+        customer.loan = None
+        ladder = self.product.ladder_cents
+        customer.rung = limits.next_rung(customer.rung, late, top=len(ladder) - 1)
+        self.borrowers.change(customer.row, rung=customer.rung, limit_cents=limits.limit_at(customer.rung, ladder))
+
+    def _age(self, loan: OpenLoan) -> None:
+        """Bring a live loan to the last close of business: what each night did to it, in one step."""
+        on, due_on = self.closed_until, loan.due_on
+        if on is None or due_on is None or on <= loan.row[self.loans.place["aged_on"]]:
+            return
+        late = arrears.days_past_due([due_on], on)
+        self.loans.change(loan.row, aged_on=on, days_past_due=late, worst_days_past_due=late)
+
+    @play.register
+    def _(self, event: story.WrittenOff) -> None:
+        customer = self.customers[event.who]
+        loan, customer.loan = customer.loan, None
+        assert loan is not None
+        self._age(loan)
+        self.post(
+            "write_off",
+            f"write_off:loan:{loan.id}",
+            event.at,
+            accounting.write_off(loan.left),
+            booked_at=event.at,
+            borrower=customer.id,
+            loan=loan.id,
+        )
+        self.loans.change(loan.row, state="written_off", written_off_at=event.at)
+        self._count_live(loan, -1)
+
+    @play.register
+    def _(self, event: story.SavingsMoved) -> None:
+        customer = self.customers[event.who]
+        if customer.savings is None:
+            customer.savings = self.savings.add(customer.id, PARTNER, self.product.currency, 0, event.at)
+        account = customer.savings
+        deposit = event.kind == "deposit"
+        self.movements.add(account[0], event.kind, event.amount_cents, event.reference, event.at)
+        account[self.savings.place["balance_cents"]] += event.amount_cents if deposit else -event.amount_cents
+        legs = accounting.savings_deposit if deposit else accounting.savings_withdrawal
+        self.post(
+            "savings",
+            f"savings:{event.reference}",
+            event.at,
+            legs(event.amount_cents),
+            booked_at=event.at,
+            borrower=customer.id,
+        )
+
+    @play.register
+    def _(self, event: story.DayClosed) -> None:
+        if event.on in self.closed:
+            return
+        self.closed_until = event.on
+        today = event.on + timedelta(days=1)
+        aged = self.live - self.live_disbursed[event.on] - self.live_disbursed[today]
+        reminders = sum(self.live_due[today - timedelta(days=days)] for days in REMIND_DAYS)
+        result = {"aged": aged, "reminders": reminders, "checkpoints": self._checkpoint(event.at)}
+        self.job_runs.add(JOB, event.on, event.at, event.at, json.dumps(result))
+
+    def _checkpoint(self, at: datetime) -> int:
+        last = self.entries.last_id
+        if last == self.last_checkpoint or not self.balances:
+            return 0
+        self.last_checkpoint = last
+        for account, (debits, credits) in self.balances.items():
+            self.checkpoints.add(account, self.product.currency, last, debits, credits, at)
+        return len(self.balances)
+
+    def finish(self) -> None:
+        """Bring the loans that are still open to the last closed date."""
+        for customer in self.customers.values():
+            if customer.loan is not None and customer.loan.due_on is not None:
+                self._age(customer.loan)
+
+
+STATE_AFTER = {"approve": "approved", "decline": "declined", "refer": "referred"}
+
+
+def reasons_of(verdict: Verdict) -> list[dict[str, Any]]:
+    """Return a verdict's reasons in the shape in which a decision keeps them."""
+    return [{"code": code, "values": dict(values)} for code, values in verdict.reasons]
+
+
+@lru_cache(maxsize=8192)
+def key_facts(priced: Quote, due_on: date) -> str:
+    """Return the key facts as they stood on the screen, a line each."""
+
+    def show(cents: int) -> str:
+        return money.show(cents, priced.currency)
+
+    return (
+        f"You get {show(priced.principal_cents)}\nFee {show(priced.fee_cents)}\nTax {show(priced.tax_cents)}\n"
+        f"You repay {show(priced.total_cents)}\nBy {due_on:%d %b %Y}\nAPR {priced.apr:.1%}"
+    )
+
+
+# -- loading -------------------------------------------------------------------------------------------------
+def play(portfolio: Portfolio, product: ProductVersion, pack: CountryPack) -> Books:
+    """Return the books after the whole story; ids go on from where the tables stand. Loads nothing."""
+    with connection.cursor() as cursor:
+        first_ids = {model: _next_id(cursor, model) for model in LOADED}
+        cursor.execute(
+            "SELECT account_id, sum(debit_cents)::bigint, sum(credit_cents)::bigint FROM lending_entry"
+            " WHERE currency = %s GROUP BY 1",
+            [product.currency],
+        )
+        balances = {account: [debits, credits] for account, debits, credits in cursor.fetchall()}
+    closed = set(JobRun.objects.filter(job=JOB).values_list("business_date", flat=True))
+    references = set(Application.objects.values_list("reference", flat=True))
+    books = Books(portfolio, product, pack, first_ids, balances, closed, references)
+    for event in portfolio.events:
+        books.play(event)
+    books.finish()
+    return books
+
+
+@transaction.atomic
+def load(
+    portfolio: Portfolio, product: ProductVersion, pack: CountryPack, say: Callable[[str], None] = print
+) -> Books:
+    """Write a story into the database in one transaction. Rows that are there already are not touched."""
+    with connection.cursor() as cursor:
+        # Whoever inserts meanwhile would take ids of ours; readers go on.
+        names = ", ".join(model._meta.db_table for model in LOADED)
+        cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
+        with _collector_at_rest():
+            books = play(portfolio, product, pack)
+        say(f"{len(portfolio.events):,} events are played")
+        tables = {table.model: table for table in books.tables()}
+        tables[WalletMovement] = _wallet(portfolio, books, _next_id(cursor, WalletMovement))
+        for model in LOADED:
+            _copy(cursor, tables[model])
+            say(f"{len(tables[model].rows):>9,} {model._meta.verbose_name_plural}")
+    _give_brian_his_pin(portfolio)
+    return books
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Keep Python from searching a million fresh rows for garbage again and again: it costs half the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _next_id(cursor: Any, model: type[models.Model]) -> int:
+    cursor.execute(f"SELECT last_value + is_called::int FROM {model._meta.db_table}_id_seq")  # noqa: S608
+    return int(cursor.fetchone()[0])
+
+
+def _wallet(portfolio: Portfolio, books: Books, first_id: int) -> Rows:
+    """Return the movements that the wallets show, most of the rows by far, so without a loop over each."""
+    rows = Rows(WalletMovement, first_id, "borrower_id kind amount_cents moved_at")
+    wallet = portfolio.wallet
+    ids = np.array([books.customers[who].id for who in range(len(portfolio.population))])
+    kinds = np.array(income.KINDS)[wallet.kind]
+    started = np.datetime64(portfolio.started_at.replace(tzinfo=None), "s")
+    moments = np.datetime_as_string(started + wallet.second.astype("timedelta64[s]"), timezone="UTC")
+    columns = (ids[wallet.who].tolist(), kinds.tolist(), wallet.cents.tolist(), moments.tolist())
+    rows.rows = [[first_id + number, *values] for number, values in enumerate(zip(*columns, strict=True))]
+    return rows
+
+
+def _copy(cursor: Any, table: Rows) -> None:
+    """COPY rows into their table and move its sequence on; a column that no event speaks of gets its default."""
+    if not table.rows:
+        return
+    fields = {str(field.column): field for field in table.model._meta.concrete_fields}
+    unsaid = [column for column in fields if column not in table.place]
+    defaults = [fields[column].get_default() for column in unsaid]
+    columns = [*table.columns, *unsaid]
+    text = [column for column in columns if not fields[column].null]
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows([*row, *defaults] for row in table.rows)
+    buffer.seek(0)
+    name = table.model._meta.db_table
+    cursor.copy_expert(
+        f"COPY {name} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL ({', '.join(text)}))",
+        buffer,
+    )
+    cursor.execute(f"SELECT setval('{name}_id_seq', %s)", [table.last_id])
+
+
+def _give_brian_his_pin(portfolio: Portfolio) -> None:
+    """Let the one named customer choose a PIN; everybody else would first have to prove who they are."""
+    brian = portfolio.population.people[0]
+    choose_pin_after_reset(
+        borrower_id=Borrower.objects.get(msisdn=brian.msisdn).id,
+        national_id=brian.national_id,
+        new_pin=BRIANS_PIN,
+        at=portfolio.started_at + timedelta(days=portfolio.setting.days),
+    )
