@@ -39,6 +39,22 @@ POLL_S = 0.03
 # One statement, so that it costs one round trip. SET LOCAL ends with the transaction.
 LIMITS = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '3s'"
 
+CHANGED_BY_A_HOP = [
+    "flow_version",
+    "screen",
+    "page",
+    "history",
+    "language",
+    "misses",
+    "answers",
+    "prefix_chars",
+    "prefix_segments",
+    "prefix_mac",
+    "hops_answered",
+    "last_hop_at",
+    "ended_at",
+]
+
 # Waiting for another process. Tests put a worker's turn here instead of time.
 pause: Callable[[float], None] = time.sleep
 
@@ -220,7 +236,7 @@ def _record(
     session.hops_answered += 1
     session.last_hop_at = at
     session.ended_at = at if shown.ends else None
-    session.save()
+    session.save(update_fields=CHANGED_BY_A_HOP)
     return Hop.objects.create(
         session=session,
         position=session.hops_answered,

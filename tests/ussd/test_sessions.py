@@ -209,7 +209,7 @@ def test_a_bug_of_ours_is_a_sentence_and_stays_one(
 
 def test_a_hop_costs_few_queries(aminas_phone: Phone, django_assert_max_num_queries: Any) -> None:
     aminas_phone.dials("*384*77#")
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(11):
         aminas_phone.types("1")
 
 
