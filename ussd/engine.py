@@ -295,6 +295,9 @@ def _go_back(dialogue: Dialogue, view: View) -> None:
 
 
 def _choose(dialogue: Dialogue, view: Menu | Read, typed: str, may_act: bool) -> Await | None:
+    if isinstance(view, Read) and dialogue.page + 1 < len(_pages(view)):
+        # The choices stand on the last page: nobody accepts terms that they have not seen to the end.
+        raise Again(pgettext("engine", "Not an option."))
     choice = _chosen(view, typed)
     if choice.act and not may_act:
         raise _Halt

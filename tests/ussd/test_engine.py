@@ -49,6 +49,15 @@ def test_98_on_the_last_page_is_no_option() -> None:
     assert engine.step(dialogue, ["98", "98", "98"]).text.startswith("Not an option.")
 
 
+def test_terms_are_accepted_only_on_their_last_page() -> None:
+    dialogue = at("borrow.terms")
+    assert engine.step(dialogue, ["1"]).text.startswith("Not an option.")
+    shown = engine.step(dialogue, [])
+    while "1 Accept" not in shown.text:
+        shown = engine.step(dialogue, ["98"])
+    assert "PIN" in engine.step(dialogue, ["1"]).text
+
+
 @pytest.mark.parametrize("typed", ["6", "9", "", "x", "٢", "²", "-1", "1 2", "1" * 500, "%s", "{0}"])
 def test_what_is_no_option_is_said_and_the_same_menu_stays(typed: str) -> None:
     dialogue = at("home", samples.owing)
