@@ -1,6 +1,7 @@
 """The worked examples of docs/domain, run against the rules that they explain."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,9 +16,11 @@ from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, Paymen
 from lending.rules import accounting, arrears, calendar, identity, limits, money, pricing
 from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.rules.country import country_from, may_contact
+from lending.selectors import portfolio
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
+from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
 from ussd import words
 
@@ -45,6 +48,7 @@ WHOLE = {
     "accounting.legs",
     "arrears.classes",
     "arrears.closing",
+    "arrears.par",
     "decisions.features",
     "decisions.reasons",
     "decisions.rules",
@@ -160,6 +164,15 @@ class TestAllocation:
 
 
 # --- arrears ------------------------------------------------------------------------------------------------
+def _late_loan(name: str, principal_cents: int, days_late: int) -> Loan:
+    """Return a live loan as the close of business leaves it when it is so late."""
+    digits = f"{principal_cents // 100:04d}"
+    borrower = factories.register(f"{name} Example", f"25471100{digits}", f"3456{digits}")
+    loan = factories.live_loan(borrower, principal_cents)
+    Loan.objects.filter(id=loan.id).update(days_past_due=days_late)
+    return loan
+
+
 class TestArrears:
     @rows("arrears.days")
     def test_days_past_due_count_from_the_oldest_unpaid_date(self, row: Row) -> None:
@@ -174,16 +187,19 @@ class TestArrears:
             assert arrears.classify(int(row["From day"])) == row["Class"]
             assert arrears.classify(int(row["To day"] or 10_000)) == row["Class"]
 
-    @rows("arrears.par")
-    def test_par_counts_the_whole_principal_of_late_loans(self, row: Row) -> None:
-        loans = [column for column in row.cells if "KES" in column]
-        principal = {loan: cents(loan.split(": ")[1].split(" days")[0].rsplit(",", 1)[0]) for loan in loans}
-        late = {loan: int(loan.rsplit(", ", 1)[1].split()[0]) for loan in loans}
-        assert {loan: row[loan] for loan in loans} == {
-            loan: "yes" if late[loan] > int(row["n"]) else "no" for loan in loans
-        }
-        at_risk = sum(principal[loan] for loan in loans if row[loan] == "yes")
-        assert Decimal(at_risk) / sum(principal.values()) == share(row["PAR-n"])
+    def test_par_counts_the_whole_principal_of_late_loans(self, law: None, fixed_scorer: object) -> None:
+        table = whole("arrears.par")
+        told = [re.fullmatch(r"(\w+): KES ([\d,]+), (\d+) days?", column) for column in table[0].cells]
+        loans = {found[0]: _late_loan(found[1], cents(found[2]), int(found[3])) for found in told if found}
+        outstanding = portfolio.principal_outstanding_cents(Loan.objects.all())
+        for row in table:
+            late = Loan.objects.filter(portfolio.late_loans(int(row["More than n days late"])))
+            assert {column: row[column] == "yes" for column in loans} == {
+                column: loan in late for column, loan in loans.items()
+            }
+            assert Decimal(portfolio.principal_outstanding_cents(late)) / outstanding == share(row["PAR-n"])
+        assert portfolio.figures(factories.NOON.date()).par1 == float(share(table[0]["PAR-n"]))
+        assert portfolio.figures(factories.NOON.date()).par30 == float(share(table[2]["PAR-n"]))
 
     def test_a_closed_date_ages_the_loan(self, aminas_loan: Loan) -> None:
         for row in whole("arrears.closing"):
@@ -341,6 +357,8 @@ def changed(what: str) -> dict[str, Any]:
                 case.settled = 0.0
             case ["wallet", "not", "shared"]:
                 case.shares_wallet = False
+            case ["wallet", "not", "seen", "yet"]:
+                case.inflow_cents = None
             case ["identity", "in", "conflict"]:
                 case.facts["identity_in_conflict"] = True
             case _:
@@ -363,10 +381,11 @@ def asked(case: dict[str, Any]) -> policy.Asking:
         "may_score": True,
         "shares_wallet": case["shares_wallet"],
     }
+    inflow = case["inflow_cents"]
     known = {
         "loans_settled": case["settled"],
         "principal_last_cents": 50_000.0,
-        "wallet_in_90d_cents": 3.0 * case["inflow_cents"] if case["shares_wallet"] else None,
+        "wallet_in_90d_cents": 3.0 * inflow if inflow and case["shares_wallet"] else None,
     }
     return policy.Asking(
         known,

@@ -1,6 +1,7 @@
 """docs/operations.md is held to the code both ways: nothing unlisted, nothing that is not there."""
 
 import ast
+import json
 import re
 from typing import Any
 
@@ -128,6 +129,17 @@ def _paths(patterns: list[Any], above: str = "") -> list[str]:
     return paths
 
 
+class TestGroups:
+    def test_the_groups_are_those_of_the_fixture(self) -> None:
+        groups = json.loads((REPOSITORY / "fixtures" / "groups.json").read_text())
+        rights = {
+            name: {one.removeprefix("lending.change_") for one in group["may"]} for name, group in groups.items()
+        }
+        table = TABLES["operations.groups"]
+        listed = {row["Group"]: set(re.findall(r"[a-z]+", row["May change"])) - {"nothing"} for row in table}
+        assert listed == rights
+
+
 class TestFigures:
     def test_the_metrics_are_those_that_are_served(self, client: Any, law: None) -> None:
         text = client.get("/metrics").content.decode()
@@ -155,5 +167,5 @@ class TestFigures:
 
 
 def test_every_marked_table_of_the_page_is_checked() -> None:
-    checked = {"settings", "demo_settings", "processes", "callbacks", "metrics", "faults"}
+    checked = {"settings", "demo_settings", "processes", "callbacks", "metrics", "faults", "groups"}
     assert {name for name in TABLES if name.startswith("operations.")} == {f"operations.{one}" for one in checked}
