@@ -36,7 +36,7 @@ class TooFewLoans(ValueError):
 class Plan:
     """How much work a training run may do, and how.
 
-    shares: the parts, oldest first: learn from, stop by, calibrate on, judge on. max_seconds stops after the
+    shares: the parts, oldest first: learn from, stop by, calibrate on (with the part before), judge on. max_seconds stops after the
     epoch that crosses it; such a run cannot be repeated exactly, so leave it generous and let epochs bind.
     """
 
@@ -103,7 +103,10 @@ def train(dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Pr
     epochs = fit(members, learn, stop, seed=seed, plan=plan, started=started, say=say)
 
     say(0.95, "calibrating and judging")
-    fitted = calibrate(later.default, scores(network.weights_of(model), later.x))
+    # The part that stopped training takes part again: one season alone, and the share lost moves with the
+    # seasons, would make every later chance wrong by the same factor.
+    seen = np.concatenate([stop.x, later.x]), np.concatenate([stop.default, later.default])
+    fitted = calibrate(seen[1], scores(network.weights_of(model), seen[0]))
     model.get_layer("calibrate").slope.assign(fitted.slope)
     model.get_layer("calibrate").intercept.assign(fitted.intercept)
     weights = network.weights_of(model)

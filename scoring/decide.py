@@ -5,7 +5,7 @@ Nothing here imports TensorFlow; only asking a model for a score does (scoring.w
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -29,6 +29,7 @@ from scoring.worker import Served
 logger = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
+Ask = Callable[[Vector], Vector]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +159,22 @@ def _score(served: Served, vector: Vector, facts: Facts, rules: Policy) -> Score
     def ask(x: Vector) -> Vector:
         return served.scorer.predict(x).default
 
-    effects = explain(ask, vector, served.scorer.model.reference)
-    against = tuple(effect.name for effect in effects if effect.log_odds > WORTH_SAYING)
-    return Scored(chance, offer, against, safer_amount(ask, vector, facts, rules))
+    return Scored(chance, offer, against(ask, served, vector), safer_amount(ask, vector, facts, rules))
 
 
-def safer_amount(ask: Any, vector: Vector, facts: Facts, rules: Policy) -> int | None:
+def against(ask: Ask, served: Served, vector: Vector) -> tuple[str, ...]:
+    """Return the features that raised the chance of default, worst first, where their sentence would be true."""
+    reference = served.scorer.model.reference
+    value, usual = features.to_json(vector), features.to_json(reference)
+    return tuple(
+        effect.name
+        for effect in explain(ask, vector, reference)
+        if effect.log_odds > WORTH_SAYING
+        and policy.speaks_truly(effect.name, value[effect.name], usual[effect.name])
+    )
+
+
+def safer_amount(ask: Ask, vector: Vector, facts: Facts, rules: Policy) -> int | None:
     """Return the largest smaller amount that the model would have approved, None for no such amount.
 
     Eighths of what was asked, rounded down to amounts that people say; all asked in one batch.

@@ -33,6 +33,8 @@ class Policy:
     cool_off_days: int
     # So many of the highest rungs are never lent without a person.
     top_rungs_referred: int
+    # The most for a newcomer whose wallet we may read and have not seen yet; without that consent, the smallest.
+    unseen_cents: int
     # An amount that we name is a multiple of this: people remember round sums.
     offer_step_cents: int
     most_reasons: int = 3
@@ -40,10 +42,11 @@ class Policy:
 
 IN_FORCE = Policy(
     version="2026-11-1",
-    approve_below=0.20,
-    refer_below=0.32,
+    approve_below=0.15,
+    refer_below=0.25,
     cool_off_days=90,
     top_rungs_referred=3,
+    unseen_cents=500_00,
     offer_step_cents=50_00,
 )
 
@@ -231,11 +234,15 @@ def neither_clear_nor_hopeless(asking: Asking) -> Judgement | None:
 
 
 def no_income_seen(asking: Asking) -> Judgement | None:
-    """Without a wallet to look at: the smallest first loan, and later no more than what was repaid before."""
+    """Without a wallet to look at: a small first loan, and later no more than what was repaid before."""
+    facts = asking.facts
     if asking.monthly_inflow_cents is not None:
         return None
-    proven = 0 if asking.is_new else int(asking.features.get("principal_last_cents") or 0)
-    if asking.facts.requested_cents <= max(asking.facts.min_cents, proven):
+    if asking.is_new:
+        proven = asking.policy.unseen_cents if facts.shares_wallet else 0
+    else:
+        proven = int(asking.features.get("principal_last_cents") or 0)
+    if facts.requested_cents <= max(facts.min_cents, proven):
         return None
     return _refer(asking, Reason("no_wallet_history"))
 
@@ -307,6 +314,45 @@ NEXT_STEPS = {
 }
 
 
+# Too little of the first or too much of the second is what the sentence says; the other way round it is silent.
+TOO_LITTLE = frozenset(
+    {
+        "days_since_registered",
+        "loans_taken",
+        "loans_settled",
+        "savings_balance_cents",
+        "savings_deposits_90d",
+        "savings_deposited_90d_cents",
+        "savings_weeks_12",
+        "wallet_in_30d_cents",
+        "wallet_in_90d_cents",
+        "wallet_ins_30d",
+        "wallet_active_days_30d",
+        "wallet_trend",
+    }
+)
+TOO_MUCH = frozenset(
+    {
+        "savings_withdrawn_90d_cents",
+        "days_since_last_deposit",
+        "days_since_last_inflow",
+        "wallet_in_variation",
+        "part_payments_mean",
+        "requested_cents",
+        "requested_to_inflow",
+        "requested_to_last",
+        "principal_growth",
+    }
+)
+
+
+def speaks_truly(name: str, value: float | None, usual: float | None) -> bool:
+    """Say whether a feature that hurt did so in the direction of its sentence, measured by the usual value."""
+    if value is None or usual is None or name not in TOO_LITTLE | TOO_MUCH:
+        return True
+    return value < usual if name in TOO_LITTLE else value > usual
+
+
 def reasons_from(asking: Asking) -> tuple[Reason, ...]:
     """Return up to `most_reasons` different reasons for the features that hurt most; never none.
 
@@ -374,7 +420,7 @@ CODES: dict[str, Callable[[Asking], Reason | None]] = {
         _late,
     ),
     "defaults_90": _defaulted,
-    **dict.fromkeys(("days_since_registered", "loans_taken", "loans_settled", "days_since_last_settled"), _young),
+    **dict.fromkeys(("days_since_registered", "loans_taken", "loans_settled"), _young),
     "part_payments_mean": lambda asking: (
         Reason("many_part_payments") if (asking.features.get("part_payments_mean") or 0) > 1 else None
     ),

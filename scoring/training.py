@@ -36,6 +36,8 @@ Say = Callable[[str], None]
 # A first model may serve without a rival only above these floors; below them officers decide.
 LEAST_AUC = 0.55
 DEFAULT_SHARES = (0.005, 0.60)
+# Against the plain default rate of the very loans it is judged on, which no forecast could have known.
+LEAST_GAIN = -0.005
 # Repaid this soon after the due date, a loan was the right offer.
 FINE_WITHIN_DAYS = 7
 
@@ -180,14 +182,18 @@ def objections(
     trained: "Trained", comparison: Comparison, loans: Dataset, *, has_rival: bool, first: bool
 ) -> list[str]:
     """Return why the challenger must not serve, in words; empty when it may."""
-    against = [] if comparison.better else list(comparison.why)
     if has_rival:
-        return against
+        return [] if comparison.better else list(comparison.why)
+    against = [] if comparison.challenger else list(comparison.why)
     share, auc = float(loans.default.mean()), trained.metrics.get("test", {}).get("auc", float("nan"))
     if not first:
         against.append("nobody serves yet, and the first model is promoted by `retrain --first`")
     if not auc >= LEAST_AUC:
         against.append(f"AUC must be {LEAST_AUC} or more, got {auc:.3f}")
+    if comparison.log_loss_gain < LEAST_GAIN:
+        against.append(
+            f"log-loss must not be worse than the plain rate's, got {-comparison.log_loss_gain:.4f} more"
+        )
     if not DEFAULT_SHARES[0] <= share <= DEFAULT_SHARES[1]:
         against.append(f"share lost must be from {DEFAULT_SHARES[0]} to {DEFAULT_SHARES[1]}, got {share:.3f}")
     return against

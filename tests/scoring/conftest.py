@@ -13,7 +13,7 @@ from scoring.models import ModelVersion
 from tests.factories import NOON
 from tests.ml.conftest import SMALL, book
 
-NO_RIVAL = Comparison({}, {}, 0.0, 0.0, 0.0, 1.0, better=True, why=("made for a test",))
+NO_RIVAL = Comparison({"loans": 300}, {"loans": 300}, 0.0, 0.0, 0.0, 1.0, better=True, why=("made for a test",))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml.features import NAMES
-from scoring.policy import CODES, IN_FORCE, NEXT_STEPS, RULES, Facts, judge, reasons_from
+from scoring.policy import CODES, IN_FORCE, NEXT_STEPS, RULES, Facts, judge, reasons_from, speaks_truly
 from scoring.policy import Asking as PolicyAsking
 
 # Amina: two loans repaid, KES 5,000 a month into her wallet, on the rung of KES 1,500.
@@ -24,7 +24,7 @@ AMINA = Facts(
 HER_FEATURES = {"loans_settled": 2.0, "principal_last_cents": 80_000.0, "wallet_in_90d_cents": 1_500_000.0}
 NEW = {"loans_settled": 0.0, "wallet_in_90d_cents": 1_500_000.0}
 NO_WALLET = {"wallet_in_90d_cents": None}
-GOOD, GREY, BAD = 0.05, 0.25, 0.60
+GOOD, GREY, BAD = 0.05, 0.20, 0.60
 
 # What is different from Amina's case -> outcome, first reason, next step. In order of precedence: each row
 # also carries what would trigger every row below it, and the upper one wins.
@@ -157,10 +157,17 @@ class TestFirstLoan:
             100_000,
         )
 
+    def test_with_a_wallet_not_seen_yet_is_small(self):
+        small = replace(AMINA, requested_cents=50_000, total_cents=53_000)
+        assert judge(NEW | NO_WALLET, GOOD, small).outcome == "approve"
+        assert judge(NEW | NO_WALLET, GREY, small).outcome == "refer"
+        answer = judge(NEW | NO_WALLET, GOOD, AMINA)
+        assert (answer.outcome, answer.reasons[0].code) == ("refer", "no_wallet_history")
+
     def test_without_a_wallet_is_the_smallest_or_an_officer_s(self):
-        smallest = replace(AMINA, requested_cents=20_000, total_cents=21_200)
+        smallest = replace(AMINA, requested_cents=20_000, total_cents=21_200, shares_wallet=False)
         assert judge(NEW | NO_WALLET, GOOD, smallest).outcome == "approve"
-        assert judge(NEW | NO_WALLET, GOOD, AMINA).outcome == "refer"
+        assert judge(NEW | NO_WALLET, GOOD, replace(smallest, requested_cents=25_000)).outcome == "refer"
         assert judge(NEW | NO_WALLET, BAD, smallest).outcome == "decline"
 
 
@@ -177,6 +184,21 @@ class TestReasons:
         against = ["worst_days_late", "defaults_90", "part_payments_mean", "wallet_night_share", "hour_local"]
         never_late = HER_FEATURES | {"worst_days_late": 0.0, "defaults_90": 0.0, "part_payments_mean": 1.0}
         assert [r.code for r in judge(never_late, BAD, AMINA, against=against).reasons] == ["score_low"]
+
+    @pytest.mark.parametrize(
+        ("feature", "value", "usual", "speaks"),
+        [
+            ("savings_balance_cents", 100.0, 500.0, True),
+            ("savings_balance_cents", 900.0, 500.0, False),
+            ("savings_balance_cents", None, 500.0, True),
+            ("wallet_in_variation", 0.2, 0.5, False),
+            ("wallet_in_variation", 0.9, 0.5, True),
+            ("wallet_in_variation", 0.9, None, True),
+            ("worst_days_late", 3.0, 5.0, True),
+        ],
+    )
+    def test_speak_only_in_the_direction_of_their_sentence(self, feature, value, usual, speaks):
+        assert speaks_truly(feature, value, usual) is speaks
 
     def test_name_the_smaller_amount_that_the_model_would_have_approved(self):
         answer = judge(HER_FEATURES, BAD, AMINA, against=["requested_to_inflow"], safer_cents=60_000)

@@ -95,6 +95,18 @@ class TestObjections:
         blind = replace(trained, metrics={"test": {"auc": auc}})
         assert "AUC" in training.objections(blind, NO_RIVAL, book(300), has_rival=False, first=True)[0]
 
+    def test_keep_a_first_model_that_is_worse_than_the_plain_rate_from_serving(self, trained):
+        good = replace(trained, metrics={"test": {"auc": 0.7}})
+        lost = replace(NO_RIVAL, log_loss_gain=-0.02, better=False)
+        assert "log-loss" in training.objections(good, lost, book(300), has_rival=False, first=True)[0]
+
+    def test_keep_a_first_model_that_could_not_be_judged_from_serving(self, trained):
+        good = replace(trained, metrics={"test": {"auc": 0.7}})
+        unjudged = replace(NO_RIVAL, challenger={}, better=False, why=("needs 200 later loans",))
+        assert training.objections(good, unjudged, book(300), has_rival=False, first=True) == [
+            "needs 200 later loans"
+        ]
+
     def test_keep_a_first_model_without_losses_from_serving(self, trained):
         spotless = replace(book(300), default=np.zeros(300, np.float32))
         assert "share lost" in training.objections(trained, NO_RIVAL, spotless, has_rival=False, first=True)[-1]

@@ -14,6 +14,8 @@ from ml.train import Plan, TooFewLoans
 from scoring import registry, training
 
 PR_SET_PDEATHSIG = 1
+# Somebody waits for the first model; the next night takes its time.
+FIRST_EPOCHS = 12
 
 
 class Command(BaseCommand):
@@ -22,7 +24,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--first", action="store_true", help="let it serve if nobody does; else do nothing")
         parser.add_argument("--seed", type=int, default=1)
-        parser.add_argument("--epochs", type=int, default=Plan().epochs)
+        parser.add_argument(
+            "--epochs", type=int, help=f"at most; {Plan().epochs}, and {FIRST_EPOCHS} for the first"
+        )
         parser.add_argument("--fit-seconds", type=float, help="stop fitting after the epoch that crosses it")
         parser.add_argument("--time-limit", type=int, default=0, help="end this process after so many seconds")
         parser.add_argument("--parent", type=int, help="process with which this one ends")
@@ -41,7 +45,8 @@ class Command(BaseCommand):
             self.stdout.write(f"[{time.monotonic() - began:5.1f} s] {text}")
             self.stdout.flush()
 
-        plan = Plan(epochs=options["epochs"], max_seconds=options["fit_seconds"])
+        epochs = options["epochs"] or (FIRST_EPOCHS if options["first"] else Plan().epochs)
+        plan = Plan(epochs=epochs, max_seconds=options["fit_seconds"])
         try:
             training.retrain(timezone.now(), first=options["first"], seed=options["seed"], plan=plan, say=say)
         except TooFewLoans as error:
