@@ -1,0 +1,184 @@
+"""Each invariant finds the row that breaks it: books are loaded once, and each test breaks them in one place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from lending import invariants
+from lending.demo import economy, writer
+from lending.management.commands.demo_portfolio import setting_of
+from lending.models import CountryPack, ProductVersion
+
+ONE_LIVE = "(SELECT min(id) FROM lending_loan WHERE state = 'live')"
+ONE_SETTLED = "(SELECT min(id) FROM lending_loan WHERE state = 'settled')"
+
+
+def _raised_due(kind: str) -> str:
+    return f"UPDATE lending_installment SET {kind}_cents = {kind}_cents + 100 WHERE loan_id = {ONE_LIVE}"
+
+
+# What breaks -> how a hand on the database would break it.
+BREAKS = {
+    "debits equal credits in each posting and currency": """
+        UPDATE lending_entry SET debit_cents = debit_cents + 1
+         WHERE id = (SELECT min(id) FROM lending_entry WHERE debit_cents > 0)""",
+    "each posting has two entries or more": """
+        INSERT INTO lending_posting (kind, reference, occurred_at, business_date, booked_at)
+        VALUES ('capital', 'of nothing', now(), now(), now())""",
+    "each entry is a debit or a credit": """
+        ALTER TABLE lending_entry DROP CONSTRAINT entry_is_debit_or_credit;
+        UPDATE lending_entry SET credit_cents = 5, debit_cents = 5
+         WHERE id = (SELECT min(id) FROM lending_entry)""",
+    "all accounts together sum to zero": """
+        DELETE FROM lending_entry WHERE id = (SELECT max(id) FROM lending_entry)""",
+    "a reversal is the mirror image of what it reverses": """
+        UPDATE lending_entry SET debit_cents = 2 * debit_cents, credit_cents = 2 * credit_cents
+         WHERE posting_id = (SELECT min(id) FROM lending_posting WHERE reverses_id IS NOT NULL)""",
+    "checkpoints say what the entries up to them say": """
+        UPDATE lending_checkpoint SET debit_cents = debit_cents + 1
+         WHERE id = (SELECT max(id) FROM lending_checkpoint)""",
+    **{f"{kind} receivable is what live loans still owe of it": _raised_due(kind) for kind in invariants.KINDS},
+    "each loan's entries are what it still owes": f"""
+        UPDATE lending_posting SET loan_id = {ONE_LIVE}
+         WHERE id = (SELECT min(id) FROM lending_posting WHERE kind = 'repayment' AND loan_id = {ONE_SETTLED})""",
+    "savings owed are the savings accounts' balances": """
+        UPDATE lending_savingsaccount SET balance_cents = balance_cents + 100
+         WHERE id = (SELECT min(id) FROM lending_savingsaccount)""",
+    "a savings balance is its deposits less its withdrawals": """
+        DELETE FROM lending_savingsmovement WHERE id = (SELECT min(id) FROM lending_savingsmovement)""",
+    "overpayments kept are what receipts held over": """
+        UPDATE lending_receipt SET over_cents = over_cents + 100
+         WHERE id = (SELECT min(id) FROM lending_receipt WHERE over_cents > 0)""",
+    "suspense is the receipts that fit nobody": """
+        DELETE FROM lending_case; DELETE FROM lending_receipt
+         WHERE id = (SELECT min(id) FROM lending_receipt WHERE state = 'suspense')""",
+    "payouts reserved are the loans on their way": f"""
+        UPDATE lending_loan SET state = 'approved' WHERE id = {ONE_LIVE}""",
+    "a receipt is counted once and by its own amount": """
+        UPDATE lending_posting SET reference = reference || ':again'
+         WHERE id = (SELECT min(id) FROM lending_posting WHERE kind = 'repayment')""",
+    "a receipt is its repayment and what is over": """
+        DELETE FROM lending_allocation WHERE repayment_id = (SELECT min(id) FROM lending_repayment);
+        DELETE FROM lending_repayment WHERE id = (SELECT min(id) FROM lending_repayment)""",
+    "a repayment is the sum of its allocations, to its own loan": """
+        UPDATE lending_allocation SET fee_cents = fee_cents + 100
+         WHERE id = (SELECT min(id) FROM lending_allocation)""",
+    "a repayment prompt brings in no more than it asked for": """
+        UPDATE lending_paymentintent SET amount_cents = 1
+         WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE state = 'succeeded' AND purpose = 'collect')
+    """,
+    "an intent has at most one attempt that succeeded": """
+        DROP INDEX attempt_one_live_or_succeeded;
+        INSERT INTO lending_paymentattempt (intent_id, number, provider, provider_ref, request_id, state,
+                    result_code, result_text, receipt_no, queries, created_at)
+        SELECT intent_id, 2, provider, gen_random_uuid(), '', state, '0', '', '', 0, created_at
+          FROM lending_paymentattempt WHERE state = 'succeeded' ORDER BY id LIMIT 1""",
+    "money out is the money that was approved": """
+        UPDATE lending_paymentintent SET amount_cents = 2 * amount_cents
+         WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE purpose = 'disburse')""",
+    "no loan is live without a confirmed payout": f"""
+        UPDATE lending_paymentattempt SET state = 'unknown'
+         WHERE intent_id IN (SELECT id FROM lending_paymentintent WHERE loan_id = {ONE_LIVE})""",
+    "what is outstanding is what the dues leave": f"""
+        UPDATE lending_loan SET outstanding_cents = outstanding_cents - 100 WHERE id = {ONE_LIVE}""",
+    "no due is paid beyond what it was": f"""
+        UPDATE lending_installment SET fee_cents = 0 WHERE loan_id = {ONE_SETTLED}""",
+    "a settled loan owes nothing, a live one something": f"""
+        UPDATE lending_installment SET principal_cents = principal_cents + 100 WHERE loan_id = {ONE_SETTLED}""",
+    "a loan was settled by its last repayment": f"""
+        UPDATE lending_loan SET settled_at = settled_at + interval '1 day' WHERE id = {ONE_SETTLED}""",
+    "days past due are counted from the oldest unpaid due": f"""
+        UPDATE lending_loan SET days_past_due = 1 + days_past_due, worst_days_past_due = 999
+         WHERE id = {ONE_LIVE}""",
+    "nobody has two open loans, by number or by national ID": f"""
+        DROP INDEX loan_one_open_per_identity;
+        UPDATE lending_loan SET identity_index = 'one and the same' WHERE state = 'live' OR id = {ONE_LIVE}""",
+    "what is charged is what the customer accepted": f"""
+        UPDATE lending_application SET fee_cents = fee_cents + 100
+         WHERE id = (SELECT application_id FROM lending_loan WHERE id = {ONE_LIVE})""",
+    "no price is above the caps of its country pack": """
+        UPDATE lending_countrypack SET rules = jsonb_set(rules, '{price_caps,max_total_cost_rate}', '"0.059"')""",
+    "no application has two decisions": """
+        ALTER TABLE lending_decision DROP CONSTRAINT lending_decision_application_id_key;
+        UPDATE lending_decision SET application_id = (SELECT max(application_id) FROM lending_decision)
+         WHERE id = (SELECT min(id) FROM lending_decision)""",
+    "an application stands as it was decided": """
+        UPDATE lending_application SET state = 'declined'
+         WHERE id = (SELECT min(id) FROM lending_application WHERE state = 'approved')""",
+    "each refusal has a reason and a next step": """
+        ALTER TABLE lending_decision DROP CONSTRAINT decision_refusal_has_reason_and_step;
+        UPDATE lending_decision SET next_step = '' WHERE outcome = 'decline'""",
+}  # fmt: skip
+
+
+@pytest.fixture
+def books(law: None) -> None:
+    """Books with a little of everything."""
+    portfolio = economy.tell(setting_of(24, 328, date(2026, 11, 23), 270))
+    writer.load(portfolio, ProductVersion.objects.get(), CountryPack.objects.get(), lambda text: None)
+    _run("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+
+
+def _run(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """Undo what is done to the books inside."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def broken_by(sql: str) -> dict[str, invariants.Finding]:
+    """Return what the audit finds after a change that no trigger and no foreign key saw."""
+    _run("SET LOCAL session_replication_role = replica")
+    _run(sql)
+    return {finding.name: finding for finding in invariants.audit() if not finding.holds}
+
+
+def test_whole_books_hold_and_each_invariant_has_rows_to_look_at(books):
+    findings = list(invariants.audit())
+    assert [finding.name for finding in findings if not finding.holds] == []
+    nothing_there = {finding.name for finding in findings if not finding.counted}
+    assert nothing_there == {"payouts reserved are the loans on their way"}
+
+
+def test_every_invariant_has_a_break_of_its_own():
+    assert set(BREAKS) == {invariant.name for invariant in invariants.INVARIANTS}
+
+
+def test_a_broken_row_is_found_and_named(books, subtests):
+    for name, sql in BREAKS.items():
+        with subtests.test(name), undone():
+            found = broken_by(sql)
+            assert name in found
+            assert 1 <= len(found[name].offenders) <= invariants.MAX_OFFENDERS
+            assert all(found[name].offenders)
+
+
+class TestCommand:
+    def test_prints_a_line_for_each_invariant(self, books):
+        out = StringIO()
+        call_command("audit_books", stdout=out)
+        lines = out.getvalue().splitlines()
+        assert len(lines) == len(invariants.INVARIANTS) + 1
+        assert all(line.endswith("ok") for line in lines[:-1])
+
+    def test_fails_and_shows_at_most_five_offenders(self, books):
+        _run("SET LOCAL session_replication_role = replica")
+        _run("UPDATE lending_loan SET worst_days_past_due = 0 WHERE state = 'written_off'")
+        _run("UPDATE lending_savingsaccount SET balance_cents = balance_cents + 100")
+        with pytest.raises(CommandError) as failure:
+            call_command("audit_books", stdout=StringIO())
+        text = str(failure.value)
+        assert "a savings balance is its deposits less its withdrawals" in text
+        line = next(line for line in text.splitlines() if line.startswith("a savings balance"))
+        assert line.count("savings account ") == invariants.MAX_OFFENDERS
