@@ -108,6 +108,30 @@ class TestProcesses:
         for name, command in listed.items():
             assert _words(command) <= _words(started[name]), name
 
+    def test_the_processes_are_those_of_the_compose_file(self) -> None:
+        compose = (
+            (REPOSITORY / "deploy" / "compose.yaml")
+            .read_text()
+            .partition("services:")[2]
+            .partition("volumes:\n  p")[0]
+        )
+        services = set(re.findall(r"^  ([a-z]+):$", compose, flags=re.MULTILINE))
+        assert services - {"postgres", "redis", "migrate"} == {
+            row["Process"] for row in TABLES["operations.processes"]
+        }
+
+    def test_the_example_of_an_environment_names_settings_and_all_required_ones(self) -> None:
+        example = (REPOSITORY / "deploy" / "jirani.env.example").read_text()
+        named = set(re.findall(r"^#? ?([A-Z_]+)=", example, flags=re.MULTILINE)) - {
+            "POSTGRES_PASSWORD",
+            "REDIS_PASSWORD",
+        }
+        known = settings_in_code()
+        required = {name for name, default in known.items() if default is REQUIRED}
+        assert named <= set(known)
+        # The compose file itself sets the servers' addresses.
+        assert required - named == {"DATABASE_URL", "REDIS_URL"}
+
     def test_the_callback_addresses_are_those_of_the_web_server(self) -> None:
         listed = {row["Address"].lstrip("/") for row in TABLES["operations.callbacks"]}
         served = {re.sub(r"<str:(\w+)>", r"<\1>", path) for path in _paths(get_resolver().url_patterns)}
