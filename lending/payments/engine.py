@@ -310,6 +310,6 @@ def _is_forgotten_prompt(attempt: PaymentAttempt, at: datetime) -> bool:
 def _stop_asking(attempt: PaymentAttempt, at: datetime) -> None:
     """Nobody will tell: a payout goes to a person, a prompt ends; paid after all, it still counts."""
     if _is_forgotten_prompt(attempt, at):
-        settling.settle_failure(attempt.id, Failed(settling.GAVE_UP, "no answer to the prompt"), at=at)
+        settling.give_up_prompt(attempt.id, at)
     else:
         settling.hand_over(attempt.id, at)

@@ -181,9 +181,14 @@ def _await_receipt(attempt: PaymentAttempt, at: datetime) -> str:
     attempt.save(update_fields=["result_code", "result_text"])
     if attempt.state in (State.SUCCEEDED, State.FAILED):
         return "paid, by a query"
+    return _settle_by_paybill(attempt, at) or "paid; waiting for the receipt"
+
+
+def _settle_by_paybill(attempt: PaymentAttempt, at: datetime) -> str:
+    """Settle a prompt by the receipt that came by the paybill road; return nothing when there is none."""
     receipt = _paybill_receipt(attempt)
     if receipt is None:
-        return "paid; waiting for the receipt"
+        return ""
     told = Succeeded(receipt.receipt_no, receipt.amount_cents, receipt.party, receipt.paid_at)
     return settle_success(attempt.id, told, at=at, source=receipt.source)
 
@@ -297,6 +302,14 @@ def ask_soon(attempt_id: int, request_id: str, at: datetime) -> str:
     attempt.request_id = attempt.request_id or request_id
     attempt.save(update_fields=["state", "next_query_at", "request_id"])
     return "unknown: queue time-out"
+
+
+@transaction.atomic
+def give_up_prompt(attempt_id: int, at: datetime) -> str:
+    """End a prompt that nobody has told us the fate of, unless the paybill road shows that it was paid."""
+    attempt = lock(attempt_id)
+    silence = Failed(GAVE_UP, "no answer to the prompt")
+    return _settle_by_paybill(attempt, at) or settle_failure(attempt.id, silence, at=at)
 
 
 @transaction.atomic

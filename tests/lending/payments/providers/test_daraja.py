@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -349,20 +349,21 @@ class TestProvider:
         assert daraja.provider() is daraja.provider()
 
 
-def test_a_connection_that_idles_is_never_trusted_with_money():
-    """A server that closes after each answer, as gateways do with idle connections, must not make Unknowns."""
+def test_every_request_has_a_connection_of_its_own():
+    """One that idled may be closing just now, and a payout that never left would be called unknown."""
+    callers = []
 
-    class Operator(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    class Gateway(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections open for whoever wants to use them again
 
         def _answer(self, body: dict) -> None:
+            callers.append(self.client_address)
             raw = json.dumps(body).encode()
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(200)
             self.send_header("Content-Length", str(len(raw)))
             self.end_headers()
             self.wfile.write(raw)
-            self.close_connection = True  # without saying so
 
         def do_GET(self) -> None:
             self._answer({"access_token": "t", "expires_in": "3599"})
@@ -372,11 +373,12 @@ def test_a_connection_that_idles_is_never_trusted_with_money():
 
         def log_message(self, *args: object) -> None: ...
 
-    server = HTTPServer(("127.0.0.1", 0), Operator)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gateway)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         rail = client(f"http://127.0.0.1:{server.server_port}")
         assert [rail.disburse(order()) for _ in range(5)] == [Accepted("AG_1")] * 5
+        assert len(callers) == len(set(callers)) == 6
     finally:
         server.shutdown()
         server.server_close()
