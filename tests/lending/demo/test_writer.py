@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from django.db import models, transaction
+from django.db import connection, models, transaction
 
 from lending.demo import story, writer
 from lending.demo.economy import Portfolio
@@ -14,6 +14,7 @@ from lending.models import (
     Borrower,
     Checkpoint,
     Decision,
+    Entry,
     Loan,
     OutboxMessage,
     PaymentAttempt,
@@ -171,3 +172,25 @@ class TestLoad:
         shown = set(WalletMovement.objects.values_list("borrower__msisdn", flat=True))
         agreed = {person.msisdn for person in self.portfolio.population.people if person.consents["wallet"]}
         assert shown and shown <= agreed
+
+    def test_leaves_postgres_on_guard_over_the_books(self):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_trigger WHERE tgname IN ('posting_balances', 'posting_has_entries')"
+                " AND tgenabled = 'O'"
+            )
+            assert cursor.fetchone() == (2,)
+
+
+def test_a_story_whose_books_do_not_balance_is_refused(portfolio, product, pack, quiet, monkeypatch):
+    copy = writer._copy
+
+    def lose_an_entry(cursor: Any, table: writer.Rows) -> None:
+        if table.model is Entry:
+            del table.rows[-1]
+        copy(cursor, table)
+
+    monkeypatch.setattr(writer, "_copy", lose_an_entry)
+    with pytest.raises(writer.BadBooks, match=r"does not balance|has fewer than two entries"):
+        writer.load(portfolio, product, pack, quiet)
+    assert not Posting.objects.exists()
