@@ -107,6 +107,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("sw", "Kiswahili")]
 USE_I18N = True
+FORMAT_MODULE_PATH = ["config.formats"]
 LOCALE_PATHS = [BASE_DIR / "ussd" / "text"]
 
 # --- Celery: PostgreSQL holds the truth, a task message only shortens the wait ---------------------------
@@ -191,5 +192,35 @@ LOGGING = {
         # httpx logs whole addresses at INFO, and ours carry tokens.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
+    },
+}
+
+# --- the officers' rooms (lending/admin/) ---------------------------------------------------------------
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+UNFOLD = {
+    "SITE_TITLE": "Jirani",
+    "SITE_HEADER": "Jirani",
+    "SITE_SUBHEADER": "Loan officers",
+    "SITE_SYMBOL": "storefront",
+    "SITE_URL": "/admin/",
+    "SHOW_HISTORY": False,  # the trail of acts is our own, and append-only
+    "SHOW_VIEW_ON_SITE": False,
+    "DASHBOARD_CALLBACK": "lending.admin.dashboard.dashboard",
+    "SIDEBAR": {"navigation": "lending.admin.navigation.sidebar"},
+    "COLORS": {
+        "primary": {
+            "50": "#effaf4",
+            "100": "#d8f3e4",
+            "200": "#b3e6cc",
+            "300": "#80d2ad",
+            "400": "#4bb88a",
+            "500": "#289c6f",
+            "600": "#1a7d59",
+            "700": "#156449",
+            "800": "#13503b",
+            "900": "#114232",
+            "950": "#08251c",
+        }
     },
 }

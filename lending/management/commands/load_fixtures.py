@@ -1,4 +1,7 @@
-"""Load chart of accounts, country packs and products from fixtures/. Repeats safely; never rewrites a version."""
+"""Load chart of accounts, country packs, products and staff groups from fixtures/.
+
+Repeats safely; never rewrites a version.
+"""
 
 import json
 from datetime import date
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group, Permission
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.module_loading import import_string
@@ -28,8 +32,20 @@ class Command(BaseCommand):
             load_product(json.loads(path.read_text()), path.name)
         for provider in settings.PAYMENT_PROVIDERS:
             Rail.objects.get_or_create(provider=provider)
+        for name, rights in json.loads((fixtures / "groups.json").read_text()).items():
+            load_group(name, **rights)
         import_string(settings.LOAD_SCHEDULE)()
         self.stdout.write("fixtures: chart of accounts, country packs and products are in place")
+
+
+def load_group(name: str, sees: list[str], may: list[str]) -> None:
+    """Give a group what fixtures/groups.json grants; what an administrator added stays."""
+    group, _ = Group.objects.get_or_create(name=name)
+    visible = Permission.objects.filter(content_type__app_label__in=sees, codename__startswith="view_")
+    group.permissions.add(*visible)
+    for right in may:
+        app, codename = right.split(".")
+        group.permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
 
 
 def load_pack(data: dict[str, Any], source: str) -> None:

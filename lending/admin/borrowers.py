@@ -1,0 +1,199 @@
+"""Customers: one page with everything, numbers masked."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import action, display
+from unfold.enums import ActionVariant
+
+from lending.admin import cells
+from lending.admin.dialogs import ReasonForm, act
+from lending.admin.history import History, HistoryInline
+from lending.models import Application, AuditEvent, Borrower, Case, Consent, Loan, Receipt
+from lending.selectors import search
+from lending.services import people
+
+
+class LoanInline(HistoryInline):
+    model = Loan
+    verbose_name_plural = "Loans"
+    fields = ("loan", "state", "principal", "outstanding", "disbursed_at", "due_on", "days_past_due")
+    ordering = ("-approved_at",)
+
+    principal = cells.amount("principal_cents", "Principal", "currency")
+    outstanding = cells.amount("outstanding_cents", "Outstanding", "currency")
+
+    @display(description="Loan")
+    def loan(self, row: Loan) -> str:
+        return cells.link(row, row.reference)
+
+
+class ApplicationInline(HistoryInline):
+    model = Application
+    verbose_name_plural = "Applications"
+    fields = ("application", "state", "principal", "submitted_at")
+    related = ("product_version",)
+    ordering = ("-submitted_at",)
+
+    principal = cells.amount("principal_cents", "Asked for", "product_version.currency")
+
+    @display(description="Application")
+    def application(self, row: Application) -> str:
+        return cells.link(row, row.reference)
+
+
+class ReceiptInline(HistoryInline):
+    model = Receipt
+    verbose_name_plural = "Receipts"
+    fields = ("receipt", "money", "over", "source", "state", "paid_at")
+    ordering = ("-paid_at",)
+
+    money = cells.amount("amount_cents", "Amount", "currency")
+    over = cells.amount("over_cents", "Kept for the customer", "currency")
+
+    @display(description="Receipt")
+    def receipt(self, row: Receipt) -> str:
+        return cells.link(row, row.receipt_no)
+
+
+class ConsentInline(HistoryInline):
+    model = Consent
+    verbose_name_plural = "Consents"
+    fields = ("purpose", "granted", "text_version", "language", "given_at", "withdrawn_at")
+    ordering = ("purpose", "-given_at")
+
+
+class CaseInline(HistoryInline):
+    model = Case
+    verbose_name_plural = "Cases"
+    fields = ("case", "note", "opened_at", "closed_at", "resolution")
+    ordering = ("-opened_at",)
+
+    @display(description="Case")
+    def case(self, row: Case) -> str:
+        return cells.link(row, row.get_kind_display())
+
+
+class TrailInline(HistoryInline):
+    model = AuditEvent
+    verbose_name_plural = "Trail"
+    fields = ("action", "actor", "reason", "happened_at")
+    related = ("actor",)
+    ordering = ("-happened_at",)
+
+
+@admin.register(Borrower)
+class BorrowerAdmin(History):
+    """Everything about one customer; ussd adds the messages."""
+
+    list_display = ("full_name", "phone", "state_label", "rung", "limit", "open_loan", "language", "registered_at")
+    list_filter = ("state", "language", "rung")
+    # Only switches the box on: what it finds is decided in lending.selectors.search.
+    search_fields = ("full_name",)
+    search_help_text = "Phone in any form, whole national ID, name, loan reference or receipt number"
+    ordering = ("-registered_at",)
+    actions_detail = ("reset_pin",)
+    inlines: tuple[type[HistoryInline], ...] = (
+        LoanInline,
+        ApplicationInline,
+        ReceiptInline,
+        ConsentInline,
+        CaseInline,
+        TrailInline,
+    )
+    fieldsets = (
+        (None, {"fields": (("full_name", "phone", "identity"), ("state_label", "language", "registered_at"))}),
+        ("Borrowing", {"fields": (("rung", "limit", "open_loan"), ("savings",))}),
+        ("Access", {"fields": (("pin_state", "pin_failures", "sms_stopped_at"),)}),
+    )
+
+    phone = cells.masked("msisdn")
+    limit = cells.amount("limit_cents", "Limit")
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Borrower]":
+        open_loans = Loan.objects.filter(borrower=OuterRef("pk"), state__in=Loan.OPEN)
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("savings_account")
+            .annotate(
+                open_loan_id=Subquery(open_loans.values("id")[:1]),
+                open_loan_reference=Subquery(open_loans.values("reference")[:1]),
+            )
+        )
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Borrower]", search_term: str
+    ) -> tuple["QuerySet[Borrower]", bool]:
+        """Search by what an officer has at hand, not by columns."""
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(pk__in=search.find_borrowers(search_term).values("pk")), False
+
+    @display(description="National ID")
+    def identity(self, row: Borrower) -> str:
+        return f"•••••{row.national_id[-3:]}"
+
+    @display(
+        description="State",
+        ordering="state",
+        label={
+            Borrower.State.ACTIVE.label: "success",
+            Borrower.State.BLOCKED.label: "danger",
+            Borrower.State.DECEASED.label: "info",
+        },
+    )
+    def state_label(self, row: Borrower) -> str:
+        return row.get_state_display()
+
+    @display(description="Open loan")
+    def open_loan(self, row: Any) -> str:
+        if row.open_loan_id is None:
+            return cells.NOTHING
+        return cells.link(Loan(pk=row.open_loan_id), row.open_loan_reference)
+
+    @display(description="Savings at the partner")
+    def savings(self, row: Borrower) -> str:
+        account = getattr(row, "savings_account", None)
+        return cells.shown(account.balance_cents, account.currency) if account else cells.NOTHING
+
+    @display(description="PIN")
+    def pin_state(self, row: Borrower) -> str:
+        if row.pin_is_locked:
+            return "Locked: reset it after checking who is calling"
+        return "In use" if row.pin_hash else "Reset: the customer chooses a new one at the next dial"
+
+    def has_reset_pin_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        """Officers who may change borrowers may open the way to a new PIN; nobody sees or sets one."""
+        return request.user.has_perm("lending.change_borrower")
+
+    @action(
+        description="Reset PIN",
+        permissions=["reset_pin"],
+        icon="lock_reset",
+        variant=ActionVariant.WARNING,
+        dialog={
+            "title": "Reset the PIN",
+            "description": "First check who is calling. The customer gives the national ID at the next dial and "
+            "chooses a new PIN; you never see it.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Reset the PIN",
+        },
+    )
+    def reset_pin(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return act(
+            request,
+            lambda: people.reset_pin(
+                borrower_id=int(object_id),
+                officer=request.user,
+                reason=form.cleaned_data["reason"],
+                at=timezone.now(),
+            ),
+            "The PIN is reset. At the next dial the customer gives the national ID and chooses a new one.",
+            reverse("admin:lending_borrower_change", args=[object_id]),
+            {people.ReasonMissing: "Nothing was changed: a reset needs a reason in words."},
+        )

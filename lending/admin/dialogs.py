@@ -1,0 +1,68 @@
+"""The small forms in which an officer says why, and the way back to the page afterwards."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from unfold.forms import BaseDialogForm
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from lending.models import Borrower
+from lending.selectors import search
+
+
+class ReasonForm(BaseDialogForm):
+    """A reason in words, which stays on record with the officer's name."""
+
+    reason = forms.CharField(
+        label="Reason",
+        max_length=300,
+        help_text="Kept for ever with your name. Write what you saw, not only what you did.",
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+    )
+
+
+class ResolutionForm(BaseDialogForm):
+    """How a case was settled."""
+
+    resolution = forms.CharField(
+        label="Resolution", max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
+
+
+class MatchForm(ReasonForm):
+    """Whose money it is, and how the officer knows."""
+
+    customer = forms.CharField(
+        label="Customer",
+        max_length=80,
+        help_text="Phone number, national ID, loan reference or full name: it must point to one person.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+    field_order = ("customer", "reason")
+
+    def clean_customer(self) -> Borrower:
+        """Return the one borrower that the text points to."""
+        found = search.the_borrower(self.cleaned_data["customer"])
+        if found is None:
+            raise forms.ValidationError("This does not point to exactly one customer.")
+        return found
+
+
+def act(
+    request: HttpRequest, service: Callable[[], Any], done: str, back: str, refusals: dict[type[Exception], str]
+) -> HttpResponse:
+    """Call a service and return to the page with what became of it; a refusal is a sentence, not an error."""
+    try:
+        service()
+    except tuple(refusals) as refusal:
+        words = next(text for kind, text in refusals.items() if isinstance(refusal, kind))
+        messages.error(request, words.format(refusal=refusal))
+    else:
+        messages.success(request, done)
+    if request.headers.get("HX-Request"):
+        # The dialog posts in the background; this header makes the page itself go there.
+        return HttpResponse(headers={"HX-Redirect": back})
+    return HttpResponseRedirect(back)

@@ -1,0 +1,66 @@
+"""Rooms in which nobody writes: what happened is looked at, and superusers are no exception."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+
+class ReadOnly:
+    """Nobody adds, changes or deletes; the right to look is the usual one."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class History(ReadOnly, ModelAdmin):
+    """A list and a page for looking. An act is an action that calls one service."""
+
+    actions = None
+    list_per_page = 50
+    show_full_result_count = False
+    list_filter_sheet = False
+    compressed_fields = False
+    # Relations that the page of one row shows; each would be a query of its own.
+    detail_related: tuple[str, ...] = ()
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        rows = super().get_queryset(request)
+        return rows.select_related(*self.detail_related) if self.detail_related else rows
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Show every field as text, the ones that are worked out here included."""
+        if self.fieldsets:
+            return [name for _, options in self.fieldsets for name in _flat(options["fields"])]
+        return self.readonly_fields or self.fields or [field.name for field in self.model._meta.fields]
+
+
+class HistoryInline(ReadOnly, TabularInline):
+    """Rows of another table on the page of what they belong to, behind a tab."""
+
+    extra = 0
+    max_num = 0
+    tab = True
+    hide_title = True
+    show_change_link = False
+    related: tuple[str, ...] = ()
+    prefetch: tuple[str, ...] = ()
+    per_page = 20
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        rows = super().get_queryset(request)
+        return rows.select_related(*self.related).prefetch_related(*self.prefetch)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self.fields
+
+
+def _flat(fields: Any) -> list[str]:
+    return [name for one in fields for name in (_flat(one) if isinstance(one, list | tuple) else [one])]

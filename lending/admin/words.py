@@ -1,0 +1,104 @@
+"""What officers read: reasons, next steps and the model's inputs in English words.
+
+Customers read other words, in their language (ussd.words). An unknown code is shown as it is, never hidden.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lending.rules import money
+
+REASONS = {
+    "late_before": "Paid late before{days}",
+    "defaulted_before": "An earlier loan was over 30 days late or written off{days_ago}",
+    "open_arrears": "Has a loan that is late now{days}",
+    "open_loan": "The same person has an open loan",
+    "low_inflow": "Little money comes into the wallet",
+    "no_wallet_history": "No wallet history to look at",
+    "amount_high_for_inflow": "Asked for more than the income carries{amount_cents}",
+    "few_savings": "Has saved little",
+    "new_customer": "New customer",
+    "short_history": "Known for a short time only",
+    "many_part_payments": "Paid earlier loans in many parts",
+    "irregular_income": "Income goes up and down",
+    "dropping_income": "Income has gone down",
+    "asked_above_policy": "Asked for more than the computer may approve{limit_cents}",
+    "score_low": "The score alone, no single fact stands out",
+    "not_consented": "Did not agree that a computer decides",
+    "data_missing": "Not scored: data are missing or contradict each other",
+    "limit_reached": "Asked for more than the own limit{limit_cents}",
+}
+NEXT_STEPS = {
+    "ask_less": "Told to ask for less",
+    "pay_on_time": "Told to pay what is open, on time",
+    "save_weekly": "Told to save every week",
+    "use_wallet": "Told to use the wallet for income",
+    "wait_officer": "Told that a person will look at it by tomorrow",
+    "allow_scoring": "Told how to let the computer decide",
+    "try_later": "Told to try again later",
+}
+_VALUES = {
+    "days": " ({} days)",
+    "days_ago": " ({} days ago)",
+    "limit_cents": " (most: {})",
+    "amount_cents": " (most: {})",
+}
+
+
+def reason(given: Mapping[str, Any], currency: str) -> str:
+    """Return one stored reason in words.
+
+    >>> reason({"code": "late_before", "values": {"days": 9}}, "KES")
+    'Paid late before (9 days)'
+    """
+    code, values = given.get("code", ""), given.get("values") or {}
+    if code not in REASONS:
+        return f"{code} {dict(values)}" if values else str(code)
+    known = {**values, "days_ago": values.get("days")}
+    return REASONS[code].format_map({name: _said(name, known.get(name), currency) for name in _VALUES})
+
+
+def _said(name: str, value: Any, currency: str) -> str:
+    if value is None:
+        return ""
+    return _VALUES[name].format(money.show(int(value), currency) if name.endswith("_cents") else value)
+
+
+def next_step(code: str) -> str:
+    """Return what the customer was told to do next."""
+    return NEXT_STEPS.get(code, code)
+
+
+def input_name(name: str) -> str:
+    """Return an input's name as words.
+
+    >>> input_name("wallet_in_90d_cents"), input_name("worst_days_late")
+    ('Wallet in 90d', 'Worst days late')
+    """
+    return name.removesuffix("_cents").replace("_", " ").capitalize()
+
+
+def input_value(name: str, value: Any, currency: str) -> str:
+    """Return an input's value with its unit.
+
+    >>> input_value("wallet_in_90d_cents", 150000.0, "KES"), input_value("on_time_share", 0.75, "KES")
+    ('KES 1,500', '0.75')
+    """
+    if value is None:
+        return "not known"
+    if name.endswith("_cents"):
+        return money.show(round(value), currency)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return str(value)
+
+
+def chance(score: float | None) -> str:
+    """Return a score as officers say it.
+
+    >>> chance(0.083), chance(None)
+    ('8.3% chance of default', 'not scored')
+    """
+    return "not scored" if score is None else f"{score:.1%} chance of default"

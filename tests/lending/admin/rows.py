@@ -1,0 +1,42 @@
+"""One row for every room, so that each can be knocked at."""
+
+from datetime import timedelta
+
+from lending.models import AuditEvent, Borrower, JobRun, PaymentAttempt, ProviderEvent
+from scoring.models import ModelVersion, PipelineRun
+from tests import factories
+from tests.factories import NOON
+from ussd.models import DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
+
+
+def fill(borrower: Borrower) -> None:
+    """Write what services have not written: messages, events, jobs, models. The borrower has a live loan."""
+    factories.pay("nobody", 700_00, "SUSPENSE1")
+    factories.pay(borrower.msisdn, 100_00, "PART1")
+    attempt = PaymentAttempt.objects.get(intent__borrower=borrower)
+    ProviderEvent.objects.create(
+        provider="daraja", kind="b2c_result", dedupe_key="1", attempt=attempt, body="{}", received_at=NOON
+    )
+    AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
+    JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
+    version = ModelVersion.objects.create(
+        name="m1", artifact="m1", sha256="0", feature_version="1", data_sha256="0", loans=1, seed=1,
+        seen_until=NOON, trained_at=NOON,
+    )  # fmt: skip
+    PipelineRun.objects.create(started_at=NOON, version=version)
+    sms = Sms.objects.create(
+        borrower=borrower, msisdn=borrower.msisdn, kind="receipt", reference=f"r{borrower.id}", language="en",
+        text="Received.", segments=1, due_at=NOON,
+    )  # fmt: skip
+    IncomingSms.objects.create(
+        gateway="at", message_id="1", msisdn=borrower.msisdn, text="BAL", received_at=NOON, answer=sms
+    )
+    DeliveryReport.objects.create(provider_message_id="1", status="Success", received_at=NOON)
+    session = Session.objects.create(
+        gateway="at", gateway_session="s1", msisdn=borrower.msisdn, service_code="*384*77#", flow_version="1",
+        screen="home", language="en", answers="23456781", began_at=NOON, last_hop_at=NOON + timedelta(seconds=4),
+    )  # fmt: skip
+    Hop.objects.create(
+        session=session, position=1, text_mac="m", screen="home", answer="CON Jirani", ends=False, answered_at=NOON
+    )
+    SessionEnd.objects.create(gateway="at", gateway_session="s1", session=session, received_at=NOON)
