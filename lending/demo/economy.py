@@ -440,10 +440,11 @@ class Life:
 
     # -- whether and when it is repaid -------------------------------------------------------------------
     def _means(self, second: int) -> float:
-        """Return what could be paid in the week of a second: what was kept, and part of what comes in."""
+        """Return what could be put together by a second: what was kept lately, and part of what came in."""
         week = self._week(second)
         slack, earned = self.world.money.slack, self.world.money.income
-        return float(slack[self.who, week] + 0.25 * earned[self.who, week - 3 : week + 1].sum())
+        kept = slack[self.who, week - 4 : week + 1].mean()
+        return float(kept + 0.17 * earned[self.who, week - 5 : week + 1].sum())
 
     def _strength(self, total: int, due_day: int) -> float:
         """Return how surely this loan is repaid in time: money against the debt, then character, then luck."""
@@ -456,9 +457,9 @@ class Life:
         means = self._means(due_day * DAY) / total
         return (
             1.6 * math.log(means + 0.05)
-            + 4.0 * (self.discipline - 0.62)
-            + 0.4 * self.saver
-            + self.luck.gauss(0, 0.25)
+            + 5.0 * (self.discipline - 0.62)
+            + 0.5 * self.saver
+            + self.luck.gauss(0, 0.20)
             + STRENGTH_OFFSET
         )
 
@@ -541,7 +542,7 @@ class Life:
 
 
 # Where the middle of the portfolio stands; chosen so that about one loan in ten is over 30 days late.
-STRENGTH_OFFSET = -2.1
+STRENGTH_OFFSET = -2.8
 
 
 def _masked(msisdn: str) -> str:

@@ -14,7 +14,7 @@ from lending.demo.population import OCCUPATIONS, Array, Population
 LEAD_WEEKS = 13
 WEEKS_A_MONTH = 52 / 12
 # How much of last week's drift is left this week: a living that sinks goes on sinking for months.
-DRIFT_KEPT = 0.965
+DRIFT_KEPT = 0.975
 SCHOOL_FEE_MONTHS = (1, 5, 9)
 KINDS = ("received", "cash_in", "sent", "cash_out", "paid", "airtime")
 
@@ -109,7 +109,7 @@ def _slack(people: Population, income: Array, costs: Array) -> Array:
     slack = np.empty_like(income)
     held = 0.25 * people.monthly_cents
     for week in range(income.shape[1]):
-        held = np.clip(0.93 * held + income[:, week] - living[:, 0] - costs[:, week], 0, ceiling)
+        held = np.clip(0.95 * held + income[:, week] - living[:, 0] - costs[:, week], 0, ceiling)
         slack[:, week] = held
     return slack
 

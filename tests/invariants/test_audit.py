@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from io import StringIO
 
 import pytest
@@ -13,6 +12,7 @@ from lending import invariants
 from lending.demo import economy, writer
 from lending.management.commands.demo_portfolio import setting_of
 from lending.models import CountryPack, ProductVersion
+from tests.lending.demo.conftest import AS_OF, DAYS, PEOPLE, SEED
 
 ONE_LIVE = "(SELECT min(id) FROM lending_loan WHERE state = 'live')"
 ONE_SETTLED = "(SELECT min(id) FROM lending_loan WHERE state = 'settled')"
@@ -119,7 +119,7 @@ BREAKS = {
 @pytest.fixture
 def books(law: None) -> None:
     """Books with a little of everything."""
-    portfolio = economy.tell(setting_of(24, 328, date(2026, 11, 23), 270))
+    portfolio = economy.tell(setting_of(PEOPLE, SEED, AS_OF, DAYS))
     writer.load(portfolio, ProductVersion.objects.get(), CountryPack.objects.get(), lambda text: None)
     _run("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 

@@ -22,6 +22,7 @@ from lending.models import (
     WalletMovement,
 )
 from lending.payments.engine import reference_of
+from lending.rules import accounting
 from lending.services import people
 from tests.lending.demo.player import Player, StoryRail, references
 
@@ -118,6 +119,27 @@ def test_the_story_holds_every_kind_of_event(portfolio):
         "refer",
     }
     assert any(isinstance(event, story.PaybillPaid) and event.who is None for event in portfolio.events)
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        ([accounting.debit("mpesa_payout", 100), accounting.credit("paid_in_capital", 99)], "does not balance"),
+        ([], "has fewer than two entries"),
+    ],
+)
+def test_a_story_with_a_bad_posting_is_not_loaded(portfolio, product, pack, quiet, monkeypatch, lines, wrong):
+    monkeypatch.setattr(writer.accounting, "capital", lambda cents: lines)
+    with pytest.raises(writer.BadBooks, match=wrong):
+        writer.load(portfolio, product, pack, quiet)
+    assert not Posting.objects.exists()
+
+
+def test_the_triggers_of_the_books_are_on_again_afterwards(portfolio, product, pack, quiet):
+    writer.load(portfolio, product, pack, quiet)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE tgenabled <> 'O' AND tgname LIKE 'posting_%'")
+        assert cursor.fetchall() == []
 
 
 class TestLoad:
