@@ -42,6 +42,8 @@ def main() -> int:
         print(f"[{time.monotonic() - began_at:5.1f} s] {text}", flush=True)  # noqa: T201
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    # All of this can be repeated, so no step needs to wait for the disk.
+    os.environ.setdefault("PGOPTIONS", "-c synchronous_commit=off")
     environment.prepare()
     django.setup()
     fill_database(say)
