@@ -22,6 +22,7 @@ class Phone {
 
   show(screen) {
     this.screen = screen;
+    if (screen.isInbox) byId("toast").hidden = true; // it would lie over the message that it announces
     this.field = null;
     byId("view").replaceChildren(screen.build());
     byId("view").scrollTop = 0;
@@ -92,7 +93,7 @@ class Phone {
     this.state = state;
     const news = this.known ? state.inbox.filter((one) => !this.known.has(one.id)) : [];
     this.known = new Set(state.inbox.map((one) => one.id));
-    if (news.length) this.toast(`${news.at(-1).from}: ${news.at(-1).text}`);
+    if (news.length && !this.screen.isInbox) this.toast(`${news.at(-1).from}: ${news.at(-1).text}`);
     const { screen } = this;
     const asked = state.prompts.find((one) => !this.answered.has(one.id));
     // An answer that was under way when the state was read may be older than the screen: hence the ids.

@@ -133,6 +133,7 @@ const menu = (phone) => list(phone, "Menu", [
 ]);
 
 export const inbox = (phone) => ({
+  isInbox: true,
   refreshes: () => inbox(phone),
   ...list(phone, "Messages", [...(phone.state?.inbox ?? [])].reverse().map((one) => ({
     words: `${one.from}  ${day(one.at)} ${clock(one.at)}`, detail: one.text, unread: !phone.hasRead(one), act: () => phone.open(message(phone, one)),
