@@ -34,7 +34,13 @@ def close_until_yesterday(at: datetime) -> list[date]:
     today = calendar.business_date(at, settings.TIME_ZONE)
     last = JobRun.objects.filter(job=JOB, finished_at__isnull=False).order_by("-business_date").first()
     first_open = last.business_date if last else today - timedelta(days=2)
-    return [day for day in calendar.days_between(first_open, today - timedelta(days=1)) if close_business(day, at)]
+    closed = []
+    for day in calendar.days_between(first_open, today - timedelta(days=1)):
+        if close_business(day, at):
+            closed.append(day)
+        elif not JobRun.objects.filter(job=JOB, business_date=day, finished_at__isnull=False).exists():
+            break  # somebody is at it: later dates wait for their turn
+    return closed
 
 
 def close_business(on: date, at: datetime) -> bool:
@@ -45,7 +51,9 @@ def close_business(on: date, at: datetime) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(AGE, {"on": on})
             aged = cursor.rowcount
-        reminders = _owe_reminders(on + timedelta(days=1), at)
+        today = calendar.business_date(at, settings.TIME_ZONE)
+        # A date that is caught up late reminds nobody: what it would say is no longer true.
+        reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     checkpoints = make_checkpoints(at)
     JobRun.objects.filter(job=JOB, business_date=on).update(
         finished_at=at, result={"aged": aged, "reminders": reminders, "checkpoints": checkpoints}

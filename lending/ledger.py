@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Max, Sum
+from django.db.models import Sum
 from django.utils import timezone
 
 from lending.models import Borrower, Checkpoint, Entry, Loan, Posting
@@ -122,21 +122,29 @@ def make_checkpoints(at: datetime) -> int:
     """Store each account's balance so that reading it stays cheap; return how many were written.
 
     Entries still being written by open transactions may carry lower ids than the newest one seen, so a
-    checkpoint is taken under a lock that waits for them. Close of business calls this at night.
+    checkpoint is taken under a lock that waits for them. Close of business calls this at night; only the
+    entries since the last checkpoint are summed.
     """
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("LOCK TABLE lending_entry IN SHARE MODE")
-        last = Entry.objects.aggregate(last=Max("id"))["last"] or 0
-        made = 0
-        for row in Entry.objects.values("account_id", "currency").distinct():
-            total = Entry.objects.filter(id__lte=last, **row).aggregate(
-                debits=Sum("debit_cents"), credits=Sum("credit_cents")
-            )
-            _, created = Checkpoint.objects.get_or_create(
-                **row,
-                last_entry_id=last,
-                defaults={"debit_cents": total["debits"], "credit_cents": total["credits"], "made_at": at},
-            )
-            made += created
-        return made
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE lending_entry IN SHARE MODE")
+        cursor.execute(CHECKPOINTS, {"at": at})
+        return int(cursor.rowcount)
+
+
+CHECKPOINTS = """
+    WITH last AS (
+        SELECT DISTINCT ON (account_id, currency) account_id, currency, last_entry_id, debit_cents, credit_cents
+          FROM lending_checkpoint ORDER BY account_id, currency, last_entry_id DESC
+    ), parts AS (
+        SELECT account_id, currency, debit_cents, credit_cents FROM last
+         UNION ALL
+        SELECT entry.account_id, entry.currency, sum(entry.debit_cents), sum(entry.credit_cents)
+          FROM lending_entry entry LEFT JOIN last USING (account_id, currency)
+         WHERE entry.id > coalesce(last.last_entry_id, 0)
+         GROUP BY entry.account_id, entry.currency
+    )
+    INSERT INTO lending_checkpoint (account_id, currency, last_entry_id, debit_cents, credit_cents, made_at)
+    SELECT account_id, currency, (SELECT max(id) FROM lending_entry), sum(debit_cents), sum(credit_cents), %(at)s
+      FROM parts GROUP BY account_id, currency
+        ON CONFLICT DO NOTHING
+"""

@@ -6,6 +6,7 @@ is why every handler repeats safely.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.module_loading import import_string
 
+from lending.faults import describe
 from lending.models import OutboxMessage
 from lending.services import cases
 from lending.wake import wake
@@ -22,7 +24,9 @@ from lending.wake import wake
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=60)
-MAX_TRIES = 8
+LONGEST_WAIT = timedelta(minutes=5)
+# About a day of tries: an outage of a gateway passes, and nobody has to requeue every message by hand.
+MAX_TRIES = 300
 
 
 def write(
@@ -48,9 +52,14 @@ def drain(at: datetime, *, queue: str | None = None, limit: int = 100, overdue_b
 
     With `overdue_by` only rows that nobody else has taken for that long.
     """
-    tried = 0
-    while tried < limit and (message := _lease_next(at, topics_of(queue), at - overdue_by)):
-        _carry_out(message, at)
+    tried, began = 0, time.monotonic()
+    while tried < limit:
+        # A lease counts from the moment it is taken, not from the start of a round that may be long.
+        now = at + timedelta(seconds=time.monotonic() - began)
+        message = _lease_next(now, topics_of(queue), now - overdue_by)
+        if message is None:
+            break
+        _carry_out(message, now)
         tried += 1
     return tried
 
@@ -78,19 +87,22 @@ def _carry_out(message: OutboxMessage, at: datetime) -> None:
     except Exception as error:  # noqa: BLE001 - one bad row must not stop the queue
         _postpone(message, at, error)
     else:
-        OutboxMessage.objects.filter(id=message.id).update(done_at=at, leased_until=None, last_error="")
+        # Whoever leased it after us has the last word.
+        OutboxMessage.objects.filter(id=message.id, tries=message.tries).update(
+            done_at=at, leased_until=None, last_error=""
+        )
 
 
 def _postpone(message: OutboxMessage, at: datetime, error: Exception) -> None:
-    """Try again later, each time twice as late; after MAX_TRIES a person gets a case."""
-    logger.exception("outbox %s failed, try %s", message.reference, message.tries)
-    # The class alone: the text of an exception may carry what a customer typed.
-    changes: dict[str, Any] = {"last_error": type(error).__name__, "leased_until": None}
+    """Try again later, each time twice as late up to LONGEST_WAIT; after a day a person gets a case."""
+    # The class and the place: the text of an exception may carry what a customer typed.
+    logger.error("outbox %s failed, try %s: %s", message.reference, message.tries, describe(error))
+    changes: dict[str, Any] = {"last_error": type(error).__name__, "leased_until": None, "done_at": None}
     if message.tries >= MAX_TRIES:
         changes["parked_at"] = at
         cases.open_case(kind="bad_task", subject_key=f"outbox:{message.id}", note=type(error).__name__, at=at)
     else:
-        changes["due_at"] = at + timedelta(seconds=2**message.tries)
+        changes["due_at"] = at + min(timedelta(seconds=2 ** min(message.tries, 20)), LONGEST_WAIT)
     OutboxMessage.objects.filter(id=message.id).update(**changes)
 
 

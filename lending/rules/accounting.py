@@ -54,10 +54,14 @@ def disbursement(principal_cents: int, fee_cents: int, tax_cents: int) -> list[L
     )
 
 
-def repayment(covered: Due, over_cents: int) -> list[Line]:
-    """Money came in: dues are covered by kind; what is over belongs to the customer."""
+def repayment(covered: Due, over_cents: int, source: str = "mpesa_paybill") -> list[Line]:
+    """Dues are covered by kind; what is over belongs to the customer.
+
+    `source` is where the money comes from: the paybill; suspense, once a person said whose it is; or what
+    was kept for the customer and came for a loan whose payout we had not heard of yet.
+    """
     return nonzero(
-        debit("mpesa_paybill", covered.total + over_cents),
+        debit(source, covered.total + over_cents),
         credit("penalty_receivable", covered.penalty),
         credit("fee_receivable", covered.fee),
         credit("tax_receivable", covered.tax),
@@ -72,15 +76,15 @@ def suspense(cents: int) -> list[Line]:
     return nonzero(debit("mpesa_paybill", cents), credit("suspense", cents))
 
 
-def from_suspense(covered: Due, over_cents: int) -> list[Line]:
-    """A person said whose money in suspense it is."""
-    lines = repayment(covered, over_cents)
-    return [debit("suspense", covered.total + over_cents), *lines[1:]]
-
-
-def recovery(cents: int) -> list[Line]:
-    """Money came in on a loan that was written off: income of its own, never mixed with repayments."""
-    return nonzero(debit("mpesa_paybill", cents), credit("recovery_income", cents))
+def recovery(covered: Due, over_cents: int, source: str = "mpesa_paybill") -> list[Line]:
+    """Money came in on a loan that was written off: income of its own, never mixed with repayments; the tax
+    in it is owed again."""
+    return nonzero(
+        debit(source, covered.total + over_cents),
+        credit("recovery_income", covered.total - covered.tax),
+        credit("excise_payable", covered.tax),
+        credit("customer_overpayments", over_cents),
+    )
 
 
 def write_off(left: Due) -> list[Line]:

@@ -33,6 +33,15 @@ def open_loan_of_person(identity_index: str) -> Loan | None:
     return Loan.objects.filter(identity_index=identity_index, state__in=Loan.OPEN).first()
 
 
+def loan_to_repay(identity_index: str) -> Loan | None:
+    """Return the loan that a person's money goes to: the live one, else one written off and still unpaid."""
+    mine = Loan.objects.filter(identity_index=identity_index).select_related("product_version", "borrower")
+    return (
+        mine.filter(state=Loan.State.LIVE).first()
+        or mine.filter(state=Loan.State.WRITTEN_OFF, outstanding_cents__gt=0).order_by("written_off_at").first()
+    )
+
+
 def undecided_application(borrower_id: int) -> Application | None:
     """Return the application that is still with the computer or with an officer."""
     return Application.objects.filter(

@@ -200,11 +200,14 @@ def _locked_application(application_id: int) -> Application:
 
 
 def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Verdict:
-    """Hold the scorer to what it may say: never above its own limit, never a second loan for one person."""
+    """Hold the scorer to what it may say: never above its own limit, never a second loan for one person, and
+    nobody is paid who was blocked or died meanwhile."""
     if verdict.outcome != Decision.Outcome.APPROVE:
         return verdict
     if verdict.limit_cents < application.principal_cents:
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
+    if application.borrower.state != Borrower.State.ACTIVE:
+        return replace(verdict, outcome="refer", reasons=(ports.Reason("data_missing"),), next_step="wait_officer")
     if loans.open_loan_of_person(application.borrower.identity_index):
         return replace(verdict, outcome="decline", reasons=(ports.Reason("open_loan"),), next_step="pay_on_time")
     return verdict
@@ -237,6 +240,7 @@ def review(*, application_id: int, officer: Any, approve: bool, reason: str, at:
         ReasonMissing: no reason was given.
         NotReferred: it is not waiting for an officer, or somebody else was first.
         HasOpenLoan: it would be a second open loan.
+        Blocked: the borrower was blocked or has died meanwhile.
     """
     if not reason.strip():
         raise ReasonMissing("a review needs a reason in words")
@@ -246,6 +250,8 @@ def review(*, application_id: int, officer: Any, approve: bool, reason: str, at:
         return known
     if application.state != Application.State.REFERRED:
         raise NotReferred(f"application {application.reference} is {application.get_state_display().lower()}")
+    if approve and application.borrower.state != Borrower.State.ACTIVE:
+        raise Blocked
     if approve and loans.open_loan_of_person(application.borrower.identity_index):
         raise HasOpenLoan
     given = Review.objects.create(

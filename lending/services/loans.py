@@ -13,11 +13,12 @@ from django.db import transaction
 
 from lending import outbox
 from lending.ledger import post, reverse
-from lending.models import Application, Borrower, Installment, Loan, PaymentAttempt, PaymentIntent, Posting
-from lending.rules import accounting, calendar, limits
+from lending.models import Application, Installment, Loan, PaymentAttempt, PaymentIntent, Posting
+from lending.rules import accounting, calendar
 from lending.rules.allocation import total_of
 from lending.selectors import loans, offers
 from lending.services import audit
+from lending.services.receipts import apply_kept, lock_person
 from lending.wake import wake
 
 # Read aloud over a bad line: no letter or digit that sounds or looks like another.
@@ -25,8 +26,11 @@ _SPOKEN = "23456789ACDEFHJKMNPRTWXY"
 
 
 def new_reference() -> str:
-    """Return a short code for the customer; 24^6 values, and the column is unique."""
-    return "".join(secrets.choice(_SPOKEN) for _ in range(6))
+    """Return a short code for the customer that nobody has yet; 24^6 values, and the column is unique."""
+    while True:
+        reference = "".join(secrets.choice(_SPOKEN) for _ in range(6))
+        if not Application.objects.filter(reference=reference).exists():
+            return reference
 
 
 def approve_loan(application: Application, at: datetime) -> Loan:
@@ -115,7 +119,9 @@ def payout_succeeded(
         lines=accounting.disbursement(loan.principal_cents, loan.fee_cents, loan.tax_cents),
         loan=loan,
     )
-    outbox.write("loan_disbursed", reference=f"loan_disbursed:{loan.id}", loan_id=loan.id, at=at)
+    apply_kept(loan, at)
+    if loan.state == Loan.State.LIVE:
+        outbox.write("loan_disbursed", reference=f"loan_disbursed:{loan.id}", loan_id=loan.id, at=at)
     return loan
 
 
@@ -151,42 +157,9 @@ def _reserve_again(loan: Loan, at: datetime) -> None:
 
 
 def _locked_loan(attempt_id: int) -> Loan:
-    attempt = PaymentAttempt.objects.select_related("intent").get(id=attempt_id)
-    Borrower.objects.select_for_update().get(id=attempt.intent.borrower_id)
+    attempt = PaymentAttempt.objects.select_related("intent__borrower").get(id=attempt_id)
+    lock_person(attempt.intent.borrower)
     return Loan.objects.select_related("borrower", "product_version").get(payment_intents=attempt.intent)
-
-
-def settle_if_paid(loan: Loan, settled_at: datetime, at: datetime) -> None:
-    """Close a loan that owes nothing and move its borrower on the ladder; inside the caller's transaction.
-
-    How late it was counts from the day it was settled, by the operator's clock.
-    """
-    if loan.outstanding_cents or loan.state != Loan.State.LIVE:
-        return
-    assert loan.due_on is not None
-    settled_on = calendar.business_date(settled_at, settings.TIME_ZONE)
-    late = max(0, (settled_on - loan.due_on).days)
-    loan.state, loan.settled_at, loan.days_past_due = Loan.State.SETTLED, settled_at, 0
-    loan.worst_days_past_due = late
-    loan.save(update_fields=["state", "settled_at", "days_past_due", "worst_days_past_due"])
-    assign_limit(loan.borrower, loan, at)
-
-
-def assign_limit(borrower: Borrower, settled: Loan, at: datetime) -> None:
-    """Move the borrower one step on the visible ladder after a settled loan."""
-    ladder = settled.product_version.ladder_cents
-    rung = limits.next_rung(borrower.rung, settled.worst_days_past_due, top=len(ladder) - 1)
-    Borrower.objects.filter(id=borrower.id).update(rung=rung, limit_cents=limits.limit_at(rung, ladder))
-    if rung != borrower.rung:
-        audit.record(
-            "limit_moved",
-            subject=f"borrower:{borrower.id}",
-            borrower=borrower,
-            at=at,
-            rung_before=borrower.rung,
-            rung=rung,
-            days_late=settled.worst_days_past_due,
-        )
 
 
 @transaction.atomic
@@ -201,7 +174,7 @@ def write_off_loan(*, loan_id: int, actor: Any, reason: str, at: datetime) -> Lo
     if not reason.strip():
         raise ValueError("a write-off needs a reason")
     loan = Loan.objects.select_related("borrower").get(id=loan_id)
-    Borrower.objects.select_for_update().get(id=loan.borrower_id)
+    lock_person(loan.borrower)
     loan.refresh_from_db()
     if loan.state == Loan.State.WRITTEN_OFF:
         return loan

@@ -9,17 +9,36 @@ import re
 from datetime import datetime
 from typing import Any
 
+import phonenumbers
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from lending import outbox
 from lending.ledger import post
-from lending.models import Allocation, Borrower, Case, Loan, PaymentAttempt, Posting, Receipt, Repayment
+from lending.models import (
+    Allocation,
+    Borrower,
+    Case,
+    Installment,
+    Loan,
+    PaymentAttempt,
+    Posting,
+    Receipt,
+    Repayment,
+)
 from lending.rules import accounting
-from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.selectors import loans
 from lending.services import audit, cases
-from lending.services.loans import settle_if_paid
+from lending.services.settlement import settle_if_paid
+
+
+class ReceiptTaken(Exception):
+    """The receipt pays for another attempt already; a case is open, and the caller settles nothing by it."""
+
+    def __init__(self, receipt: Receipt) -> None:
+        super().__init__(f"receipt {receipt.receipt_no} belongs to attempt {receipt.attempt_id}")
+        self.receipt = receipt
 
 
 class NotInSuspense(Exception):
@@ -39,14 +58,16 @@ def record_receipt(
     at: datetime,
     attempt: PaymentAttempt | None = None,
 ) -> Receipt:
-    """Count money that reached us, once, and allocate it to the borrower's open loan, oldest due first.
+    """Count money that reached us, once, and allocate it to the person's live loan, oldest due first.
 
-    Whoever paid, the account that was named gets the credit. What is more than was owed is kept for the
+    Whoever paid, the person whose account was named gets the credit, on whichever of their numbers the loan
+    is. Without a live loan it recovers one that was written off. What is more than was owed is kept for the
     customer; what fits nobody goes to suspense with a case. A receipt seen before is returned as it stands;
     if it now claims other facts, a person gets a case and nothing changes.
 
     Raises:
         ValueError: the amount is not positive.
+        ReceiptTaken: `attempt` claims a receipt that pays for another one.
     """
     if amount_cents <= 0:
         raise ValueError(f"amount_cents must be positive, got {amount_cents}")
@@ -57,7 +78,7 @@ def record_receipt(
     try:
         with transaction.atomic():
             if borrower is not None:
-                borrower = Borrower.objects.select_for_update().get(id=borrower.id)
+                lock_person(borrower)
             receipt = Receipt.objects.create(
                 provider=provider,
                 receipt_no=receipt_no,
@@ -83,19 +104,34 @@ def record_receipt(
         raise
 
 
+def lock_person(borrower: Borrower) -> None:
+    """Lock every number of one person, in a fixed order: their loan may be on any of them."""
+    numbers = Borrower.objects.select_for_update().filter(identity_index=borrower.identity_index)
+    list(numbers.order_by("id").values_list("id", flat=True))
+
+
 def _known(known: Receipt, facts: dict[str, Any], attempt: PaymentAttempt | None, at: datetime) -> Receipt:
     if any(getattr(known, name) != value for name, value in facts.items()):
-        cases.open_case(
-            kind=Case.Kind.RECEIPT_MISMATCH,
-            subject_key=f"receipt:{known.id}:{facts['amount_cents']}",
-            note=f"{known.receipt_no} is on record with {known.amount_cents}, now told {facts['amount_cents']}",
-            receipt=known,
-            borrower=known.borrower,
-            at=at,
-        )
-    elif attempt is not None and known.attempt_id is None:
+        told = f"{known.receipt_no} is on record with {known.amount_cents}, now told {facts['amount_cents']}"
+        _open_mismatch(known, str(facts["amount_cents"]), told, at)
+    elif attempt is not None and known.attempt_id is None and known.borrower_id == attempt.intent.borrower_id:
         Receipt.objects.filter(id=known.id, attempt__isnull=True).update(attempt=attempt)
+    elif attempt is not None and known.attempt_id != attempt.id:
+        told = f"{known.receipt_no} is claimed by attempt {attempt.id}, too, and pays for something else"
+        _open_mismatch(known, f"attempt:{attempt.id}", told, at)
+        raise ReceiptTaken(known)
     return known
+
+
+def _open_mismatch(known: Receipt, what: str, note: str, at: datetime) -> None:
+    cases.open_case(
+        kind=Case.Kind.RECEIPT_MISMATCH,
+        subject_key=f"receipt:{known.id}:{what}",
+        note=note,
+        receipt=known,
+        borrower=known.borrower,
+        at=at,
+    )
 
 
 def _whose(account_reference: str, party: str, attempt: PaymentAttempt | None) -> Borrower | None:
@@ -114,10 +150,12 @@ def borrower_of_account(typed: str) -> Borrower | None:
         return loan.borrower
     if not (text.isascii() and text.isdigit()) or len(text) < 9:
         return None
-    digits = text.removeprefix("00")
-    local = [f"254{digits[1:]}"] if digits.startswith("0") and len(digits) == 10 else []
-    bare = [f"254{digits}"] if len(digits) == 9 else []
-    return Borrower.objects.filter(msisdn__in=[digits, *local, *bare]).first()
+    try:
+        number = phonenumbers.parse(text.removeprefix("00"), settings.COUNTRY)
+    except phonenumbers.NumberParseException:
+        return None
+    msisdn = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+    return Borrower.objects.filter(msisdn=msisdn).first()
 
 
 def borrower_of_party(party: str) -> Borrower | None:
@@ -150,39 +188,72 @@ def _posting_reference(receipt: Receipt) -> str:
     return f"receipt:{receipt.provider}:{receipt.receipt_no}"
 
 
-def _allocate(receipt: Receipt, at: datetime, *, from_suspense: bool = False) -> None:
-    """Cover the open loan's dues under the borrower's lock; the rest is the customer's."""
+def _allocate(receipt: Receipt, at: datetime, *, source: str = "mpesa_paybill") -> None:
+    """Cover the person's dues under their lock; the rest is theirs."""
     assert receipt.borrower is not None
-    loan = Loan.objects.filter(borrower=receipt.borrower, state=Loan.State.LIVE).first()
-    items = loans.dues(loan) if loan else []
-    order = loan.product_version.allocation_order if loan else KINDS
-    covered, over_cents = allocate(receipt.amount_cents, [due for _, due in items], order)
-    total = total_of(covered)
+    loan = loans.loan_to_repay(receipt.borrower.identity_index)
+    over_cents = _cover(receipt, receipt.amount_cents, loan, receipt.paid_at, source)
     receipt.over_cents = over_cents
     receipt.save(update_fields=["over_cents"])
-    post(
-        kind=Posting.Kind.REPAYMENT,
-        reference=_posting_reference(receipt) + (":matched" if from_suspense else ""),
-        occurred_at=receipt.paid_at,
-        currency=receipt.currency,
-        lines=_lines(total, over_cents, from_suspense),
-        borrower=receipt.borrower,
-        loan=loan if total.total else None,
-    )
-    if loan is not None and total.total:
-        _write_repayment(receipt, loan, [item for item, _ in items], covered, total.total)
-        settle_if_paid(loan, receipt.paid_at, at)
     outbox.write("repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at)
+    if loan is not None:
+        settle_if_paid(loan, at)
 
 
-def _lines(covered: Due, over_cents: int, from_suspense: bool) -> list[Line]:
-    legs = accounting.from_suspense if from_suspense else accounting.repayment
-    return legs(covered, over_cents)
+def apply_kept(loan: Loan, at: datetime) -> None:
+    """Cover a loan that has just gone live with what was paid for it before we heard of its payout.
+
+    Facts come in any order: the customer may pay while the operator's word about the payout is still lost.
+    Inside the caller's transaction and lock; repeats safely, because a receipt has one repayment.
+    """
+    early = Receipt.objects.filter(
+        borrower__identity_index=loan.identity_index,
+        paid_at__gte=loan.approved_at,
+        over_cents__gt=0,
+        repayment__isnull=True,
+    )
+    for receipt in early.order_by("paid_at", "id"):
+        assert loan.disbursed_at is not None
+        received_at = max(receipt.paid_at, loan.disbursed_at)
+        receipt.over_cents = _cover(receipt, receipt.over_cents, loan, received_at, "customer_overpayments")
+        receipt.save(update_fields=["over_cents"])
+    settle_if_paid(loan, at)
 
 
-def _write_repayment(receipt: Receipt, loan: Loan, items: list[Any], covered: list[Due], total_cents: int) -> None:
+# Where the money of a posting comes from, as the end of its reference: a receipt is posted once on each way.
+_WAYS = {"mpesa_paybill": "", "suspense": ":matched", "customer_overpayments": ":applied"}
+
+
+def _cover(receipt: Receipt, cents: int, loan: Loan | None, received_at: datetime, source: str) -> int:
+    """Post money and cover the loan's dues with it; return what is over."""
+    items = loans.dues(loan) if loan else []
+    order = loan.product_version.allocation_order if loan else KINDS
+    covered, over_cents = allocate(cents, [due for _, due in items], order)
+    total = total_of(covered)
+    kept = 0 if source == "customer_overpayments" else over_cents
+    recovers = loan is not None and loan.state == Loan.State.WRITTEN_OFF and total.total > 0
+    legs = accounting.recovery if recovers else accounting.repayment
+    if total.total or kept:
+        post(
+            kind=Posting.Kind.RECOVERY if recovers else Posting.Kind.REPAYMENT,
+            reference=_posting_reference(receipt) + _WAYS[source],
+            occurred_at=received_at,
+            currency=receipt.currency,
+            lines=legs(total, kept, source),
+            borrower=receipt.borrower,
+            loan=loan if total.total else None,
+        )
+    if loan is not None and total.total:
+        _write_repayment(receipt, loan, [item for item, _ in items], covered, received_at)
+    return over_cents
+
+
+def _write_repayment(
+    receipt: Receipt, loan: Loan, items: list[Installment], covered: list[Due], received_at: datetime
+) -> None:
+    total_cents = total_of(covered).total
     repayment = Repayment.objects.create(
-        loan=loan, receipt=receipt, amount_cents=total_cents, received_at=receipt.paid_at
+        loan=loan, receipt=receipt, amount_cents=total_cents, received_at=received_at
     )
     Allocation.objects.bulk_create(
         Allocation(repayment=repayment, installment=item, **{f"{kind}_cents": getattr(due, kind) for kind in KINDS})
@@ -205,7 +276,8 @@ def match_receipt(*, receipt_id: int, borrower_id: int, officer: Any, reason: st
     """
     if not reason.strip():
         raise ValueError("matching a receipt needs a reason")
-    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    borrower = Borrower.objects.get(id=borrower_id)
+    lock_person(borrower)
     receipt = Receipt.objects.select_for_update().get(id=receipt_id)
     if receipt.state == Receipt.State.RESOLVED and receipt.borrower_id == borrower_id:
         return receipt
@@ -213,7 +285,7 @@ def match_receipt(*, receipt_id: int, borrower_id: int, officer: Any, reason: st
         raise NotInSuspense(receipt.receipt_no)
     receipt.borrower, receipt.state = borrower, Receipt.State.RESOLVED
     receipt.save(update_fields=["borrower", "state"])
-    _allocate(receipt, at, from_suspense=True)
+    _allocate(receipt, at, source="suspense")
     Case.objects.filter(
         kind=Case.Kind.UNMATCHED_RECEIPT, subject_key=f"receipt:{receipt.id}", closed_at__isnull=True
     ).update(closed_at=at, closed_by=officer, resolution=f"matched to borrower {borrower_id}: {reason}"[:300])

@@ -247,11 +247,11 @@ LEGS = {
     "payout completed: the loan is disbursed": accounting.disbursement(50_000, 2_500, 500),
     "repayment of KES 600": accounting.repayment(OWED, 7_000),
     "KES 300 that fits nobody": accounting.suspense(30_000),
-    "an officer says that the KES 300 are for this loan": accounting.from_suspense(
-        total_of(allocate(30_000, [OWED])[0]), 0
+    "an officer says that the KES 300 are for this loan": accounting.repayment(
+        total_of(allocate(30_000, [OWED])[0]), 0, source="suspense"
     ),
     "write-off after KES 20 were repaid": accounting.write_off(AFTER_20),
-    "KES 100 recovered after the write-off": accounting.recovery(10_000),
+    "KES 100 recovered after the write-off": accounting.recovery(total_of(allocate(10_000, [AFTER_20])[0]), 0),
     "partner reports savings of KES 200": accounting.savings_deposit(20_000),
     "partner reports a withdrawal of KES 50": accounting.savings_withdrawal(5_000),
 }

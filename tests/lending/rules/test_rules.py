@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lending.rules import arrears, calendar, country, limits, pricing
-from lending.rules.accounting import disbursement, from_suspense, repayment, write_off
+from lending.rules.accounting import disbursement, recovery, repayment, write_off
 from lending.rules.allocation import KINDS, Due, allocate
 
 TERMS = pricing.Terms("KES", 30, Decimal("0.05"), Decimal("0.2"), 20_000, 5_000_000)
@@ -70,7 +70,8 @@ def test_the_legs_of_every_event_balance(due: Due, over: int) -> None:
     for lines in (
         disbursement(due.principal, due.fee, due.tax),
         repayment(due, over),
-        from_suspense(due, over),
+        repayment(due, over, source="suspense"),
+        recovery(due, over),
         write_off(due),
     ):
         assert sum(line.debit_cents - line.credit_cents for line in lines) == 0

@@ -115,6 +115,17 @@ class TestDecide:
         assert (owed.done_at, owed.last_error, owed.tries) == (None, "RuntimeError", 1)
         assert owed.due_at > NOON and not Decision.objects.exists()
 
+    def test_nobody_is_paid_who_was_blocked_meanwhile(self, amina: Borrower) -> None:
+        application = factories.apply(amina)
+        Borrower.objects.filter(id=amina.id).update(state="deceased")
+        assert factories.decide(application).outcome == "refer"
+        officer = get_user_model().objects.create_user("wambui")
+        with pytest.raises(applications.Blocked):
+            applications.review(
+                application_id=application.id, officer=officer, approve=True, reason="In error", at=NOON
+            )
+        assert not Loan.objects.exists()
+
 
 class BrokenScorer:
     def assess(self, application_id: int, at: object) -> ports.Verdict:

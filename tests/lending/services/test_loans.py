@@ -119,9 +119,21 @@ class TestCloseOfBusiness:
     ) -> None:
         settled = factories.live_loan(brian)
         pay(settled.reference, 53_000, "PAID1")
-        closing.close_business(date(2026, 3, 31), NOON)
+        closing.close_business(date(2026, 3, 31), NOON + timedelta(days=30))
         owed = OutboxMessage.objects.get(topic="repayment_reminder")
         assert (owed.payload, owed.due_at.astimezone(factories.NAIROBI).hour) == (
             {"loan_id": aminas_loan.id, "days": 0},
             17,
         )
+
+    def test_waits_with_later_dates_while_an_earlier_one_is_being_closed(self, law: None) -> None:
+        closing.close_business(date(2026, 2, 26), NOON)
+        JobRun.objects.create(job=closing.JOB, business_date=date(2026, 2, 27), started_at=NOON)
+        assert closing.close_until_yesterday(NOON) == []
+        late = NOON + timedelta(hours=1)
+        assert closing.close_until_yesterday(late)[0] == date(2026, 2, 27)
+
+    def test_a_date_caught_up_late_reminds_nobody(self, aminas_loan: Loan) -> None:
+        for day in range(5):
+            closing.close_business(date(2026, 3, 28) + timedelta(days=day), NOON + timedelta(days=40))
+        assert not OutboxMessage.objects.filter(topic="repayment_reminder").exists()

@@ -9,8 +9,17 @@ from django.contrib.auth import get_user_model
 from django.db import close_old_connections, connection
 
 from lending.ledger import balance_cents
-from lending.models import Borrower, Case, Loan, OutboxMessage, Receipt, Repayment
-from lending.services import receipts
+from lending.models import (
+    Borrower,
+    Case,
+    Loan,
+    OutboxMessage,
+    PaymentAttempt,
+    PaymentIntent,
+    Receipt,
+    Repayment,
+)
+from lending.services import loans, receipts
 from tests import factories
 from tests.factories import NOON, pay
 
@@ -105,6 +114,84 @@ class TestRecordReceipt:
     @pytest.mark.parametrize("account", ["", "٥٠٠", "'; DROP TABLE", "{0}", "🙂", "0" * 40])
     def test_odd_accounts_are_nobodys(self, amina: Borrower, account: str) -> None:
         assert pay(account, 1_000).state == "suspense"
+
+
+class TestOrderOfArrival:
+    def test_a_repayment_known_before_its_payout_is_applied_when_the_payout_is(
+        self, amina: Borrower, books_balance: Callable[[], None]
+    ) -> None:
+        factories.decide(factories.apply(amina))
+        loan = Loan.objects.get()
+        early = pay(amina.msisdn, 53_000, at=NOON + timedelta(hours=2))
+        assert early.over_cents == 53_000
+        loan = factories.pay_out(loan, at=NOON + timedelta(hours=1))
+        early.refresh_from_db()
+        assert (loan.state, loan.outstanding_cents, early.over_cents) == ("settled", 0, 0)
+        assert balance_cents("customer_overpayments", "KES") == 0
+        assert not OutboxMessage.objects.filter(topic="loan_disbursed").exists()
+        books_balance()
+
+    def test_money_kept_from_before_the_loan_stays_the_customers(self, amina: Borrower) -> None:
+        pay(amina.msisdn, 10_000, "OLD1", at=NOON - timedelta(days=3))
+        assert factories.live_loan(amina).outstanding_cents == 53_000
+
+    @pytest.mark.parametrize("order", [(8, 33), (33, 8)])
+    def test_two_halves_settle_the_loan_alike_in_any_order(
+        self, aminas_loan: Loan, amina: Borrower, order: tuple[int, int], books_balance: Callable[[], None]
+    ) -> None:
+        for day in order:
+            pay(aminas_loan.reference, 26_500, f"HALF{day}", at=NOON + timedelta(days=day))
+        aminas_loan.refresh_from_db()
+        amina.refresh_from_db()
+        assert (aminas_loan.worst_days_past_due, amina.rung) == (3, 0)
+        assert aminas_loan.settled_at == NOON + timedelta(days=33)
+        books_balance()
+
+
+class TestWhoseMoney:
+    def test_money_for_the_persons_other_number_pays_their_loan(
+        self, aminas_loan: Loan, books_balance: Callable[[], None]
+    ) -> None:
+        factories.register(msisdn="254711000199")
+        pay("0711000199", 53_000)
+        aminas_loan.refresh_from_db()
+        assert aminas_loan.state == "settled"
+        books_balance()
+
+    def test_money_after_a_write_off_is_recovered_and_clears_the_name(
+        self, aminas_loan: Loan, books_balance: Callable[[], None]
+    ) -> None:
+        loans.write_off_loan(loan_id=aminas_loan.id, actor=None, reason="180 days", at=NOON + timedelta(days=220))
+        pay(aminas_loan.reference, 60_000, at=NOON + timedelta(days=300))
+        aminas_loan.refresh_from_db()
+        assert (aminas_loan.state, aminas_loan.outstanding_cents) == ("written_off", 0)
+        assert aminas_loan.settled_at is not None
+        assert -balance_cents("recovery_income", "KES") == 52_500
+        assert -balance_cents("customer_overpayments", "KES") == 7_000
+        books_balance()
+
+    def test_one_receipt_pays_for_one_prompt(self, aminas_loan: Loan, amina: Borrower) -> None:
+        first, second = (prompt(amina, number) for number in (1, 2))
+        pay(aminas_loan.reference, 10_000, attempt=first)
+        with pytest.raises(receipts.ReceiptTaken):
+            pay(aminas_loan.reference, 10_000, attempt=second)
+        assert Case.objects.get().kind == "receipt_mismatch"
+        assert Receipt.objects.get().attempt_id == first.id
+
+
+def prompt(borrower: Borrower, number: int) -> PaymentAttempt:
+    intent = PaymentIntent.objects.create(
+        purpose="collect",
+        business_key=f"collect:test:{number}",
+        provider="daraja",
+        borrower=borrower,
+        msisdn=borrower.msisdn,
+        amount_cents=10_000,
+        currency="KES",
+        due_at=NOON,
+        created_at=NOON,
+    )
+    return PaymentAttempt.objects.create(intent=intent, number=1, provider="daraja", created_at=NOON)
 
 
 @pytest.mark.django_db(transaction=True)
