@@ -131,7 +131,8 @@ class Server(ABC):
                 return True
             if time.monotonic() > deadline:
                 raise EmbeddedError(
-                    f"{self.name} (process {self.pid()}) runs but does not answer; see {self.log_file}"
+                    f"{self.name} runs but does not answer on the port in {self.var / 'servers.json'}: "
+                    f"see {self.log_file}, and end the process that holds {self.alive_file}"
                 )
             time.sleep(0.05)
         return False
@@ -140,8 +141,7 @@ class Server(ABC):
         """Start the process and wait until it answers; return False when it ended instead."""
         account = self.account
         with self.alive_file.open("a") as alive, self.log_file.open("ab") as log:
-            # The server is gone, so this waits at most for somebody who just asks whether it lives.
-            fcntl.flock(alive, fcntl.LOCK_EX)
+            self._take_over(alive)
             self.process = subprocess.Popen(  # noqa: S603
                 self.command(port),
                 user=account.pw_uid if account else None,
@@ -164,6 +164,14 @@ class Server(ABC):
                 return True
             time.sleep(0.02)
         return False
+
+    def _take_over(self, alive: IO[str]) -> None:
+        """Lock the file for the server to come; who only asks whether it lives is out of the way at once."""
+        deadline = time.monotonic() + 5
+        while not _try_lock(alive, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"somebody else has just started {self.name} in {self.var}")
+            time.sleep(0.01)
 
     def begin_stop(self) -> None:
         """Ask the server to end in good order."""

@@ -243,11 +243,17 @@ class TestCrash:
     def test_a_stale_number_of_somebody_elses_process_is_no_obstacle(self, var):
         start(var)
         embedded.stop(var)
-        stale = (var / "postgres" / "data" / "postmaster.pid").resolve()
-        stale.write_text(f"{os.getpid()}\n{stale.parent}\n0\n5432\n\n\n")
-        (var / "redis" / "redis.pid").write_text(f"{os.getpid()}\n")
-
-        assert start(var).started
+        data = (var / "postgres" / "data").resolve()
+        # Of the same user, else PostgreSQL sees by itself that it cannot be its own.
+        owner = data.stat().st_uid if os.geteuid() == 0 else None
+        with subprocess.Popen(["sleep", "600"], user=owner) as stranger:
+            (data / "postmaster.pid").write_text(f"{stranger.pid}\n{data}\n0\n5432\n\n\n")
+            (var / "redis" / "redis.pid").write_text(f"{stranger.pid}\n")
+            try:
+                assert start(var).started
+                assert stranger.poll() is None
+            finally:
+                stranger.kill()
 
     def test_a_cluster_half_made_is_made_anew(self, place):
         var = place / "var"
