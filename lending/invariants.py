@@ -260,7 +260,8 @@ MONEY_IN = (
         SELECT format('posting %s has no receipt', reference) FROM lending_posting posting
          WHERE kind IN ('repayment', 'suspense', 'recovery') AND NOT EXISTS (
                SELECT FROM lending_receipt
-                WHERE 'receipt:' || provider || ':' || receipt_no = regexp_replace(reference, ':(matched|applied)$', '')
+                WHERE 'receipt:' || provider || ':' || receipt_no
+                      = regexp_replace(reference, ':(matched|applied)$', '')
          )
         """,
     ),
