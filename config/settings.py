@@ -185,10 +185,14 @@ MODELS_DIR = Path(env.str("MODELS_DIR", default=str(JIRANI_VAR / "models")))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"hide_addresses": {"()": "config.logs.HideGatewayAddresses"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
+        # Every refused request is logged with its path, and runserver logs each one.
+        "django.request": {"filters": ["hide_addresses"]},
+        "django.server": {"handlers": ["console"], "filters": ["hide_addresses"]},
         # httpx logs whole addresses at INFO, and ours carry tokens.
         "httpx": {"level": "WARNING"},
         "httpcore": {"level": "WARNING"},
