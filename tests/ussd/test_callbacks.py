@@ -1,5 +1,6 @@
 """The gateways' doors: whatever is posted there gets a clear answer, and no stack trace."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -7,13 +8,16 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
+from config.schedule import load_schedule
 from lending import outbox
 from lending.models import Application, Borrower
 from tests import factories
 from tests.phone import Phone, settle_outbox
 from tests.ussd.test_sms import Aggregator, aggregator
 from ussd.models import Hop, Session, SessionEnd
+from ussd.tasks import forget_answers
 
 __all__ = ["aggregator"]
 PATH = "/gateways/africastalking/{}/ussd"
@@ -46,7 +50,30 @@ def test_the_secret_is_in_no_log(client: Client, law: None, caplog: pytest.LogCa
     client.get(PATH.format(settings.AFRICASTALKING_SECRET))
     post(client, **(HOP | {"sessionId": ""}))
     post(client, "sms")
+    post(client, "ussd/")
+    post(client, "nowhere")
+    assert caplog.text.count("/gateways/africastalking/...") == 4
     assert settings.AFRICASTALKING_SECRET not in caplog.text
+    assert not any(settings.AFRICASTALKING_SECRET in str(record.args) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    "dialled", ["*384*77*1*500*4826#", "*384*77*4826", "*384*77*1*500*2*4826*" + "1*" * 90 + "#"]
+)
+def test_a_whole_dial_string_as_code_is_only_the_code(
+    client: Client, law: None, caplog: pytest.LogCaptureFixture, dialled: str
+) -> None:
+    assert post(client, **(HOP | {"serviceCode": dialled})).content.startswith(b"CON ")
+    assert Session.objects.get().service_code == settings.USSD_CODE
+    assert "4826" not in caplog.text
+
+
+@pytest.mark.parametrize("dialled", ["*384*78*4826#", "*384*774826#", "4826", ""])
+def test_a_foreign_code_is_refused_and_in_no_log(
+    client: Client, law: None, caplog: pytest.LogCaptureFixture, dialled: str
+) -> None:
+    assert post(client, **(HOP | {"serviceCode": dialled})).content.startswith(b"END This code is not served")
+    assert "not ours" in caplog.text and "4826" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -223,6 +250,16 @@ class TestTheEndOfASession:
         phone = Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
         Session.objects.update(last_hop_at=timezone.now() - timedelta(minutes=4))
         post(client, "ussd-events", **(self.FORM | {"sessionId": phone.session_id}))
+        assert Session.objects.get().answers == ""
+
+    def test_that_nobody_reports_empties_its_dialogue_by_the_clock(self, client: Client, law: None) -> None:
+        load_schedule()
+        beat = PeriodicTask.objects.get(task=forget_answers.name)
+        Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
+        forget_answers(**json.loads(beat.kwargs))
+        assert Session.objects.get().answers != "", "it may still be resumed"
+        Session.objects.update(last_hop_at=timezone.now() - timedelta(minutes=4))
+        forget_answers(**json.loads(beat.kwargs))
         assert Session.objects.get().answers == ""
 
     def test_without_a_session_is_refused_for_good(self, client: Client, law: None) -> None:

@@ -83,15 +83,20 @@ def hop_event(form: Mapping[str, str]) -> Event:
         gateway=GATEWAY,
         gateway_session=session_of(form),
         msisdn=msisdn_of(form.get("phoneNumber", "")),
-        service_code=plain(form, "serviceCode", 30),
+        service_code=served_code(form.get("serviceCode", "")),
         text=cumulative(form.get("text")),
         network=plain(form, "networkCode", 12),
     )
 
 
-def is_our_code(service_code: str) -> bool:
-    """Say whether a hop was dialled to the code that is ours."""
-    return service_code.rstrip("#") == settings.USSD_CODE.rstrip("#")
+def served_code(dialled: str) -> str:
+    """Return our code when it was dialled, else nothing.
+
+    Some networks give the whole dial string. What follows our code is not kept and not taken for answers: it may
+    hold a PIN, and the text tells what was typed.
+    """
+    ours, shown = settings.USSD_CODE.rstrip("#"), dialled.strip().rstrip("#")
+    return settings.USSD_CODE if shown == ours or shown.startswith(ours + "*") else ""
 
 
 # --- SMS out ------------------------------------------------------------------------------------------------

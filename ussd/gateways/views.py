@@ -28,10 +28,7 @@ View = Callable[[HttpRequest, str], HttpResponse]
 
 
 def plain_answer(text: str, status: int = 200) -> HttpResponse:
-    """Return plain text. Django would log the path of a refused request, and ours hold a secret."""
-    response = HttpResponse(text, content_type="text/plain; charset=utf-8", status=status)
-    response._has_been_logged = True  # type: ignore[attr-defined]
-    return response
+    return HttpResponse(text, content_type="text/plain; charset=utf-8", status=status)
 
 
 def end(text: str) -> HttpResponse:
@@ -80,8 +77,8 @@ def _later(error: Exception) -> HttpResponse:
 def ussd(request: HttpRequest, secret: str) -> HttpResponse:
     """Answer one hop of a dialogue."""
     event = africastalking.hop_event(request.POST)
-    if not africastalking.is_our_code(event.service_code):
-        logger.warning("a hop for service code %r", event.service_code)
+    if not event.service_code:
+        logger.warning("a hop for a service code that is not ours")  # not which: a dial string may hold a PIN
         return end(NOT_OURS)
     reply = sessions.take_hop(event, timezone.now())
     return plain_answer(("END " if reply.ends else "CON ") + reply.text)

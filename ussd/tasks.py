@@ -1,0 +1,12 @@
+"""Celery's view of the conversation."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from ussd import sessions
+
+
+@shared_task(ignore_result=True)
+def forget_answers(queue: str = "messages") -> int:
+    """Empty the answers of dialogues that dropped: national IDs are among them, and nobody will come back."""
+    return sessions.forget_answers(timezone.now())
