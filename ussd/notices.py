@@ -23,7 +23,7 @@ from lending.models import (
 )
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
-from lending.selectors import products
+from lending.selectors import loans, products
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
 from ussd.screens.borrow import decision_words
@@ -98,6 +98,8 @@ def _application_decided(payload: Payload, at: datetime) -> Notice | None:
     application = Application.objects.select_related("borrower", "product_version", "decision").get(
         id=payload["application_id"]
     )
+    if Loan.objects.filter(application=application).exclude(state=Loan.State.APPROVED).exists():
+        return None  # it was paid out, or could not be: that has an SMS of its own
     review = getattr(application, "review", None)
     if review is not None:
         return Notice(
@@ -176,11 +178,40 @@ def _repayment_received(payload: Payload, at: datetime) -> Notice | None:
         return None
     repayment = Repayment.objects.filter(receipt=receipt).select_related("loan").first()
     loan = repayment.loan if repayment else None
-    return Notice(f"repayment_received:{receipt.id}", receipt.borrower, lambda: received_words(receipt, loan))
+    owes_nothing = not _owes(receipt.borrower)
+    return Notice(
+        f"repayment_received:{receipt.id}", receipt.borrower, lambda: received_words(receipt, loan, owes_nothing)
+    )
 
 
-def received_words(receipt: Receipt, loan: Loan | None) -> str:
-    """Say what came in and where that leaves the customer."""
+def _owes(borrower: Borrower) -> bool:
+    """Say whether the person, on whichever number, has a loan that is open or was written off unpaid."""
+    person = borrower.identity_index
+    return loans.open_loan_of_person(person) is not None or loans.loan_to_repay(person) is not None
+
+
+def received_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> str:
+    """Say what came in and where that leaves the customer; `loan` is what it repaid."""
+    if loan is not None and loan.state == Loan.State.WRITTEN_OFF:
+        lines = [_recovered_words(receipt, loan)]
+    else:
+        lines = _repaid_words(receipt, loan, owes_nothing)
+    if receipt.over_cents:
+        lines.append(
+            pgettext("sms", "%(amount)s more than owed is kept for you.")
+            % {"amount": words.amount(receipt.over_cents, receipt.currency)}
+        )
+    return " ".join(lines)
+
+
+def _recovered_words(receipt: Receipt, loan: Loan) -> str:
+    return pgettext("sms", "Received %(amount)s for loan %(ref)s that was written off. Thank you.") % {
+        "amount": words.amount(receipt.amount_cents, receipt.currency),
+        "ref": loan.reference,
+    }
+
+
+def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> list[str]:
     lines = [
         pgettext("sms", "Received %(amount)s, receipt %(receipt)s.")
         % {
@@ -193,14 +224,9 @@ def received_words(receipt: Receipt, loan: Loan | None) -> str:
             pgettext("sms", "You still owe %(amount)s by %(day)s.")
             % {"amount": words.amount(loan.outstanding_cents, loan.currency), "day": words.day(loan.due_on)}
         )
-    else:
+    elif owes_nothing:
         lines.append(pgettext("sms", "You owe nothing. Thank you."))
-    if receipt.over_cents:
-        lines.append(
-            pgettext("sms", "%(amount)s more than owed is kept for you.")
-            % {"amount": words.amount(receipt.over_cents, receipt.currency)}
-        )
-    return " ".join(lines)
+    return lines
 
 
 def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
@@ -310,8 +336,9 @@ def longest() -> Iterator[tuple[str, str]]:
         yield f"review {approved}", reviewed_words(samples.decision().application, approved)
     yield "loan_disbursed", disbursed_words(loan)
     yield "disbursement_failed", not_disbursed_words(loan)
-    for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan)):
-        yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed)
+    lost = samples.loan(state=Loan.State.WRITTEN_OFF)
+    for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
+        yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)
     yield "repayment_not_made", not_made_words(samples.intent())
     for days in (3, 0, -1, -365):
         yield f"repayment_reminder {days}", reminder_words(loan, days)

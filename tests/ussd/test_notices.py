@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
-from lending.services import people
+from lending.services import loans, people
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.ussd.test_sms import Aggregator, aggregator
@@ -28,6 +28,10 @@ def said(sms: Sms | None) -> str:
     assert sms is not None, "nothing was sent"
     assert sms.segments == 1
     return sms.text
+
+
+def write_off(loan: Loan, officer: Any) -> None:
+    loans.write_off_loan(loan_id=loan.id, actor=officer, reason="Gone.", at=NOON + timedelta(days=200))
 
 
 class TestADecision:
@@ -82,6 +86,26 @@ class TestADecision:
         )
         assert words in said(tell("application_decided", application_id=application.id))
 
+    @pytest.mark.parametrize("reviewed", [False, True])
+    def test_is_not_announced_after_the_money(
+        self, application: Application, aggregator: Aggregator, admin_user: Any, reviewed: bool
+    ) -> None:
+        factories.decide(application, "refer" if reviewed else "approve")
+        if reviewed:
+            factories.applications.review(
+                application_id=application.id, officer=admin_user, approve=True, reason="Spoke with her.", at=NOON
+            )
+        loan = factories.pay_out(Loan.objects.get(application=application))
+        assert "is in your M-PESA" in said(tell("loan_disbursed", loan_id=loan.id))
+        assert tell("application_decided", application_id=application.id) is None
+
+    def test_is_not_announced_after_the_payout_failed(
+        self, application: Application, aggregator: Aggregator
+    ) -> None:
+        factories.decide(application)
+        Loan.objects.filter(application=application).update(state=Loan.State.NOT_PAID_OUT)
+        assert tell("application_decided", application_id=application.id) is None
+
 
 class TestMoney:
     def test_that_arrived_is_told_with_what_to_repay(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
@@ -105,6 +129,57 @@ class TestMoney:
     ) -> None:
         receipt = factories.pay("254711000101", cents)
         assert words in said(tell("repayment_received", receipt_id=receipt.id))
+
+    @pytest.mark.parametrize(
+        ("cents", "words"),
+        [
+            (20_000, "Received KES 200 for loan {} that was written off. Thank you."),
+            (
+                60_000,
+                "Received KES 600 for loan {} that was written off. Thank you. "
+                "KES 70 more than owed is kept for you.",
+            ),
+        ],
+    )
+    def test_for_a_loan_written_off_is_thanked_for(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any, cents: int, words: str
+    ) -> None:
+        write_off(aminas_loan, admin_user)
+        receipt = factories.pay(aminas_loan.reference, cents)
+        assert said(tell("repayment_received", receipt_id=receipt.id)) == words.format(aminas_loan.reference)
+
+    def test_for_a_loan_written_off_is_thanked_for_in_swahili(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        write_off(aminas_loan, admin_user)
+        people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
+        receipt = factories.pay(aminas_loan.reference, 20_000)
+        assert f"ya mkopo {aminas_loan.reference} uliofutwa" in said(
+            tell("repayment_received", receipt_id=receipt.id)
+        )
+
+    def test_from_another_number_of_hers_leaves_what_her_loan_owes(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        factories.register(msisdn="254711000999")
+        receipt = factories.pay("0711000999", 20_000)
+        assert "You still owe KES 330 by 1 Apr." in said(tell("repayment_received", receipt_id=receipt.id))
+
+    def test_that_no_loan_took_says_nothing_of_debts_while_one_is_open(
+        self, amina: Borrower, fixed_scorer: Any, aggregator: Aggregator
+    ) -> None:
+        factories.decide(factories.apply(amina))
+        receipt = factories.pay("254711000101", 20_000)
+        text = said(tell("repayment_received", receipt_id=receipt.id))
+        assert text == "Received KES 200, receipt SFC7XK2. KES 200 more than owed is kept for you."
+
+    def test_that_repays_one_loan_says_nothing_of_debts_while_another_was_written_off(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        write_off(aminas_loan, admin_user)
+        new = factories.live_loan(aminas_loan.borrower, at=NOON + timedelta(days=210))
+        receipt = factories.pay(new.reference, 53_000, at=NOON + timedelta(days=211))
+        assert "owe" not in said(tell("repayment_received", receipt_id=receipt.id))
 
     def test_that_fits_nobody_is_told_to_nobody(self, law: None, aggregator: Aggregator) -> None:
         receipt = factories.pay("nobody", 20_000)
