@@ -111,7 +111,7 @@ def _apply(event: ProviderEvent, at: datetime) -> str:
 
 
 def _stk(event: ProviderEvent, body: Any, at: datetime) -> str:
-    report = messages.read_stk(body)
+    report = messages.read_stk(body, event.received_at)
     attempt = _attempt(event)
     if attempt.request_id and attempt.request_id != report.request_id:
         return "unknown CheckoutRequestID"
@@ -122,7 +122,7 @@ def _stk(event: ProviderEvent, body: Any, at: datetime) -> str:
 
 
 def _b2c(event: ProviderEvent, body: Any, at: datetime) -> str:
-    report = messages.read_b2c(body)
+    report = messages.read_b2c(body, event.received_at)
     return _settle_payout(_attempt(event), report, at, "b2c")
 
 
@@ -134,7 +134,7 @@ def _b2c_timeout(event: ProviderEvent, body: Any, at: datetime) -> str:
 
 
 def _status(event: ProviderEvent, body: Any, at: datetime) -> str:
-    return _settle_payout(_attempt(event), messages.read_status(body), at, "status")
+    return _settle_payout(_attempt(event), messages.read_status(body, event.received_at), at, "status")
 
 
 def _settle_payout(attempt: PaymentAttempt, report: Report, at: datetime, source: str) -> str:
@@ -146,7 +146,7 @@ def _settle_payout(attempt: PaymentAttempt, report: Report, at: datetime, source
 
 
 def _confirmation(event: ProviderEvent, body: Any, at: datetime) -> str:
-    payment = messages.read_payment(body)
+    payment = messages.read_payment(body, event.received_at)
     if payment.amount_cents <= 0:
         return "not readable: amount"
     if not is_our_paybill(payment.shortcode):
@@ -158,7 +158,7 @@ def _confirmation(event: ProviderEvent, body: Any, at: datetime) -> str:
         currency=messages.CURRENCY,
         party=payment.party,
         account_reference=payment.account_reference,
-        # Money with an unreadable time is still money.
+        # Money with a time that makes no sense is still money.
         paid_at=payment.paid_at or event.received_at,
         source="c2b",
         at=at,

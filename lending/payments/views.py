@@ -136,7 +136,7 @@ def validate_payment(request: HttpRequest, body: bytes, at: datetime) -> JsonRes
     """
     code = "0"
     try:
-        code = _verdict(_parse(body))
+        code = _verdict(_parse(body), at)
         event = events.store("c2b_validation", body, token="", attempt=None, source_address=_source(request), at=at)
         events.close(event, f"answered {code}", at)
     except Exception as error:  # noqa: BLE001 - whatever our trouble is, the customer may pay
@@ -144,10 +144,10 @@ def validate_payment(request: HttpRequest, body: bytes, at: datetime) -> JsonRes
     return JsonResponse({"ResultCode": code, "ResultDesc": "Accepted" if code == "0" else "Rejected"})
 
 
-def _verdict(body: Any) -> str:
+def _verdict(body: Any, at: datetime) -> str:
     """Return 0, or the operator's code for what is wrong: account 12, amount 13, paybill 15, other 16."""
     try:
-        payment = messages.read_payment(body)
+        payment = messages.read_payment(body, at)
     except Unreadable as error:
         return "C2B00013" if str(error) == "amount" else "C2B00016"
     if not events.is_our_paybill(payment.shortcode):

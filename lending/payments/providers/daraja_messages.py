@@ -7,7 +7,7 @@ here is Unknown, never a success and never a failure.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from lending.ports import Answer, Failed, NotFound, Succeeded, Unknown
@@ -15,6 +15,9 @@ from lending.rules import money
 
 EAST_AFRICA_TIME = timezone(timedelta(hours=3), "EAT")
 CURRENCY = "KES"
+# M-PESA began in March 2007; what a clock says beyond the day after the message came is no time of a payment.
+EARLIEST = datetime(2007, 1, 1, tzinfo=UTC)
+LATEST_AFTER = timedelta(days=1)
 
 # Our float, account, credential or product: no customer is to blame, and the next payout would fail alike.
 B2C_OURS = frozenset({"1", "11", "21", "2001", "2006", "2028", "8006"})
@@ -29,6 +32,7 @@ B2C_KEYS = (
     "ReceiverPartyPublicName",
     "TransactionCompletedDateTime",
 )
+STATUS_KEYS = ("ReceiptNo", "Amount", "CreditPartyName", "FinalisedTime")
 NO_SUCH_TRANSACTION = "R000002"
 STATUS_FAILED = frozenset({"failed", "cancelled", "declined", "expired", "rejected"})
 
@@ -48,7 +52,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Payment:
-    """A paybill payment as validation and confirmation tell it. `paid_at` is None when it is not readable."""
+    """A paybill payment as validation and confirmation tell it. `paid_at` is None when it makes no sense."""
 
     receipt_no: str
     amount_cents: int
@@ -83,17 +87,20 @@ def cents_of(value: Any) -> int:
         raise Unreadable("amount") from None
 
 
-def moment_of(value: Any) -> datetime | None:
-    """Return a moment that Daraja prints in East Africa Time without saying so, or None.
+def moment_of(value: Any, at: datetime) -> datetime | None:
+    """Return a moment that Daraja prints in East Africa Time without saying so.
 
-    >>> moment_of("06.07.2024 22:48:52").isoformat()
+    None when it cannot be read, or cannot be when money moved: `at` is when the message came.
+
+    >>> moment_of("06.07.2024 22:48:52", datetime(2024, 7, 7, tzinfo=UTC)).isoformat()
     '2024-07-06T22:48:52+03:00'
     """
     for form in ("%Y%m%d%H%M%S", "%d.%m.%Y %H:%M:%S"):
         try:
-            return datetime.strptime(text_of(value), form).replace(tzinfo=EAST_AFRICA_TIME)
+            moment = datetime.strptime(text_of(value), form).replace(tzinfo=EAST_AFRICA_TIME)
         except ValueError:
             continue
+        return moment if EARLIEST <= moment <= at + LATEST_AFTER else None
     return None
 
 
@@ -122,7 +129,7 @@ def _mapping(value: Any, name: str) -> Mapping[str, Any]:
 # -- results -----------------------------------------------------------------------------------------------
 
 
-def read_stk(body: Any) -> Report:
+def read_stk(body: Any, at: datetime) -> Report:
     """Return what an STK callback says. A failure carries no metadata; an item may lack its value.
 
     Raises:
@@ -138,7 +145,7 @@ def read_stk(body: Any) -> Report:
     metadata = inner.get("CallbackMetadata")
     items = _pairs(metadata.get("Item") if isinstance(metadata, Mapping) else None, "Name")
     keys = ("MpesaReceiptNumber", "Amount", "PhoneNumber", "TransactionDate")
-    return Report("", checkout_id, _success(items, *keys))
+    return Report("", checkout_id, _success(items, at, *keys))
 
 
 def stk_verdict(code: str, words: str) -> Answer:
@@ -149,7 +156,7 @@ def stk_verdict(code: str, words: str) -> Answer:
     return Failed(code, words, ours=code in STK_OURS, again_after_s=wait_s)
 
 
-def read_b2c(body: Any) -> Report:
+def read_b2c(body: Any, at: datetime) -> Report:
     """Return what a payout's result says.
 
     Raises:
@@ -158,7 +165,7 @@ def read_b2c(body: Any) -> Report:
     result, our_ref, request_id = _result(body)
     code = text_of(result.get("ResultCode"), 40)
     if code == "0":
-        return Report(our_ref, request_id, _success(_parameters(result), *B2C_KEYS))
+        return Report(our_ref, request_id, _success(_parameters(result), at, *B2C_KEYS))
     words = text_of(result.get("ResultDesc"))
     if code not in B2C_DEFINITIVE:
         return Report(our_ref, request_id, Unknown(f"result code {code}"))
@@ -178,7 +185,7 @@ def read_timeout(body: Any) -> Report:
     return Report(our_ref, text_of(source.get("ConversationID"), 80), Unknown("queue time-out"))
 
 
-def read_status(body: Any) -> Report:
+def read_status(body: Any, at: datetime) -> Report:
     """Return what a status query's result says about the payout that was asked about.
 
     The outer code tells whether the question worked; only the inner TransactionStatus tells about money.
@@ -196,7 +203,7 @@ def read_status(body: Any) -> Report:
     our_ref = text_of(found.get("OriginatorConversationID"), 80)
     status = text_of(found.get("TransactionStatus"), 40)
     if status.lower() == "completed":
-        return Report(our_ref, "", _success(found, "ReceiptNo", "Amount", "CreditPartyName", "FinalisedTime"))
+        return Report(our_ref, "", _success(found, at, *STATUS_KEYS))
     if status.lower() in STATUS_FAILED:
         return Report(our_ref, "", Failed(status.lower(), text_of(result.get("ResultDesc"))))
     return Report(our_ref, "", Unknown(f"transaction status {status or 'missing'}"))
@@ -216,18 +223,22 @@ def _parameters(result: Mapping[str, Any]) -> dict[str, Any]:
     return _pairs(holder.get("ResultParameter") if isinstance(holder, Mapping) else None, "Key")
 
 
-def _success(found: Mapping[str, Any], receipt: str, amount: str, party: str, moment: str) -> Answer:
-    """Return a success with its facts; one that lacks them proves nothing and is asked about again."""
-    receipt_no, at = text_of(found.get(receipt), 40), moment_of(found.get(moment))
-    if not receipt_no or at is None or found.get(amount) is None:
+def _success(found: Mapping[str, Any], at: datetime, receipt: str, amount: str, party: str, moment: str) -> Answer:
+    """Return a success with its facts; one that lacks them proves nothing and is asked about again.
+
+    A time that is there and makes no sense is no reason to doubt the money: it moved when we heard of it.
+    """
+    receipt_no = text_of(found.get(receipt), 40)
+    if not receipt_no or found.get(amount) is None or found.get(moment) is None:
         return Unknown("success without receipt, amount or time")
-    return Succeeded(receipt_no, cents_of(found[amount]), text_of(found.get(party)).split(" - ")[0], at)
+    moved_at = moment_of(found[moment], at) or at
+    return Succeeded(receipt_no, cents_of(found[amount]), text_of(found.get(party)).split(" - ")[0], moved_at)
 
 
 # -- paybill -----------------------------------------------------------------------------------------------
 
 
-def read_payment(body: Any) -> Payment:
+def read_payment(body: Any, at: datetime) -> Payment:
     """Return a paybill payment from a validation or confirmation.
 
     Raises:
@@ -243,5 +254,5 @@ def read_payment(body: Any) -> Payment:
         party=text_of(fields.get("MSISDN"), 64),
         account_reference=text_of(fields.get("BillRefNumber"), 40),
         shortcode=text_of(fields.get("BusinessShortCode"), 20),
-        paid_at=moment_of(fields.get("TransTime")),
+        paid_at=moment_of(fields.get("TransTime"), at),
     )

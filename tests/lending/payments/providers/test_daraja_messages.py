@@ -1,6 +1,7 @@
 """Reading Daraja's callbacks: what proves something, what proves nothing, what is no callback at all."""
 
 import hashlib
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,11 +11,31 @@ from lending.ports import Failed, NotFound, Succeeded, Unknown
 from tests.lending.payments.recorded import MISSING, recorded
 
 AMINA = "254711000101"
+ARRIVAL = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+ABSURD = ["yesterday", "00010101000000", "20061231235959", "20260304120000", "99991231235959"]
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "field"),
+    [
+        (messages.read_stk, "stk_paid", "TransactionDate"),
+        (messages.read_b2c, "b2c_paid", "TransactionCompletedDateTime"),
+        (messages.read_status, "status_completed", "FinalisedTime"),
+    ],
+)
+@pytest.mark.parametrize("time", ABSURD)
+def test_a_success_at_a_time_that_makes_no_sense_happened_when_we_heard_of_it(read, name, field, time):
+    answer = read(recorded(name, **{field: time}), ARRIVAL).answer
+
+    assert isinstance(answer, Succeeded)
+    assert answer.at == ARRIVAL
 
 
 class TestReadStk:
     def test_finds_receipt_amount_payer_and_time_in_east_africa(self):
-        report = messages.read_stk(recorded("stk_paid"))
+        report = messages.read_stk(recorded("stk_paid"), ARRIVAL)
 
         assert report.request_id == "ws_CO_02032026130000172396192"
         assert isinstance(report.answer, Succeeded)
@@ -27,12 +48,12 @@ class TestReadStk:
 
     @pytest.mark.parametrize("code", [0, "0"])
     def test_reads_the_code_as_number_or_text(self, code):
-        assert isinstance(messages.read_stk(recorded("stk_paid", ResultCode=code)).answer, Succeeded)
+        assert isinstance(messages.read_stk(recorded("stk_paid", ResultCode=code), ARRIVAL).answer, Succeeded)
 
     @pytest.mark.parametrize("name", ["MpesaReceiptNumber", "Amount", "TransactionDate"])
     def test_takes_a_success_that_lacks_a_fact_for_unknown(self, name):
-        assert isinstance(messages.read_stk(recorded("stk_paid", **{name: MISSING})).answer, Unknown)
-        assert isinstance(messages.read_stk(recorded("stk_paid", **{name: None})).answer, Unknown)
+        assert isinstance(messages.read_stk(recorded("stk_paid", **{name: MISSING}), ARRIVAL).answer, Unknown)
+        assert isinstance(messages.read_stk(recorded("stk_paid", **{name: None}), ARRIVAL).answer, Unknown)
 
     @pytest.mark.parametrize(
         ("code", "ours", "again"),
@@ -52,18 +73,18 @@ class TestReadStk:
         ],
     )
     def test_says_whose_fault_a_failure_is(self, code, ours, again):
-        answer = messages.read_stk(recorded("stk_cancelled", ResultCode=code)).answer
+        answer = messages.read_stk(recorded("stk_cancelled", ResultCode=code), ARRIVAL).answer
 
         assert isinstance(answer, Failed)
         assert (answer.code, answer.ours, answer.again_after_s >= 60) == (str(code), ours, again)
 
     def test_takes_a_code_nobody_has_heard_of_for_unknown(self):
-        assert isinstance(messages.read_stk(recorded("stk_cancelled", ResultCode=4711)).answer, Unknown)
+        assert isinstance(messages.read_stk(recorded("stk_cancelled", ResultCode=4711), ARRIVAL).answer, Unknown)
 
 
 class TestReadB2c:
     def test_finds_receipt_amount_party_and_time(self):
-        report = messages.read_b2c(recorded("b2c_paid"))
+        report = messages.read_b2c(recorded("b2c_paid"), ARRIVAL)
 
         assert report.our_ref == "6f1b5c2e-0000-5000-8000-000000000000"
         assert isinstance(report.answer, Succeeded)
@@ -76,21 +97,21 @@ class TestReadB2c:
 
     @pytest.mark.parametrize("code", [1, 11, 21, 2001, 2006, 2028, 8006])
     def test_takes_float_credential_and_account_for_our_fault(self, code):
-        answer = messages.read_b2c(recorded("b2c_failed", ResultCode=code)).answer
+        answer = messages.read_b2c(recorded("b2c_failed", ResultCode=code), ARRIVAL).answer
 
         assert isinstance(answer, Failed) and answer.ours
 
     @pytest.mark.parametrize("code", [2, 3, 4, 8, 2040, "SFC_IC0003"])
     def test_takes_limits_and_unknown_wallets_for_the_customers(self, code):
-        answer = messages.read_b2c(recorded("b2c_failed", ResultCode=code)).answer
+        answer = messages.read_b2c(recorded("b2c_failed", ResultCode=code), ARRIVAL).answer
 
         assert isinstance(answer, Failed) and not answer.ours
 
     def test_does_not_take_the_transaction_id_of_a_failure_for_a_payment(self):
-        assert not isinstance(messages.read_b2c(recorded("b2c_failed")).answer, Succeeded)
+        assert not isinstance(messages.read_b2c(recorded("b2c_failed"), ARRIVAL).answer, Succeeded)
 
     def test_takes_a_code_nobody_has_heard_of_for_unknown(self):
-        assert isinstance(messages.read_b2c(recorded("b2c_failed", ResultCode=4711)).answer, Unknown)
+        assert isinstance(messages.read_b2c(recorded("b2c_failed", ResultCode=4711), ARRIVAL).answer, Unknown)
 
 
 class TestReadTimeout:
@@ -104,7 +125,7 @@ class TestReadTimeout:
 
 class TestReadStatus:
     def test_reads_the_inner_status_and_the_id_of_the_original(self):
-        report = messages.read_status(recorded("status_completed"))
+        report = messages.read_status(recorded("status_completed"), ARRIVAL)
 
         assert report.our_ref == "6f1b5c2e-0000-5000-8000-000000000000"
         assert isinstance(report.answer, Succeeded)
@@ -114,20 +135,24 @@ class TestReadStatus:
         body = recorded("status_completed")
         body["Result"]["ResultParameters"]["ResultParameter"].append({"Key": "Amount", "Value": "9"})
 
-        assert messages.read_status(body).answer.amount_cents == 50_000
+        assert messages.read_status(body, ARRIVAL).answer.amount_cents == 50_000
 
     @pytest.mark.parametrize(
         ("status", "kind"),
         [("Failed", Failed), ("Cancelled", Failed), ("Pending", Unknown), (None, Unknown), ("Reversed", Unknown)],
     )
     def test_a_query_that_worked_is_no_payment(self, status, kind):
-        assert isinstance(messages.read_status(recorded("status_completed", TransactionStatus=status)).answer, kind)
+        assert isinstance(
+            messages.read_status(recorded("status_completed", TransactionStatus=status), ARRIVAL).answer, kind
+        )
 
     def test_knows_when_the_rail_has_never_heard_of_it(self):
-        assert isinstance(messages.read_status(recorded("status_not_found")).answer, NotFound)
+        assert isinstance(messages.read_status(recorded("status_not_found"), ARRIVAL).answer, NotFound)
 
     def test_a_query_that_failed_says_nothing_about_the_payout(self):
-        assert isinstance(messages.read_status(recorded("status_not_found", ResultCode=2001)).answer, Unknown)
+        assert isinstance(
+            messages.read_status(recorded("status_not_found", ResultCode=2001), ARRIVAL).answer, Unknown
+        )
 
 
 class TestReadPayment:
@@ -147,15 +172,18 @@ class TestReadPayment:
     )
     def test_names_the_field_that_is_wrong(self, facts, field):
         with pytest.raises(messages.Unreadable, match=field):
-            messages.read_payment(recorded("c2b_confirmation", **facts))
+            messages.read_payment(recorded("c2b_confirmation", **facts), ARRIVAL)
 
     def test_keeps_text_that_postgresql_can_store(self):
-        payment = messages.read_payment(recorded("c2b_confirmation", BillRefNumber="7K\x00Q2\ud800" + "x" * 90))
+        payment = messages.read_payment(
+            recorded("c2b_confirmation", BillRefNumber="7K\x00Q2\ud800" + "x" * 90), ARRIVAL
+        )
 
         assert payment.account_reference == "7KQ2" + "x" * 36
 
-    def test_does_not_lose_money_over_an_unreadable_time(self):
-        assert messages.read_payment(recorded("c2b_confirmation", TransTime="yesterday")).paid_at is None
+    @pytest.mark.parametrize("time", ABSURD)
+    def test_does_not_lose_money_over_a_time_that_makes_no_sense(self, time):
+        assert messages.read_payment(recorded("c2b_confirmation", TransTime=time), ARRIVAL).paid_at is None
 
 
 @pytest.mark.parametrize(
@@ -164,7 +192,7 @@ class TestReadPayment:
 @pytest.mark.parametrize("body", [None, [], {}, "text", 7, {"Result": []}, {"Body": {"stkCallback": None}}])
 def test_what_is_no_callback_is_refused_by_name(read, body):
     with pytest.raises(messages.Unreadable):
-        read(body)
+        read(body, ARRIVAL)
 
 
 @pytest.mark.parametrize(
