@@ -30,6 +30,8 @@ NOT_FOUND_COUNTS_AFTER = timedelta(seconds=60)
 PROMPT_FORGOTTEN_AFTER = timedelta(minutes=3)
 PROMPT_GIVEN_UP_AFTER = timedelta(hours=1)
 GAVE_UP = "no_answer"
+# The operator's clock may be this far behind ours.
+CLOCK_SKEW = timedelta(minutes=5)
 
 
 def next_query_at(attempt: PaymentAttempt, at: datetime) -> datetime | None:
@@ -76,12 +78,16 @@ def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: 
         return _refuse(attempt, f"{wrong}; receipt {answer.receipt_no or 'none'}", at)
     if not answer.receipt_no:
         return _await_receipt(attempt, at)
+    if attempt.state == State.SUCCEEDED and attempt.receipt_no == answer.receipt_no:
+        return "succeeded before"
+    if intent.purpose == Purpose.COLLECT and not _record_receipt(attempt, answer, at, source):
+        return _refuse(attempt, f"receipt {answer.receipt_no} pays for something else already", at)
     if attempt.state == State.SUCCEEDED:
-        return _repeated_success(attempt, answer, at, source)
+        return _another_receipt(attempt, answer, at)
     if attempt.state == State.FAILED or intent.state != PaymentIntent.State.OPEN:
-        return _late_success(attempt, answer, at, source)
+        return _late_success(attempt, answer, at)
     _mark_succeeded(attempt, answer, at)
-    _book(attempt, answer, at, source)
+    _book_payout(attempt, answer, at)
     _close_unknown(attempt, at)
     return "succeeded"
 
@@ -105,33 +111,39 @@ def _mark_succeeded(attempt: PaymentAttempt, answer: Succeeded, at: datetime) ->
     intent.save(update_fields=["state", "leased_until"])
 
 
-def _book(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> None:
-    """Hand the money to the service that knows what it means."""
-    if attempt.intent.purpose == Purpose.COLLECT:
-        _record_receipt(attempt, answer, at, source)
-        return
-    loans.payout_succeeded(
-        attempt_id=attempt.id,
-        receipt_no=answer.receipt_no,
-        amount_cents=answer.amount_cents,
-        completed_at=answer.at,
-        at=at,
-    )
+def _book_payout(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> None:
+    """Hand a payout to the service that knows what it means; what a prompt brought is booked already."""
+    if attempt.intent.purpose != Purpose.COLLECT:
+        loans.payout_succeeded(
+            attempt_id=attempt.id,
+            receipt_no=answer.receipt_no,
+            amount_cents=answer.amount_cents,
+            completed_at=answer.at,
+            at=at,
+        )
 
 
-def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> Receipt:
-    return receipts.record_receipt(
-        provider=attempt.provider,
-        receipt_no=answer.receipt_no,
-        amount_cents=answer.amount_cents,
-        currency=attempt.intent.currency,
-        party=answer.party,
-        account_reference=account_reference(attempt.intent),
-        paid_at=answer.at,
-        source=source,
-        at=at,
-        attempt=attempt,
-    )
+def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> bool:
+    """Count the money of a prompt, whatever state its attempt is in; say whether it can be this prompt's.
+
+    Money that pays for another attempt is on record with a case, and settles nothing here.
+    """
+    try:
+        receipt = receipts.record_receipt(
+            provider=attempt.provider,
+            receipt_no=answer.receipt_no,
+            amount_cents=answer.amount_cents,
+            currency=attempt.intent.currency,
+            party=answer.party,
+            account_reference=account_reference(attempt.intent),
+            paid_at=answer.at,
+            source=source,
+            at=at,
+            attempt=attempt,
+        )
+    except receipts.ReceiptTaken:
+        return False
+    return receipt.borrower_id == attempt.intent.borrower_id and receipt.attempt_id in (None, attempt.id)
 
 
 def account_reference(intent: PaymentIntent) -> str:
@@ -139,16 +151,13 @@ def account_reference(intent: PaymentIntent) -> str:
     return intent.loan.reference if intent.loan else intent.msisdn
 
 
-def _repeated_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> str:
-    if attempt.receipt_no == answer.receipt_no:
-        return "succeeded before"
+def _another_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> str:
     if attempt.intent.purpose == Purpose.COLLECT:
-        _record_receipt(attempt, answer, at, source)  # another receipt is other money, whoever asked for it
-        return "succeeded before; another receipt was recorded"
+        return "succeeded before; another receipt was recorded"  # it is other money, whoever asked for it
     return _refuse(attempt, f"paid as {attempt.receipt_no} and again as {answer.receipt_no}", at)
 
 
-def _late_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> str:
+def _late_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> str:
     """Settle a success that came after a failure; a person looks, unless we had only given up waiting."""
     intent, failure = attempt.intent, attempt.result_code
     intent.attempts.exclude(id=attempt.id).filter(state=State.CREATED).update(
@@ -157,13 +166,11 @@ def _late_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime, sour
     if intent.attempts.exclude(id=attempt.id).exclude(state=State.FAILED).exists():
         attempt.receipt_no, attempt.completed_at = answer.receipt_no, answer.at
         attempt.save(update_fields=["receipt_no", "completed_at"])
-        if intent.purpose == Purpose.COLLECT:
-            _record_receipt(attempt, answer, at, source)
         return _refuse(attempt, f"late success {answer.receipt_no} beside another try", at)
     try:
         with transaction.atomic():
             _mark_succeeded(attempt, answer, at)
-            _book(attempt, answer, at, source)
+            _book_payout(attempt, answer, at)
     except Exception as error:
         # The customer may have a new loan by now; what to make of the old payout is for a person to say.
         logger.exception("late success of attempt %s cannot be booked", attempt.id)
@@ -194,19 +201,21 @@ def _settle_by_paybill(attempt: PaymentAttempt, at: datetime) -> str:
 
 
 def _paybill_receipt(attempt: PaymentAttempt) -> Receipt | None:
-    """Return the receipt of this customer and amount, paid after the prompt, that no attempt claims."""
-    sent_at = attempt.submitted_at or attempt.created_at
-    return (
-        Receipt.objects.filter(
-            provider=attempt.provider,
-            borrower_id=attempt.intent.borrower_id,
-            amount_cents=attempt.intent.amount_cents,
-            attempt__isnull=True,
-            paid_at__gte=sent_at.replace(microsecond=0),
-        )
-        .order_by("paid_at")
-        .first()
-    )
+    """Return the receipt of this customer's wallet and amount, paid after the prompt, that no attempt claims.
+
+    What was told before the prompt, by our clock, was not paid by it; the operator's clock may differ a little.
+    """
+    intent, sent_at = attempt.intent, attempt.submitted_at or attempt.created_at
+    unclaimed = Receipt.objects.filter(
+        provider=attempt.provider,
+        borrower_id=intent.borrower_id,
+        amount_cents=intent.amount_cents,
+        attempt__isnull=True,
+        recorded_at__gte=sent_at,
+        paid_at__gte=sent_at - CLOCK_SKEW,
+    ).order_by("paid_at", "id")
+    # Somebody else may pay the same amount for this customer: that is no answer to the prompt.
+    return next((receipt for receipt in unclaimed if is_same_party(receipt.party, intent.msisdn)), None)
 
 
 # -- failure -----------------------------------------------------------------------------------------------
@@ -308,8 +317,15 @@ def ask_soon(attempt_id: int, request_id: str, at: datetime) -> str:
 def give_up_prompt(attempt_id: int, at: datetime) -> str:
     """End a prompt that nobody has told us the fate of, unless the paybill road shows that it was paid."""
     attempt = lock(attempt_id)
-    silence = Failed(GAVE_UP, "no answer to the prompt")
-    return _settle_by_paybill(attempt, at) or settle_failure(attempt.id, silence, at=at)
+    if attempt.state not in LIVE:
+        return f"{attempt.state} before"
+    if attempt.result_code == "0":
+        return hand_over(attempt_id, at)  # it was paid, says a query that came meanwhile
+    told = _settle_by_paybill(attempt, at)
+    attempt.refresh_from_db(fields=["state"])
+    if attempt.state == State.SUCCEEDED:
+        return told
+    return settle_failure(attempt_id, Failed(GAVE_UP, "no answer to the prompt"), at=at)
 
 
 @transaction.atomic

@@ -576,6 +576,100 @@ class TestPrompt:
         assert OutboxMessage.objects.filter(topic="repayment_not_made").count() == 0
         books_balance()
 
+    def test_given_up_is_unpaid_when_somebody_else_paid_the_same_amount(
+        self, rail, prompt, attempt_of, aminas_loan, books_balance
+    ):
+        self.send(prompt, attempt_of)
+        sister = factories.pay(
+            aminas_loan.reference, 20_000, "SISTER01", party="254722999888", at=after(minutes=2, start=ONE)
+        )
+        for minutes in TWO_DAYS:
+            engine.run_due(after(minutes=minutes, start=ONE))
+
+        prompt.refresh_from_db()
+        assert (attempt_of(prompt).state, attempt_of(prompt).result_code, prompt.state) == (
+            "failed",
+            settling.GAVE_UP,
+            "failed",
+        )
+        sister.refresh_from_db()
+        assert (sister.attempt_id, Case.objects.count()) == (None, 0)
+        assert repayments.request_repayment(
+            borrower_id=prompt.borrower_id, amount_cents=10_000, origin="again", at=after(hours=50)
+        )
+        books_balance()
+
+    def test_given_up_is_not_called_unpaid_when_the_operators_clock_is_behind(
+        self, rail, prompt, attempt_of, aminas_loan
+    ):
+        rail.submit.append(Unknown("ReadTimeout"))
+        self.send(prompt, attempt_of)
+        told = {"at": after(20, start=ONE), "paid_at": after(-10, start=ONE)}
+        factories.pay(aminas_loan.reference, 20_000, "NLJ7RT61SV", **told)
+        engine.run_due(after(186, start=ONE))
+
+        assert (attempt_of(prompt).state, attempt_of(prompt).receipt_no) == ("succeeded", "NLJ7RT61SV")
+
+    def test_given_up_is_unpaid_when_the_same_amount_came_just_before_it(
+        self, rail, prompt, attempt_of, aminas_loan
+    ):
+        rail.submit.append(Unknown("ReadTimeout"))
+        factories.pay(aminas_loan.reference, 20_000, "EARLIER1", at=after(3, start=ONE))
+        self.send(prompt, attempt_of)
+        engine.run_due(after(186, start=ONE))
+
+        assert (attempt_of(prompt).state, attempt_of(prompt).receipt_no) == ("failed", "")
+
+    def test_that_a_query_finds_paid_while_it_is_given_up_goes_to_a_person(self, rail, prompt, attempt_of):
+        attempt = self.send(prompt, attempt_of)
+        settling.settle(
+            attempt.id, Succeeded("", 20_000, MSISDN, after(minutes=62)), at=after(minutes=62), source="q"
+        )
+        settling.give_up_prompt(attempt.id, after(minutes=130))
+
+        assert (attempt_of(prompt).state, attempt_of(prompt).next_query_at) == ("manual", None)
+        assert OutboxMessage.objects.filter(topic="repayment_not_made").count() == 0
+
+    @pytest.mark.parametrize("given_up_first", [False, True])
+    def test_by_the_receipt_of_another_prompt_is_not_paid(
+        self, rail, prompt, attempt_of, aminas_loan, books_balance, given_up_first
+    ):
+        first = self.send(prompt, attempt_of)
+        settling.settle(first.id, self.PAID, at=after(minutes=62), source="stk")
+        second = repayments.request_repayment(
+            borrower_id=prompt.borrower_id, amount_cents=20_000, origin="again", at=after(minutes=70)
+        )
+        engine.run_due(after(minutes=71))
+        if given_up_first:
+            settling.give_up_prompt(attempt_of(second).id, after(minutes=71))
+        before = attempt_of(second).receipt_no
+        said = settling.settle(attempt_of(second).id, self.PAID, at=after(minutes=72), source="stk")
+
+        second.refresh_from_db()
+        assert "pays for something else" in said
+        assert (attempt_of(second).state, second.state) == (
+            ("failed", "failed") if given_up_first else ("unknown", "open")
+        )
+        assert attempt_of(second).receipt_no == before == ""
+        assert Receipt.objects.get().attempt_id == first.id
+        assert open_cases("receipt_mismatch") == open_cases("payout_mismatch") == 1
+        owed = Loan.objects.get(id=aminas_loan.id).outstanding_cents
+        assert owed == aminas_loan.outstanding_cents - 20_000
+        books_balance()
+
+    def test_by_the_receipt_of_another_prompt_leaves_the_phone_free_again(self, rail, prompt, attempt_of):
+        settling.settle(self.send(prompt, attempt_of).id, self.PAID, at=after(minutes=62), source="stk")
+        second = repayments.request_repayment(
+            borrower_id=prompt.borrower_id, amount_cents=20_000, origin="again", at=after(minutes=70)
+        )
+        engine.run_due(after(minutes=71))
+        settling.settle(attempt_of(second).id, self.PAID, at=after(minutes=72), source="stk")
+        for minutes in TWO_DAYS:
+            engine.run_due(after(minutes=72 + minutes))
+
+        second.refresh_from_db()
+        assert (attempt_of(second).state, second.state) == ("failed", "failed")
+
     def test_that_cannot_go_out_is_dropped_after_ten_minutes(self, rail, prompt, attempt_of):
         Rail.objects.create(provider="daraja-collect", stopped_at=NOON, needs_person=True)
         engine.run_due(after(minutes=9, start=ONE))
