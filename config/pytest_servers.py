@@ -9,6 +9,7 @@ stays as it is.
 import fcntl
 import os
 import re
+import signal
 from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
@@ -31,6 +32,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     os.environ["JIRANI_VAR"] = os.environ.get("JIRANI_VAR") or str(embedded.REPOSITORY / "var" / "test")
     var = embedded.default_var()
     environment.fill(var)
+    # A session that is told to end stops in order, and so do its servers.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     environment.prepare(var, durable=False)
     slot = _take_slot(var)
     if own_database:
