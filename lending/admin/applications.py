@@ -24,6 +24,7 @@ REFUSALS: dict[type[Exception], str] = {
     applications.NotReferred: "Nothing was changed: {refusal}. "
     "Only an application that waits for an officer is reviewed.",
     applications.HasOpenLoan: "Not approved: this person has an open loan. One loan at a time.",
+    applications.Blocked: "Not approved: this customer is blocked or has died.",
     applications.ReasonMissing: "Nothing was changed: a review needs a reason in words.",
 }
 

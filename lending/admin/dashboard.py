@@ -98,8 +98,8 @@ def cards() -> list[Card]:
             "lending.view_loan",
         ),
         Card(
-            "PAR 1",
-            f"{now.par1:.1%}",
+            "PAR 0",
+            f"{now.par0:.1%}",
             "of principal is late by a day or more",
             listing("loan", late=0),
             "lending.view_loan",

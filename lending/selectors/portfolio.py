@@ -48,7 +48,7 @@ def principal_outstanding_cents(loans: "QuerySet[Loan]") -> int:
 
 @dataclass(frozen=True)
 class Figures:
-    """The state of the business on a day. par1 and par30 are shares of the principal outstanding, 0 to 1."""
+    """The state of the business on a day. par0 and par30 are shares of the principal outstanding, 0 to 1."""
 
     waiting_applications: int
     open_cases: int
@@ -57,7 +57,7 @@ class Figures:
     live_loans: int
     outstanding_cents: int
     principal_outstanding_cents: int
-    par1: float
+    par0: float
     par30: float
     collected_cents: int
 
@@ -79,7 +79,7 @@ def figures(on: date) -> Figures:
         live_loans=live.count(),
         outstanding_cents=_sum(live, "outstanding_cents"),
         principal_outstanding_cents=principal_cents,
-        par1=at_risk(0),
+        par0=at_risk(0),
         par30=at_risk(30),
         collected_cents=_sum(Receipt.objects.filter(received_on(on)), "amount_cents"),
     )

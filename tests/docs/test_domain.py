@@ -198,7 +198,7 @@ class TestArrears:
                 column: loan in late for column, loan in loans.items()
             }
             assert Decimal(portfolio.principal_outstanding_cents(late)) / outstanding == share(row["PAR-n"])
-        assert portfolio.figures(factories.NOON.date()).par1 == float(share(table[0]["PAR-n"]))
+        assert portfolio.figures(factories.NOON.date()).par0 == float(share(table[0]["PAR-n"]))
         assert portfolio.figures(factories.NOON.date()).par30 == float(share(table[2]["PAR-n"]))
 
     def test_a_closed_date_ages_the_loan(self, aminas_loan: Loan) -> None:
