@@ -36,8 +36,9 @@ class TooFewLoans(ValueError):
 class Plan:
     """How much work a training run may do, and how.
 
-    shares: the parts, oldest first: learn from, stop by, calibrate on (with the part before), judge on. max_seconds stops after the
-    epoch that crosses it; such a run cannot be repeated exactly, so leave it generous and let epochs bind.
+    shares: the parts, oldest first: learn from, stop by, calibrate on (with the part before), judge on.
+    max_seconds stops after the epoch that crosses it; such a run cannot be repeated exactly, so leave it
+    generous and let epochs bind.
     """
 
     shares: tuple[float, float, float, float] = (0.70, 0.10, 0.10, 0.10)

@@ -74,9 +74,7 @@ class Sandbox:
             session_s=options.session_s,
             prompt_s=options.prompt_s,
         )
-        self.daraja = Daraja(
-            self.wallets, self.clock, self.courier, self.faults, self.gateway, options.token_s
-        )
+        self.daraja = Daraja(self.wallets, self.clock, self.courier, self.faults, self.gateway, options.token_s)
         self.b2c, self.c2b = B2C(self.daraja), C2B(self.daraja, options.validation_s)
         self.stk = STK(self.daraja, self.handsets, self.c2b)
         self.enquiries = Enquiries(self.daraja, self.b2c)

@@ -218,6 +218,4 @@ class Daraja:
         # The body of this notice is not documented; the wrapped form is what integrators report.
         notice: dict[str, Any] = {"ResultType": 1, "ResultCode": 1037, "TransactionID": "", **ids}
         notice |= {"ResultDesc": "The request timed out in the queue.", "ReferenceData": reference}
-        return Message(
-            kind, result_url, {"Result": result}, others={"timeout": (timeout_url, {"Result": notice})}
-        )
+        return Message(kind, result_url, {"Result": result}, others={"timeout": (timeout_url, {"Result": notice})})

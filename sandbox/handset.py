@@ -187,8 +187,7 @@ class Handsets:
         """Ask a phone's owner to pay; `settle` is called once, with the result code of what they did."""
         prompt = Prompt(
             id=str(next(self._prompt_numbers)),
-            text=f"Do you want to pay Ksh{cents // 100:,} to {business} Account no. {account}? "
-            "Enter M-PESA PIN:",
+            text=f"Do you want to pay Ksh{cents // 100:,} to {business} Account no. {account}? Enter M-PESA PIN:",
             amount_cents=cents,
             business=business,
             settle=settle,

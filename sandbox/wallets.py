@@ -207,9 +207,7 @@ class Wallets:
         elif missing < 0:
             self.transfer("issue", account, ISSUER, -missing, "", at)
 
-    def transfer(
-        self, kind: str, debit: str, credit: str, cents: int, reference: str, at: datetime
-    ) -> Transfer:
+    def transfer(self, kind: str, debit: str, credit: str, cents: int, reference: str, at: datetime) -> Transfer:
         """Move `cents` out of `debit` into `credit`, or nothing at all.
 
         Raises:

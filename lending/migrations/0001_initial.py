@@ -9,7 +9,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,548 +17,1191 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('code', models.SlugField(max_length=40, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=80)),
-                ('kind', models.CharField(choices=[('asset', 'Asset'), ('liability', 'Liability'), ('equity', 'Equity'), ('income', 'Income'), ('expense', 'Expense')], max_length=9)),
+                ("code", models.SlugField(max_length=40, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=80)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("asset", "Asset"),
+                            ("liability", "Liability"),
+                            ("equity", "Equity"),
+                            ("income", "Income"),
+                            ("expense", "Expense"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Rail',
+            name="Rail",
             fields=[
-                ('provider', models.CharField(max_length=20, primary_key=True, serialize=False)),
-                ('stopped_at', models.DateTimeField(blank=True, null=True)),
-                ('reason', models.CharField(blank=True, max_length=200)),
-                ('needs_person', models.BooleanField(default=False)),
-                ('failures_in_a_row', models.PositiveIntegerField(default=0)),
-                ('retry_at', models.DateTimeField(blank=True, null=True)),
+                ("provider", models.CharField(max_length=20, primary_key=True, serialize=False)),
+                ("stopped_at", models.DateTimeField(blank=True, null=True)),
+                ("reason", models.CharField(blank=True, max_length=200)),
+                ("needs_person", models.BooleanField(default=False)),
+                ("failures_in_a_row", models.PositiveIntegerField(default=0)),
+                ("retry_at", models.DateTimeField(blank=True, null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Borrower',
+            name="Borrower",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('msisdn', models.CharField(max_length=15, unique=True)),
-                ('msisdn_sha256', models.CharField(db_index=True, max_length=64)),
-                ('full_name', models.CharField(max_length=60)),
-                ('national_id', lending.fields.EncryptedField()),
-                ('identity_index', models.CharField(db_index=True, help_text='Blind index of the national ID.', max_length=64)),
-                ('language', models.CharField(choices=[('en', 'English'), ('sw', 'Kiswahili')], default='en', max_length=2)),
-                ('state', models.CharField(choices=[('active', 'Active'), ('blocked', 'Blocked'), ('deceased', 'Deceased')], default='active', max_length=10)),
-                ('pin_hash', models.CharField(blank=True, max_length=160)),
-                ('pin_failures', models.PositiveSmallIntegerField(default=0)),
-                ('pin_locked_at', models.DateTimeField(blank=True, null=True)),
-                ('rung', models.PositiveSmallIntegerField(default=0, help_text='Step on the limit ladder.')),
-                ('limit_cents', models.PositiveBigIntegerField(default=0)),
-                ('sms_stopped_at', models.DateTimeField(blank=True, null=True)),
-                ('registered_at', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("msisdn", models.CharField(max_length=15, unique=True)),
+                ("msisdn_sha256", models.CharField(db_index=True, max_length=64)),
+                ("full_name", models.CharField(max_length=60)),
+                ("national_id", lending.fields.EncryptedField()),
+                (
+                    "identity_index",
+                    models.CharField(db_index=True, help_text="Blind index of the national ID.", max_length=64),
+                ),
+                (
+                    "language",
+                    models.CharField(choices=[("en", "English"), ("sw", "Kiswahili")], default="en", max_length=2),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("active", "Active"), ("blocked", "Blocked"), ("deceased", "Deceased")],
+                        default="active",
+                        max_length=10,
+                    ),
+                ),
+                ("pin_hash", models.CharField(blank=True, max_length=160)),
+                ("pin_failures", models.PositiveSmallIntegerField(default=0)),
+                ("pin_locked_at", models.DateTimeField(blank=True, null=True)),
+                ("rung", models.PositiveSmallIntegerField(default=0, help_text="Step on the limit ladder.")),
+                ("limit_cents", models.PositiveBigIntegerField(default=0)),
+                ("sms_stopped_at", models.DateTimeField(blank=True, null=True)),
+                ("registered_at", models.DateTimeField()),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('msisdn__regex', '^[1-9][0-9]{6,14}$')), name='borrower_msisdn_is_digits')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("msisdn__regex", "^[1-9][0-9]{6,14}$")),
+                        name="borrower_msisdn_is_digits",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='AuditEvent',
+            name="AuditEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(max_length=40)),
-                ('subject', models.CharField(max_length=80)),
-                ('detail', models.JSONField(default=dict)),
-                ('reason', models.CharField(blank=True, max_length=300)),
-                ('happened_at', models.DateTimeField()),
-                ('actor', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('borrower', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='lending.borrower')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("action", models.CharField(max_length=40)),
+                ("subject", models.CharField(max_length=80)),
+                ("detail", models.JSONField(default=dict)),
+                ("reason", models.CharField(blank=True, max_length=300)),
+                ("happened_at", models.DateTimeField()),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="audit_events",
+                        to="lending.borrower",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CountryPack',
+            name="CountryPack",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('country', models.CharField(max_length=2)),
-                ('version', models.PositiveIntegerField()),
-                ('effective_on', models.DateField()),
-                ('rules', models.JSONField()),
-                ('approved_by', models.CharField(max_length=60)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("country", models.CharField(max_length=2)),
+                ("version", models.PositiveIntegerField()),
+                ("effective_on", models.DateField()),
+                ("rules", models.JSONField()),
+                ("approved_by", models.CharField(max_length=60)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('country', 'version'), name='country_pack_version')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("country", "version"), name="country_pack_version")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Application',
+            name="Application",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('origin', models.CharField(max_length=120, unique=True)),
-                ('reference', models.CharField(help_text='Short code said to the customer.', max_length=8, unique=True)),
-                ('principal_cents', models.PositiveBigIntegerField()),
-                ('fee_cents', models.PositiveBigIntegerField()),
-                ('tax_cents', models.PositiveBigIntegerField()),
-                ('apr', models.DecimalField(decimal_places=4, max_digits=9)),
-                ('key_facts_text', models.TextField()),
-                ('key_facts_language', models.CharField(max_length=2)),
-                ('key_facts_version', models.CharField(max_length=20)),
-                ('key_facts_shown_at', models.DateTimeField()),
-                ('terms_read', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('submitted', 'Being decided'), ('referred', 'With an officer'), ('approved', 'Approved'), ('declined', 'Declined')], default='submitted', max_length=10)),
-                ('submitted_at', models.DateTimeField()),
-                ('borrower', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='applications', to='lending.borrower')),
-                ('country_pack', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='lending.countrypack')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("origin", models.CharField(max_length=120, unique=True)),
+                (
+                    "reference",
+                    models.CharField(help_text="Short code said to the customer.", max_length=8, unique=True),
+                ),
+                ("principal_cents", models.PositiveBigIntegerField()),
+                ("fee_cents", models.PositiveBigIntegerField()),
+                ("tax_cents", models.PositiveBigIntegerField()),
+                ("apr", models.DecimalField(decimal_places=4, max_digits=9)),
+                ("key_facts_text", models.TextField()),
+                ("key_facts_language", models.CharField(max_length=2)),
+                ("key_facts_version", models.CharField(max_length=20)),
+                ("key_facts_shown_at", models.DateTimeField()),
+                ("terms_read", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("submitted", "Being decided"),
+                            ("referred", "With an officer"),
+                            ("approved", "Approved"),
+                            ("declined", "Declined"),
+                        ],
+                        default="submitted",
+                        max_length=10,
+                    ),
+                ),
+                ("submitted_at", models.DateTimeField()),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="applications",
+                        to="lending.borrower",
+                    ),
+                ),
+                (
+                    "country_pack",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="lending.countrypack"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='JobRun',
+            name="JobRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('job', models.CharField(max_length=40)),
-                ('business_date', models.DateField()),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('result', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("job", models.CharField(max_length=40)),
+                ("business_date", models.DateField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("result", models.JSONField(default=dict)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('job', 'business_date'), name='job_once_a_day')],
+                "constraints": [models.UniqueConstraint(fields=("job", "business_date"), name="job_once_a_day")],
             },
         ),
         migrations.CreateModel(
-            name='Loan',
+            name="Loan",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('reference', models.CharField(max_length=8, unique=True)),
-                ('identity_index', models.CharField(max_length=64)),
-                ('currency', models.CharField(max_length=3)),
-                ('principal_cents', models.PositiveBigIntegerField()),
-                ('fee_cents', models.PositiveBigIntegerField()),
-                ('tax_cents', models.PositiveBigIntegerField()),
-                ('outstanding_cents', models.PositiveBigIntegerField(help_text='What the borrower still owes; the audit recounts it.')),
-                ('state', models.CharField(choices=[('approved', 'Payout under way'), ('live', 'Live'), ('settled', 'Settled'), ('not_paid_out', 'Payout failed'), ('written_off', 'Written off')], default='approved', max_length=12)),
-                ('approved_at', models.DateTimeField()),
-                ('disbursed_at', models.DateTimeField(blank=True, help_text="The operator's completion time.", null=True)),
-                ('due_on', models.DateField(blank=True, null=True)),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('written_off_at', models.DateTimeField(blank=True, null=True)),
-                ('days_past_due', models.PositiveIntegerField(default=0)),
-                ('worst_days_past_due', models.PositiveIntegerField(default=0)),
-                ('aged_on', models.DateField(blank=True, help_text='Last business date that was closed for it.', null=True)),
-                ('application', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='loan', to='lending.application')),
-                ('borrower', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='loans', to='lending.borrower')),
-                ('country_pack', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='lending.countrypack')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("reference", models.CharField(max_length=8, unique=True)),
+                ("identity_index", models.CharField(max_length=64)),
+                ("currency", models.CharField(max_length=3)),
+                ("principal_cents", models.PositiveBigIntegerField()),
+                ("fee_cents", models.PositiveBigIntegerField()),
+                ("tax_cents", models.PositiveBigIntegerField()),
+                (
+                    "outstanding_cents",
+                    models.PositiveBigIntegerField(
+                        help_text="What the borrower still owes; the audit recounts it."
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("approved", "Payout under way"),
+                            ("live", "Live"),
+                            ("settled", "Settled"),
+                            ("not_paid_out", "Payout failed"),
+                            ("written_off", "Written off"),
+                        ],
+                        default="approved",
+                        max_length=12,
+                    ),
+                ),
+                ("approved_at", models.DateTimeField()),
+                (
+                    "disbursed_at",
+                    models.DateTimeField(blank=True, help_text="The operator's completion time.", null=True),
+                ),
+                ("due_on", models.DateField(blank=True, null=True)),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("written_off_at", models.DateTimeField(blank=True, null=True)),
+                ("days_past_due", models.PositiveIntegerField(default=0)),
+                ("worst_days_past_due", models.PositiveIntegerField(default=0)),
+                (
+                    "aged_on",
+                    models.DateField(blank=True, help_text="Last business date that was closed for it.", null=True),
+                ),
+                (
+                    "application",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="loan", to="lending.application"
+                    ),
+                ),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="loans", to="lending.borrower"
+                    ),
+                ),
+                (
+                    "country_pack",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="lending.countrypack"),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Installment',
+            name="Installment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveSmallIntegerField()),
-                ('due_on', models.DateField()),
-                ('principal_cents', models.PositiveBigIntegerField()),
-                ('interest_cents', models.PositiveBigIntegerField(default=0)),
-                ('fee_cents', models.PositiveBigIntegerField(default=0)),
-                ('tax_cents', models.PositiveBigIntegerField(default=0)),
-                ('penalty_cents', models.PositiveBigIntegerField(default=0)),
-                ('loan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='installments', to='lending.loan')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("number", models.PositiveSmallIntegerField()),
+                ("due_on", models.DateField()),
+                ("principal_cents", models.PositiveBigIntegerField()),
+                ("interest_cents", models.PositiveBigIntegerField(default=0)),
+                ("fee_cents", models.PositiveBigIntegerField(default=0)),
+                ("tax_cents", models.PositiveBigIntegerField(default=0)),
+                ("penalty_cents", models.PositiveBigIntegerField(default=0)),
+                (
+                    "loan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="installments", to="lending.loan"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['loan_id', 'number'],
+                "ordering": ["loan_id", "number"],
             },
         ),
         migrations.CreateModel(
-            name='OutboxMessage',
+            name="OutboxMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.CharField(max_length=40)),
-                ('reference', models.CharField(max_length=140, unique=True)),
-                ('payload', models.JSONField()),
-                ('created_at', models.DateTimeField()),
-                ('due_at', models.DateTimeField()),
-                ('leased_until', models.DateTimeField(blank=True, null=True)),
-                ('tries', models.PositiveSmallIntegerField(default=0)),
-                ('done_at', models.DateTimeField(blank=True, null=True)),
-                ('parked_at', models.DateTimeField(blank=True, help_text='Failed too often; a case is open.', null=True)),
-                ('last_error', models.CharField(blank=True, max_length=300)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("topic", models.CharField(max_length=40)),
+                ("reference", models.CharField(max_length=140, unique=True)),
+                ("payload", models.JSONField()),
+                ("created_at", models.DateTimeField()),
+                ("due_at", models.DateTimeField()),
+                ("leased_until", models.DateTimeField(blank=True, null=True)),
+                ("tries", models.PositiveSmallIntegerField(default=0)),
+                ("done_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "parked_at",
+                    models.DateTimeField(blank=True, help_text="Failed too often; a case is open.", null=True),
+                ),
+                ("last_error", models.CharField(blank=True, max_length=300)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('done_at__isnull', True), ('parked_at__isnull', True)), fields=['due_at'], name='outbox_due')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("done_at__isnull", True), ("parked_at__isnull", True)),
+                        fields=["due_at"],
+                        name="outbox_due",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PaymentIntent',
+            name="PaymentIntent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('purpose', models.CharField(choices=[('disburse', 'Pay out a loan'), ('collect', 'Ask for a repayment'), ('refund', 'Give money back')], max_length=10)),
-                ('business_key', models.CharField(max_length=120, unique=True)),
-                ('provider', models.CharField(max_length=20)),
-                ('msisdn', models.CharField(help_text='Whose wallet.', max_length=15)),
-                ('amount_cents', models.PositiveBigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('succeeded', 'Succeeded'), ('failed', 'Failed')], default='open', max_length=10)),
-                ('due_at', models.DateTimeField(help_text='Not before this; a prompt waits until the USSD session is gone.')),
-                ('leased_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField()),
-                ('borrower', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payment_intents', to='lending.borrower')),
-                ('loan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='payment_intents', to='lending.loan')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("disburse", "Pay out a loan"),
+                            ("collect", "Ask for a repayment"),
+                            ("refund", "Give money back"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("business_key", models.CharField(max_length=120, unique=True)),
+                ("provider", models.CharField(max_length=20)),
+                ("msisdn", models.CharField(help_text="Whose wallet.", max_length=15)),
+                ("amount_cents", models.PositiveBigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("open", "Open"), ("succeeded", "Succeeded"), ("failed", "Failed")],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "due_at",
+                    models.DateTimeField(
+                        help_text="Not before this; a prompt waits until the USSD session is gone."
+                    ),
+                ),
+                ("leased_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payment_intents",
+                        to="lending.borrower",
+                    ),
+                ),
+                (
+                    "loan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="payment_intents",
+                        to="lending.loan",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='PaymentAttempt',
+            name="PaymentAttempt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveSmallIntegerField()),
-                ('provider', models.CharField(max_length=20)),
-                ('provider_ref', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('request_id', models.CharField(blank=True, db_index=True, max_length=80)),
-                ('state', models.CharField(choices=[('created', 'Created'), ('submitting', 'Being sent'), ('accepted', 'Accepted by the rail'), ('unknown', 'Outcome unknown'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('manual', 'With a person')], default='created', max_length=10)),
-                ('result_code', models.CharField(blank=True, max_length=40)),
-                ('result_text', models.CharField(blank=True, max_length=200)),
-                ('receipt_no', models.CharField(blank=True, max_length=40)),
-                ('queries', models.PositiveSmallIntegerField(default=0)),
-                ('next_query_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField()),
-                ('submitted_at', models.DateTimeField(blank=True, null=True)),
-                ('completed_at', models.DateTimeField(blank=True, help_text="The operator's time.", null=True)),
-                ('settled_at', models.DateTimeField(blank=True, help_text='When we learnt it.', null=True)),
-                ('intent', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='attempts', to='lending.paymentintent')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("number", models.PositiveSmallIntegerField()),
+                ("provider", models.CharField(max_length=20)),
+                ("provider_ref", models.UUIDField(default=uuid.uuid4, unique=True)),
+                ("request_id", models.CharField(blank=True, db_index=True, max_length=80)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("created", "Created"),
+                            ("submitting", "Being sent"),
+                            ("accepted", "Accepted by the rail"),
+                            ("unknown", "Outcome unknown"),
+                            ("succeeded", "Succeeded"),
+                            ("failed", "Failed"),
+                            ("manual", "With a person"),
+                        ],
+                        default="created",
+                        max_length=10,
+                    ),
+                ),
+                ("result_code", models.CharField(blank=True, max_length=40)),
+                ("result_text", models.CharField(blank=True, max_length=200)),
+                ("receipt_no", models.CharField(blank=True, max_length=40)),
+                ("queries", models.PositiveSmallIntegerField(default=0)),
+                ("next_query_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField()),
+                ("submitted_at", models.DateTimeField(blank=True, null=True)),
+                ("completed_at", models.DateTimeField(blank=True, help_text="The operator's time.", null=True)),
+                ("settled_at", models.DateTimeField(blank=True, help_text="When we learnt it.", null=True)),
+                (
+                    "intent",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="attempts",
+                        to="lending.paymentintent",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Posting',
+            name="Posting",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('capital', 'Float paid in'), ('reservation', 'Payout reserved'), ('disbursement', 'Loan paid out'), ('repayment', 'Repayment'), ('suspense', 'Money in suspense'), ('write_off', 'Write-off'), ('recovery', 'Recovery after write-off'), ('savings', 'Savings movement'), ('refund', 'Money given back'), ('reversal', 'Reversal')], max_length=12)),
-                ('reference', models.CharField(max_length=120, unique=True)),
-                ('occurred_at', models.DateTimeField(help_text="When it happened, by the operator's clock.")),
-                ('business_date', models.DateField(db_index=True)),
-                ('booked_at', models.DateTimeField()),
-                ('borrower', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='postings', to='lending.borrower')),
-                ('loan', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='postings', to='lending.loan')),
-                ('reverses', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reversed_by', to='lending.posting')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("capital", "Float paid in"),
+                            ("reservation", "Payout reserved"),
+                            ("disbursement", "Loan paid out"),
+                            ("repayment", "Repayment"),
+                            ("suspense", "Money in suspense"),
+                            ("write_off", "Write-off"),
+                            ("recovery", "Recovery after write-off"),
+                            ("savings", "Savings movement"),
+                            ("refund", "Money given back"),
+                            ("reversal", "Reversal"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("reference", models.CharField(max_length=120, unique=True)),
+                ("occurred_at", models.DateTimeField(help_text="When it happened, by the operator's clock.")),
+                ("business_date", models.DateField(db_index=True)),
+                ("booked_at", models.DateTimeField()),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="postings",
+                        to="lending.borrower",
+                    ),
+                ),
+                (
+                    "loan",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="postings",
+                        to="lending.loan",
+                    ),
+                ),
+                (
+                    "reverses",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reversed_by",
+                        to="lending.posting",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(max_length=3)),
-                ('debit_cents', models.PositiveBigIntegerField(default=0)),
-                ('credit_cents', models.PositiveBigIntegerField(default=0)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='lending.account')),
-                ('posting', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='lending.posting')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("debit_cents", models.PositiveBigIntegerField(default=0)),
+                ("credit_cents", models.PositiveBigIntegerField(default=0)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="lending.account"
+                    ),
+                ),
+                (
+                    "posting",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="lending.posting"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ProductVersion',
+            name="ProductVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('code', models.SlugField(max_length=30)),
-                ('version', models.PositiveIntegerField()),
-                ('name', models.CharField(max_length=60)),
-                ('currency', models.CharField(max_length=3)),
-                ('country', models.CharField(max_length=2)),
-                ('effective_on', models.DateField()),
-                ('approved_by', models.CharField(max_length=60)),
-                ('term_days', models.PositiveSmallIntegerField()),
-                ('fee_rate', models.DecimalField(decimal_places=5, help_text='Share of the principal, for the term.', max_digits=7)),
-                ('fee_tax_rate', models.DecimalField(decimal_places=5, help_text='Tax on the fee (excise, VAT).', max_digits=7)),
-                ('min_cents', models.PositiveBigIntegerField()),
-                ('max_cents', models.PositiveBigIntegerField()),
-                ('allocation_order', models.JSONField(help_text='Kinds of due in the order in which money covers them.')),
-                ('ladder_cents', models.JSONField(help_text='Limit at each rung, rising.')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("code", models.SlugField(max_length=30)),
+                ("version", models.PositiveIntegerField()),
+                ("name", models.CharField(max_length=60)),
+                ("currency", models.CharField(max_length=3)),
+                ("country", models.CharField(max_length=2)),
+                ("effective_on", models.DateField()),
+                ("approved_by", models.CharField(max_length=60)),
+                ("term_days", models.PositiveSmallIntegerField()),
+                (
+                    "fee_rate",
+                    models.DecimalField(
+                        decimal_places=5, help_text="Share of the principal, for the term.", max_digits=7
+                    ),
+                ),
+                (
+                    "fee_tax_rate",
+                    models.DecimalField(decimal_places=5, help_text="Tax on the fee (excise, VAT).", max_digits=7),
+                ),
+                ("min_cents", models.PositiveBigIntegerField()),
+                ("max_cents", models.PositiveBigIntegerField()),
+                (
+                    "allocation_order",
+                    models.JSONField(help_text="Kinds of due in the order in which money covers them."),
+                ),
+                ("ladder_cents", models.JSONField(help_text="Limit at each rung, rising.")),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('code', 'version'), name='product_version'), models.CheckConstraint(condition=models.Q(('min_cents__lte', models.F('max_cents'))), name='product_min_below_max')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("code", "version"), name="product_version"),
+                    models.CheckConstraint(
+                        condition=models.Q(("min_cents__lte", models.F("max_cents"))), name="product_min_below_max"
+                    ),
+                ],
             },
         ),
         migrations.AddField(
-            model_name='loan',
-            name='product_version',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='lending.productversion'),
+            model_name="loan",
+            name="product_version",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="lending.productversion"),
         ),
         migrations.AddField(
-            model_name='application',
-            name='product_version',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='lending.productversion'),
+            model_name="application",
+            name="product_version",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="lending.productversion"),
         ),
         migrations.CreateModel(
-            name='ProviderEvent',
+            name="ProviderEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider', models.CharField(max_length=20)),
-                ('kind', models.CharField(max_length=30)),
-                ('dedupe_key', models.CharField(max_length=64, unique=True)),
-                ('body', models.TextField()),
-                ('source_address', models.CharField(blank=True, max_length=45)),
-                ('received_at', models.DateTimeField()),
-                ('times_received', models.PositiveIntegerField(default=1)),
-                ('processed_at', models.DateTimeField(blank=True, null=True)),
-                ('outcome', models.CharField(blank=True, max_length=200)),
-                ('attempt', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='events', to='lending.paymentattempt')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("provider", models.CharField(max_length=20)),
+                ("kind", models.CharField(max_length=30)),
+                ("dedupe_key", models.CharField(max_length=64, unique=True)),
+                ("body", models.TextField()),
+                ("source_address", models.CharField(blank=True, max_length=45)),
+                ("received_at", models.DateTimeField()),
+                ("times_received", models.PositiveIntegerField(default=1)),
+                ("processed_at", models.DateTimeField(blank=True, null=True)),
+                ("outcome", models.CharField(blank=True, max_length=200)),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="events",
+                        to="lending.paymentattempt",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('provider', models.CharField(max_length=20)),
-                ('receipt_no', models.CharField(max_length=40)),
-                ('amount_cents', models.PositiveBigIntegerField()),
-                ('currency', models.CharField(max_length=3)),
-                ('party', models.CharField(blank=True, help_text='Payer as the rail names them: number, mask or hash.', max_length=64)),
-                ('account_reference', models.CharField(blank=True, help_text='Typed by a human.', max_length=40)),
-                ('paid_at', models.DateTimeField(help_text="The operator's time.")),
-                ('source', models.CharField(help_text='Which road told us first.', max_length=20)),
-                ('state', models.CharField(choices=[('allocated', 'Allocated'), ('suspense', 'In suspense'), ('resolved', 'Resolved by a person')], max_length=10)),
-                ('over_cents', models.PositiveBigIntegerField(default=0, help_text='Kept for the customer: more than was owed.')),
-                ('recorded_at', models.DateTimeField()),
-                ('attempt', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='receipts', to='lending.paymentattempt')),
-                ('borrower', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='receipts', to='lending.borrower')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("provider", models.CharField(max_length=20)),
+                ("receipt_no", models.CharField(max_length=40)),
+                ("amount_cents", models.PositiveBigIntegerField()),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "party",
+                    models.CharField(
+                        blank=True, help_text="Payer as the rail names them: number, mask or hash.", max_length=64
+                    ),
+                ),
+                ("account_reference", models.CharField(blank=True, help_text="Typed by a human.", max_length=40)),
+                ("paid_at", models.DateTimeField(help_text="The operator's time.")),
+                ("source", models.CharField(help_text="Which road told us first.", max_length=20)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("allocated", "Allocated"),
+                            ("suspense", "In suspense"),
+                            ("resolved", "Resolved by a person"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "over_cents",
+                    models.PositiveBigIntegerField(
+                        default=0, help_text="Kept for the customer: more than was owed."
+                    ),
+                ),
+                ("recorded_at", models.DateTimeField()),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="receipts",
+                        to="lending.paymentattempt",
+                    ),
+                ),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="receipts",
+                        to="lending.borrower",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Case',
+            name="Case",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('unmatched_receipt', 'Money that fits nobody'), ('receipt_mismatch', 'Same receipt, other facts'), ('payout_unknown', 'Payout of unknown outcome'), ('payout_mismatch', 'Rail and request disagree'), ('rail_stopped', 'A rail is stopped'), ('pin_locked', 'Customer locked out'), ('bad_task', 'Work that keeps failing')], max_length=20)),
-                ('subject_key', models.CharField(help_text='What it is about; one open case for each.', max_length=120)),
-                ('note', models.CharField(blank=True, max_length=500)),
-                ('opened_at', models.DateTimeField()),
-                ('closed_at', models.DateTimeField(blank=True, null=True)),
-                ('resolution', models.CharField(blank=True, max_length=300)),
-                ('borrower', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='lending.borrower')),
-                ('closed_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
-                ('attempt', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='lending.paymentattempt')),
-                ('receipt', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='cases', to='lending.receipt')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("unmatched_receipt", "Money that fits nobody"),
+                            ("receipt_mismatch", "Same receipt, other facts"),
+                            ("payout_unknown", "Payout of unknown outcome"),
+                            ("payout_mismatch", "Rail and request disagree"),
+                            ("rail_stopped", "A rail is stopped"),
+                            ("pin_locked", "Customer locked out"),
+                            ("bad_task", "Work that keeps failing"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                (
+                    "subject_key",
+                    models.CharField(help_text="What it is about; one open case for each.", max_length=120),
+                ),
+                ("note", models.CharField(blank=True, max_length=500)),
+                ("opened_at", models.DateTimeField()),
+                ("closed_at", models.DateTimeField(blank=True, null=True)),
+                ("resolution", models.CharField(blank=True, max_length=300)),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cases",
+                        to="lending.borrower",
+                    ),
+                ),
+                (
+                    "closed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "attempt",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cases",
+                        to="lending.paymentattempt",
+                    ),
+                ),
+                (
+                    "receipt",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cases",
+                        to="lending.receipt",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Repayment',
+            name="Repayment",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('amount_cents', models.PositiveBigIntegerField()),
-                ('received_at', models.DateTimeField(help_text="The operator's time.")),
-                ('loan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='repayments', to='lending.loan')),
-                ('receipt', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='repayment', to='lending.receipt')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("amount_cents", models.PositiveBigIntegerField()),
+                ("received_at", models.DateTimeField(help_text="The operator's time.")),
+                (
+                    "loan",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="repayments", to="lending.loan"
+                    ),
+                ),
+                (
+                    "receipt",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="repayment", to="lending.receipt"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Allocation',
+            name="Allocation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('principal_cents', models.PositiveBigIntegerField(default=0)),
-                ('interest_cents', models.PositiveBigIntegerField(default=0)),
-                ('fee_cents', models.PositiveBigIntegerField(default=0)),
-                ('tax_cents', models.PositiveBigIntegerField(default=0)),
-                ('penalty_cents', models.PositiveBigIntegerField(default=0)),
-                ('installment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='allocations', to='lending.installment')),
-                ('repayment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='allocations', to='lending.repayment')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("principal_cents", models.PositiveBigIntegerField(default=0)),
+                ("interest_cents", models.PositiveBigIntegerField(default=0)),
+                ("fee_cents", models.PositiveBigIntegerField(default=0)),
+                ("tax_cents", models.PositiveBigIntegerField(default=0)),
+                ("penalty_cents", models.PositiveBigIntegerField(default=0)),
+                (
+                    "installment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="allocations",
+                        to="lending.installment",
+                    ),
+                ),
+                (
+                    "repayment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="allocations",
+                        to="lending.repayment",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Review',
+            name="Review",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('approved', models.BooleanField()),
-                ('reason', models.CharField(max_length=300)),
-                ('reviewed_at', models.DateTimeField()),
-                ('application', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='review', to='lending.application')),
-                ('officer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("approved", models.BooleanField()),
+                ("reason", models.CharField(max_length=300)),
+                ("reviewed_at", models.DateTimeField()),
+                (
+                    "application",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="review", to="lending.application"
+                    ),
+                ),
+                (
+                    "officer",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to=settings.AUTH_USER_MODEL),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SavingsAccount',
+            name="SavingsAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('partner', models.CharField(max_length=40)),
-                ('currency', models.CharField(max_length=3)),
-                ('balance_cents', models.PositiveBigIntegerField(default=0)),
-                ('opened_at', models.DateTimeField()),
-                ('borrower', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='savings_account', to='lending.borrower')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("partner", models.CharField(max_length=40)),
+                ("currency", models.CharField(max_length=3)),
+                ("balance_cents", models.PositiveBigIntegerField(default=0)),
+                ("opened_at", models.DateTimeField()),
+                (
+                    "borrower",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="savings_account",
+                        to="lending.borrower",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='SavingsMovement',
+            name="SavingsMovement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('deposit', 'Deposit'), ('withdrawal', 'Withdrawal')], max_length=10)),
-                ('amount_cents', models.PositiveBigIntegerField()),
-                ('reference', models.CharField(help_text="The partner's own.", max_length=40, unique=True)),
-                ('moved_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='movements', to='lending.savingsaccount')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "kind",
+                    models.CharField(choices=[("deposit", "Deposit"), ("withdrawal", "Withdrawal")], max_length=10),
+                ),
+                ("amount_cents", models.PositiveBigIntegerField()),
+                ("reference", models.CharField(help_text="The partner's own.", max_length=40, unique=True)),
+                ("moved_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="movements",
+                        to="lending.savingsaccount",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='WalletMovement',
+            name="WalletMovement",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('received', 'Received'), ('cash_in', 'Cash in'), ('sent', 'Sent'), ('cash_out', 'Cash out'), ('paid', 'Paid a bill or till'), ('airtime', 'Airtime')], max_length=8)),
-                ('amount_cents', models.PositiveBigIntegerField()),
-                ('moved_at', models.DateTimeField()),
-                ('borrower', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='wallet_movements', to='lending.borrower')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("received", "Received"),
+                            ("cash_in", "Cash in"),
+                            ("sent", "Sent"),
+                            ("cash_out", "Cash out"),
+                            ("paid", "Paid a bill or till"),
+                            ("airtime", "Airtime"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("amount_cents", models.PositiveBigIntegerField()),
+                ("moved_at", models.DateTimeField()),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="wallet_movements",
+                        to="lending.borrower",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Checkpoint',
+            name="Checkpoint",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('currency', models.CharField(max_length=3)),
-                ('last_entry_id', models.BigIntegerField()),
-                ('debit_cents', models.BigIntegerField()),
-                ('credit_cents', models.BigIntegerField()),
-                ('made_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='checkpoints', to='lending.account')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("currency", models.CharField(max_length=3)),
+                ("last_entry_id", models.BigIntegerField()),
+                ("debit_cents", models.BigIntegerField()),
+                ("credit_cents", models.BigIntegerField()),
+                ("made_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="checkpoints",
+                        to="lending.account",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('account', 'currency', 'last_entry_id'), name='checkpoint_once')],
+                "constraints": [
+                    models.UniqueConstraint(fields=("account", "currency", "last_entry_id"), name="checkpoint_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Consent',
+            name="Consent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('purpose', models.CharField(choices=[('service', 'Use my data to run the service'), ('scoring', 'Let a computer decide about loans'), ('wallet', 'Read my mobile-money flow'), ('bureau', 'Share with credit bureaus'), ('marketing', 'Send me offers')], max_length=12)),
-                ('granted', models.BooleanField()),
-                ('text_version', models.CharField(max_length=20)),
-                ('language', models.CharField(max_length=2)),
-                ('given_at', models.DateTimeField()),
-                ('withdrawn_at', models.DateTimeField(blank=True, null=True)),
-                ('borrower', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='consents', to='lending.borrower')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[
+                            ("service", "Use my data to run the service"),
+                            ("scoring", "Let a computer decide about loans"),
+                            ("wallet", "Read my mobile-money flow"),
+                            ("bureau", "Share with credit bureaus"),
+                            ("marketing", "Send me offers"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("granted", models.BooleanField()),
+                ("text_version", models.CharField(max_length=20)),
+                ("language", models.CharField(max_length=2)),
+                ("given_at", models.DateTimeField()),
+                ("withdrawn_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "borrower",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="consents", to="lending.borrower"
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(condition=models.Q(('withdrawn_at__isnull', True)), fields=('borrower', 'purpose'), name='consent_one_in_force')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("withdrawn_at__isnull", True)),
+                        fields=("borrower", "purpose"),
+                        name="consent_one_in_force",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Decision',
+            name="Decision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('outcome', models.CharField(choices=[('approve', 'Approve'), ('decline', 'Decline'), ('refer', 'Refer to an officer')], max_length=8)),
-                ('score', models.FloatField(blank=True, help_text='Chance of default, 0 to 1; empty: not scored.', null=True)),
-                ('offer', models.JSONField(default=dict, help_text='Weight of each next offer: microloan, savings, neither.')),
-                ('limit_cents', models.PositiveBigIntegerField()),
-                ('inputs', models.JSONField(help_text='Features and facts exactly as they were judged.')),
-                ('reasons', models.JSONField(help_text='Codes with their values, weightiest first.')),
-                ('next_step', models.CharField(blank=True, help_text='Code of what the customer can do now.', max_length=40)),
-                ('model_version', models.CharField(blank=True, max_length=60)),
-                ('feature_version', models.CharField(max_length=40)),
-                ('policy_version', models.CharField(max_length=40)),
-                ('propensity', models.FloatField(default=1.0, help_text='Chance of this outcome under exploration.')),
-                ('decided_at', models.DateTimeField()),
-                ('latency_ms', models.PositiveIntegerField(default=0)),
-                ('application', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='decision', to='lending.application')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("approve", "Approve"), ("decline", "Decline"), ("refer", "Refer to an officer")],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "score",
+                    models.FloatField(
+                        blank=True, help_text="Chance of default, 0 to 1; empty: not scored.", null=True
+                    ),
+                ),
+                (
+                    "offer",
+                    models.JSONField(
+                        default=dict, help_text="Weight of each next offer: microloan, savings, neither."
+                    ),
+                ),
+                ("limit_cents", models.PositiveBigIntegerField()),
+                ("inputs", models.JSONField(help_text="Features and facts exactly as they were judged.")),
+                ("reasons", models.JSONField(help_text="Codes with their values, weightiest first.")),
+                (
+                    "next_step",
+                    models.CharField(blank=True, help_text="Code of what the customer can do now.", max_length=40),
+                ),
+                ("model_version", models.CharField(blank=True, max_length=60)),
+                ("feature_version", models.CharField(max_length=40)),
+                ("policy_version", models.CharField(max_length=40)),
+                (
+                    "propensity",
+                    models.FloatField(default=1.0, help_text="Chance of this outcome under exploration."),
+                ),
+                ("decided_at", models.DateTimeField()),
+                ("latency_ms", models.PositiveIntegerField(default=0)),
+                (
+                    "application",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="decision",
+                        to="lending.application",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('score__isnull', True), ('score__range', (0, 1)), _connector='OR'), name='decision_score_is_a_chance'), models.CheckConstraint(condition=models.Q(('outcome', 'approve'), models.Q(models.Q(('reasons', []), _negated=True), models.Q(('next_step', ''), _negated=True)), _connector='OR'), name='decision_refusal_has_reason_and_step')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("score__isnull", True), ("score__range", (0, 1)), _connector="OR"),
+                        name="decision_score_is_a_chance",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("outcome", "approve"),
+                            models.Q(
+                                models.Q(("reasons", []), _negated=True), models.Q(("next_step", ""), _negated=True)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="decision_refusal_has_reason_and_step",
+                    ),
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='installment',
-            constraint=models.UniqueConstraint(fields=('loan', 'number'), name='installment_number'),
+            model_name="installment",
+            constraint=models.UniqueConstraint(fields=("loan", "number"), name="installment_number"),
         ),
         migrations.AddIndex(
-            model_name='paymentintent',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['due_at'], name='intent_due'),
+            model_name="paymentintent",
+            index=models.Index(condition=models.Q(("state", "open")), fields=["due_at"], name="intent_due"),
         ),
         migrations.AddConstraint(
-            model_name='paymentintent',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_cents__gt', 0)), name='intent_positive'),
+            model_name="paymentintent",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_cents__gt", 0)), name="intent_positive"),
         ),
         migrations.AddIndex(
-            model_name='paymentattempt',
-            index=models.Index(condition=models.Q(('state__in', ['submitting', 'accepted', 'unknown'])), fields=['next_query_at'], name='attempt_query_due'),
+            model_name="paymentattempt",
+            index=models.Index(
+                condition=models.Q(("state__in", ["submitting", "accepted", "unknown"])),
+                fields=["next_query_at"],
+                name="attempt_query_due",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='paymentattempt',
-            constraint=models.UniqueConstraint(fields=('intent', 'number'), name='attempt_number'),
+            model_name="paymentattempt",
+            constraint=models.UniqueConstraint(fields=("intent", "number"), name="attempt_number"),
         ),
         migrations.AddConstraint(
-            model_name='paymentattempt',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'failed'), _negated=True), fields=('intent',), name='attempt_one_live_or_succeeded'),
+            model_name="paymentattempt",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state", "failed"), _negated=True),
+                fields=("intent",),
+                name="attempt_one_live_or_succeeded",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='entry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('credit_cents', 0), ('debit_cents__gt', 0)), models.Q(('credit_cents__gt', 0), ('debit_cents', 0)), _connector='OR'), name='entry_is_debit_or_credit'),
+            model_name="entry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("credit_cents", 0), ("debit_cents__gt", 0)),
+                    models.Q(("credit_cents__gt", 0), ("debit_cents", 0)),
+                    _connector="OR",
+                ),
+                name="entry_is_debit_or_credit",
+            ),
         ),
         migrations.AddIndex(
-            model_name='loan',
-            index=models.Index(fields=['borrower', '-disbursed_at'], name='loan_latest'),
+            model_name="loan",
+            index=models.Index(fields=["borrower", "-disbursed_at"], name="loan_latest"),
         ),
         migrations.AddIndex(
-            model_name='loan',
-            index=models.Index(condition=models.Q(('state', 'live')), fields=['due_on'], name='loan_live_by_due'),
+            model_name="loan",
+            index=models.Index(condition=models.Q(("state", "live")), fields=["due_on"], name="loan_live_by_due"),
         ),
         migrations.AddConstraint(
-            model_name='loan',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['approved', 'live'])), fields=('identity_index',), name='loan_one_open_per_identity'),
+            model_name="loan",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["approved", "live"])),
+                fields=("identity_index",),
+                name="loan_one_open_per_identity",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='loan',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['approved', 'live'])), fields=('borrower',), name='loan_one_open_per_borrower'),
+            model_name="loan",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["approved", "live"])),
+                fields=("borrower",),
+                name="loan_one_open_per_borrower",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='loan',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['approved', 'not_paid_out']), models.Q(('disbursed_at__isnull', False), ('due_on__isnull', False)), _connector='OR'), name='loan_live_means_paid_out'),
+            model_name="loan",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("state__in", ["approved", "not_paid_out"]),
+                    models.Q(("disbursed_at__isnull", False), ("due_on__isnull", False)),
+                    _connector="OR",
+                ),
+                name="loan_live_means_paid_out",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='loan',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'settled'), _negated=True), models.Q(('outstanding_cents', 0), ('settled_at__isnull', False)), _connector='OR'), name='loan_settled_means_nothing_owed'),
+            model_name="loan",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "settled"), _negated=True),
+                    models.Q(("outstanding_cents", 0), ("settled_at__isnull", False)),
+                    _connector="OR",
+                ),
+                name="loan_settled_means_nothing_owed",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='loan',
-            constraint=models.CheckConstraint(condition=models.Q(('outstanding_cents__lte', django.db.models.expressions.CombinedExpression(django.db.models.expressions.CombinedExpression(models.F('principal_cents'), '+', models.F('fee_cents')), '+', models.F('tax_cents')))), name='loan_owes_no_more_than_accepted'),
+            model_name="loan",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    (
+                        "outstanding_cents__lte",
+                        django.db.models.expressions.CombinedExpression(
+                            django.db.models.expressions.CombinedExpression(
+                                models.F("principal_cents"), "+", models.F("fee_cents")
+                            ),
+                            "+",
+                            models.F("tax_cents"),
+                        ),
+                    )
+                ),
+                name="loan_owes_no_more_than_accepted",
+            ),
         ),
         migrations.AddIndex(
-            model_name='application',
-            index=models.Index(fields=['borrower', '-submitted_at'], name='application_latest'),
+            model_name="application",
+            index=models.Index(fields=["borrower", "-submitted_at"], name="application_latest"),
         ),
         migrations.AddConstraint(
-            model_name='application',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['submitted', 'referred'])), fields=('borrower',), name='application_one_undecided'),
+            model_name="application",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["submitted", "referred"])),
+                fields=("borrower",),
+                name="application_one_undecided",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='application',
-            constraint=models.CheckConstraint(condition=models.Q(('principal_cents__gt', 0)), name='application_principal_positive'),
+            model_name="application",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("principal_cents__gt", 0)), name="application_principal_positive"
+            ),
         ),
         migrations.AddIndex(
-            model_name='providerevent',
-            index=models.Index(condition=models.Q(('processed_at__isnull', True)), fields=['received_at'], name='event_waiting'),
+            model_name="providerevent",
+            index=models.Index(
+                condition=models.Q(("processed_at__isnull", True)), fields=["received_at"], name="event_waiting"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='receipt',
-            constraint=models.UniqueConstraint(fields=('provider', 'receipt_no'), name='receipt_counted_once'),
+            model_name="receipt",
+            constraint=models.UniqueConstraint(fields=("provider", "receipt_no"), name="receipt_counted_once"),
         ),
         migrations.AddConstraint(
-            model_name='receipt',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_cents__gt', 0)), name='receipt_positive'),
+            model_name="receipt",
+            constraint=models.CheckConstraint(condition=models.Q(("amount_cents__gt", 0)), name="receipt_positive"),
         ),
         migrations.AddConstraint(
-            model_name='case',
-            constraint=models.UniqueConstraint(condition=models.Q(('closed_at__isnull', True)), fields=('kind', 'subject_key'), name='case_one_open'),
+            model_name="case",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("closed_at__isnull", True)),
+                fields=("kind", "subject_key"),
+                name="case_one_open",
+            ),
         ),
         migrations.AddIndex(
-            model_name='repayment',
-            index=models.Index(fields=['loan', 'received_at'], name='repayment_by_loan'),
+            model_name="repayment",
+            index=models.Index(fields=["loan", "received_at"], name="repayment_by_loan"),
         ),
         migrations.AddConstraint(
-            model_name='repayment',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_cents__gt', 0)), name='repayment_positive'),
+            model_name="repayment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_cents__gt", 0)), name="repayment_positive"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='allocation',
-            constraint=models.UniqueConstraint(fields=('repayment', 'installment'), name='allocation_once'),
+            model_name="allocation",
+            constraint=models.UniqueConstraint(fields=("repayment", "installment"), name="allocation_once"),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='review_has_reason'),
+            model_name="review",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reason", ""), _negated=True), name="review_has_reason"
+            ),
         ),
         migrations.AddIndex(
-            model_name='savingsmovement',
-            index=models.Index(fields=['account', 'moved_at'], name='savings_by_account'),
+            model_name="savingsmovement",
+            index=models.Index(fields=["account", "moved_at"], name="savings_by_account"),
         ),
         migrations.AddConstraint(
-            model_name='savingsmovement',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_cents__gt', 0)), name='savings_movement_positive'),
+            model_name="savingsmovement",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("amount_cents__gt", 0)), name="savings_movement_positive"
+            ),
         ),
         migrations.AddIndex(
-            model_name='walletmovement',
-            index=models.Index(fields=['borrower', 'moved_at'], name='wallet_by_borrower'),
+            model_name="walletmovement",
+            index=models.Index(fields=["borrower", "moved_at"], name="wallet_by_borrower"),
         ),
     ]

@@ -5,49 +5,102 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ModelVersion',
+            name="ModelVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=60, unique=True)),
-                ('artifact', models.CharField(help_text='Directory below MODELS_DIR.', max_length=120)),
-                ('sha256', models.CharField(help_text='Of the weights, as the signed manifest names it.', max_length=64)),
-                ('feature_version', models.CharField(max_length=40)),
-                ('data_sha256', models.CharField(max_length=64)),
-                ('loans', models.PositiveIntegerField()),
-                ('seed', models.PositiveIntegerField()),
-                ('seen_until', models.DateTimeField(help_text='Latest decision that training, stopping or calibration saw.')),
-                ('metrics', models.JSONField(default=dict)),
-                ('comparison', models.JSONField(default=dict, help_text='Against the champion of the day, on later loans.')),
-                ('state', models.CharField(choices=[('shelved', 'Shelved'), ('champion', 'Serving'), ('retired', 'Served before')], default='shelved', max_length=8)),
-                ('trained_at', models.DateTimeField()),
-                ('promoted_at', models.DateTimeField(blank=True, help_text='When it last began to serve.', null=True)),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("name", models.CharField(max_length=60, unique=True)),
+                ("artifact", models.CharField(help_text="Directory below MODELS_DIR.", max_length=120)),
+                (
+                    "sha256",
+                    models.CharField(help_text="Of the weights, as the signed manifest names it.", max_length=64),
+                ),
+                ("feature_version", models.CharField(max_length=40)),
+                ("data_sha256", models.CharField(max_length=64)),
+                ("loans", models.PositiveIntegerField()),
+                ("seed", models.PositiveIntegerField()),
+                (
+                    "seen_until",
+                    models.DateTimeField(help_text="Latest decision that training, stopping or calibration saw."),
+                ),
+                ("metrics", models.JSONField(default=dict)),
+                (
+                    "comparison",
+                    models.JSONField(default=dict, help_text="Against the champion of the day, on later loans."),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("shelved", "Shelved"), ("champion", "Serving"), ("retired", "Served before")],
+                        default="shelved",
+                        max_length=8,
+                    ),
+                ),
+                ("trained_at", models.DateTimeField()),
+                (
+                    "promoted_at",
+                    models.DateTimeField(blank=True, help_text="When it last began to serve.", null=True),
+                ),
             ],
             options={
-                'ordering': ['-trained_at', '-id'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'champion')), fields=('state',), name='model_version_one_champion')],
+                "ordering": ["-trained_at", "-id"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("state", "champion")),
+                        fields=("state",),
+                        name="model_version_one_champion",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='PipelineRun',
+            name="PipelineRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('running', 'Running'), ('promoted', 'Promoted'), ('shelved', 'Shelved'), ('failed', 'Failed')], default='running', max_length=8)),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('loans', models.PositiveIntegerField(default=0)),
-                ('report', models.JSONField(default=dict, help_text='Seconds of each step, and the verdict in words.')),
-                ('version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='runs', to='scoring.modelversion')),
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("promoted", "Promoted"),
+                            ("shelved", "Shelved"),
+                            ("failed", "Failed"),
+                        ],
+                        default="running",
+                        max_length=8,
+                    ),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("loans", models.PositiveIntegerField(default=0)),
+                (
+                    "report",
+                    models.JSONField(default=dict, help_text="Seconds of each step, and the verdict in words."),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="runs",
+                        to="scoring.modelversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-started_at', '-id'],
+                "ordering": ["-started_at", "-id"],
             },
         ),
     ]

@@ -55,9 +55,7 @@ class TestPaybill:
         assert pay(sandbox, amina)["accepted"] is accepted
 
     @pytest.mark.parametrize(("action", "accepted"), [("Completed", True), ("Cancelled", False)])
-    def test_takes_the_default_when_validation_never_arrives(
-        self, sandbox, business, amina, action, accepted
-    ):
+    def test_takes_the_default_when_validation_never_arrives(self, sandbox, business, amina, action, accepted):
         business.register(response_type=action)
         sandbox.faults({"match": {"path": "/c2b/validation"}, "callbacks": []})
         assert pay(sandbox, amina)["accepted"] is accepted

@@ -32,9 +32,7 @@ class TestPrompt:
     @pytest.mark.parametrize(
         ("answer", "code"), [("cancel", 1032), ("wrong_pin", 2001), ("ignore", 1037), ("unregistered", 1037)]
     )
-    def test_fails_without_metadata_when_the_customer_does_not_pay(
-        self, sandbox, business, app, answer, code
-    ):
+    def test_fails_without_metadata_when_the_customer_does_not_pay(self, sandbox, business, app, answer, code):
         business.ask_to_pay(someone(sandbox, "Cheptoo", balance_cents=900_00, answer=answer))
         callback = outcome(app)
         assert callback["ResultCode"] == code

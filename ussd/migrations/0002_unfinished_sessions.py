@@ -4,14 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('ussd', '0001_initial'),
+        ("ussd", "0001_initial"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='session',
-            index=models.Index(condition=models.Q(('ended_at__isnull', True), models.Q(('answers', ''), _negated=True)), fields=['last_hop_at'], name='session_unfinished'),
+            model_name="session",
+            index=models.Index(
+                condition=models.Q(("ended_at__isnull", True), models.Q(("answers", ""), _negated=True)),
+                fields=["last_hop_at"],
+                name="session_unfinished",
+            ),
         ),
     ]
