@@ -270,6 +270,7 @@ class Supervisor:
                 "",
                 f"  Dial in the browser     {web_url}/phone/",
                 f"  Dial in the terminal    {_python()} manage.py dial '{code}' --phone +254711000001",
+                "                          she is new; +254711000002 has borrowed before, PIN 2580",
                 f"  Officers log in         {web_url}/admin/",
                 f"                          officer / {passwords['OFFICER_PASSWORD']}",
                 f"                          admin / {passwords['ADMIN_PASSWORD']} (everything)",

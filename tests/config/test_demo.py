@@ -18,6 +18,7 @@ import pytest
 
 from config import demo, embedded, environment
 from config.demo import Child, Supervisor
+from lending.demo.writer import BRIANS_PIN
 from tests.config.test_embedded import processes_of
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -248,6 +249,7 @@ def test_the_greeting_says_where_to_dial_and_log_in(supervisor, monkeypatch):
     assert "http://127.0.0.1:8000/phone/" in words
     assert "manage.py dial '*384*77#' --phone +254711000001" in words
     assert environment.load_secrets(supervisor.var)["ADMIN_PASSWORD"] in words
+    assert f"PIN {BRIANS_PIN}" in words
 
 
 def test_each_queue_has_a_worker():
