@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from lending.services import audit
+from lending.wake import wake
 from ml import artifact
 from ml.artifact import Artifact
 from scoring.models import ModelVersion
@@ -125,6 +126,7 @@ def promote(name: str, *, at: datetime, actor: Any = None, reason: str = "") -> 
             retired=retired,
             sha256=version.sha256,
         )
+        wake("scoring.tasks.follow_champion", queue="scoring")
     return version
 
 

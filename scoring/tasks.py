@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from lending.models import JobRun
 from lending.rules import calendar
+from scoring import worker
 
 # Under half of the broker's visibility time-out, or Redis would hand the task to a second worker.
 LIMIT_SECONDS = 140
@@ -32,6 +33,12 @@ def retrain_nightly() -> None:
         return
     run_retraining("--fit-seconds", "90")
     JobRun.objects.filter(job=JOB, business_date=on).update(finished_at=timezone.now())
+
+
+@shared_task(ignore_result=True)
+def follow_champion(queue: str) -> None:
+    """Load and warm a promoted model now, so that no customer's application waits for it."""
+    worker.serving()
 
 
 def claim(on: date, at: datetime) -> bool:

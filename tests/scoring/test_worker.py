@@ -113,3 +113,11 @@ def start_child(monkeypatch, queues: list[str]) -> None:
     monkeypatch.setattr(worker, "_queues", frozenset(queues))
     monkeypatch.setattr(worker, "_may_load", True)
     worker.prepare_process()
+
+
+def test_a_promotion_wakes_the_scoring_workers_to_load_it(shelved, monkeypatch, django_capture_on_commit_callbacks):
+    sent = []
+    monkeypatch.setattr("lending.wake.current_app.send_task", lambda task, **how: sent.append((task, how["queue"])))
+    with django_capture_on_commit_callbacks(execute=True):
+        registry.promote(shelved.name, at=NOON)
+    assert sent == [("scoring.tasks.follow_champion", "scoring")]
