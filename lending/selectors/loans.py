@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.db.models import Sum
-
-from lending.models import Allocation, Application, Installment, Loan, PaymentAttempt, PaymentIntent, Receipt
+from lending.models import Allocation, Application, Installment, Loan, PaymentIntent, Receipt
 from lending.rules import arrears
 from lending.rules.allocation import KINDS, Due, total_of
 
@@ -47,10 +45,6 @@ def undecided_application(borrower_id: int) -> Application | None:
     return Application.objects.filter(
         borrower_id=borrower_id, state__in=[Application.State.SUBMITTED, Application.State.REFERRED]
     ).first()
-
-
-def latest_application(borrower_id: int) -> Application | None:
-    return Application.objects.filter(borrower_id=borrower_id).order_by("-submitted_at").first()
 
 
 def dues(loan: Loan) -> list[tuple[Installment, Due]]:
@@ -105,13 +99,3 @@ def pending_prompt(borrower_id: int) -> PaymentIntent | None:
     return PaymentIntent.objects.filter(
         borrower_id=borrower_id, purpose=PaymentIntent.Purpose.COLLECT, state=PaymentIntent.State.OPEN
     ).first()
-
-
-def overpaid_cents(borrower_id: int) -> int:
-    """Return what is kept for the customer beyond their dues."""
-    return Receipt.objects.filter(borrower_id=borrower_id).aggregate(total=Sum("over_cents"))["total"] or 0
-
-
-def payout_attempt(loan: Loan) -> PaymentAttempt | None:
-    """Return the newest try to pay a loan out."""
-    return PaymentAttempt.objects.filter(intent__loan=loan, intent__purpose="disburse").order_by("-number").first()

@@ -145,14 +145,6 @@ def _give_consent(
     )
 
 
-@transaction.atomic
-def withdraw_consent(*, borrower_id: int, purpose: str, at: datetime) -> None:
-    """End the agreement to one purpose; the row stays as evidence of what was agreed until now."""
-    Consent.objects.filter(borrower_id=borrower_id, purpose=purpose, withdrawn_at__isnull=True).update(
-        withdrawn_at=at
-    )
-
-
 def _peppered(borrower_id: int, pin: str) -> bytes:
     return hmac.new(settings.PIN_PEPPER.encode(), f"{borrower_id}:{pin}".encode(), hashlib.sha256).digest()
 
@@ -221,19 +213,6 @@ def _refuse(borrower: Borrower, at: datetime, refusal: type[WrongPin]) -> None:
         _lock_pin(borrower, at)
         raise PinLocked
     raise refusal(MAX_PIN_FAILURES - borrower.pin_failures)
-
-
-def change_pin(*, borrower_id: int, old_pin: str, new_pin: str, at: datetime) -> None:
-    """Replace the PIN.
-
-    Raises:
-        WeakPin: the new one is easy to guess; nothing was counted.
-        WrongPin, PinLocked: the old one is not right.
-    """
-    borrower = Borrower.objects.get(id=borrower_id)
-    identity.refuse_weak_pin(new_pin, (borrower.msisdn, borrower.national_id))
-    check_pin(borrower_id=borrower_id, pin=old_pin, at=at)
-    _set_pin(borrower, new_pin, "pin_changed", at)
 
 
 def replace_pin(*, borrower_id: int, new_pin: str, at: datetime) -> None:
