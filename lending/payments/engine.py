@@ -192,7 +192,7 @@ def _record(attempt: PaymentAttempt, answer: Answer, rail: str, at: datetime) ->
                 breaker.note_failure(rail, f"{answer.code} {answer.text}", at)
             else:
                 breaker.note_success(rail, at)
-            settling.settle_failure(attempt.id, answer, at=at, refused=True)
+            _record_refused(attempt, answer, at)
         case Succeeded():
             breaker.note_success(rail, at)
             settling.settle_success(attempt.id, answer, at=at, source="submit")
@@ -201,6 +201,18 @@ def _record(attempt: PaymentAttempt, answer: Answer, rail: str, at: datetime) ->
             _record_unknown(attempt.id, why, at)
         case NotFound():
             _record_unknown(attempt.id, "not found on submitting", at)
+
+
+def _record_refused(attempt: PaymentAttempt, answer: Failed, at: datetime) -> None:
+    """Fail what was refused when it was sent for the first time; a person decides about a repeat.
+
+    A refused repeat says nothing about the request before it, which may have been taken after all.
+    """
+    if attempt.queries == 0:
+        settling.settle_failure(attempt.id, answer, at=at, refused=True)
+    else:
+        _record_unknown(attempt.id, f"its repeat was refused: {answer.code} {answer.text}", at)
+        settling.hand_over(attempt.id, at)
 
 
 @transaction.atomic

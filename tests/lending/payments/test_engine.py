@@ -220,6 +220,21 @@ class TestCrash:
 
         assert (len(rail.sent), attempt_of(payout).state) == (1, "unknown")
 
+    def test_a_refused_repeat_does_not_fail_what_may_have_been_taken(self, rail, approved, payout, attempt_of):
+        rail.submit.extend([Unknown("ReadTimeout"), Failed("400.002.02", "Invalid SecurityCredential", ours=True)])
+        engine.run_due(NOON)
+        rail.ask.append(NotFound())
+        for minutes in TWO_DAYS:
+            engine.run_due(after(minutes=minutes))
+
+        approved.refresh_from_db()
+        assert len(rail.sent) == 2
+        assert (attempt_of(payout).state, approved.state) == ("manual", Loan.State.APPROVED)
+        assert "Invalid SecurityCredential" in Case.objects.get(kind="payout_unknown").note
+        settling.settle(attempt_of(payout).id, paid(), at=after(hours=49), source="b2c")
+        approved.refresh_from_db()
+        assert approved.state == Loan.State.LIVE
+
     def test_of_a_prompt_is_never_sent_again(self, rail, prompt, attempt_of):
         rail.submit.append(die)
         with pytest.raises(Killed):
