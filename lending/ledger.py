@@ -24,7 +24,7 @@ class ReferenceReused(Exception):
     """The same reference arrived with other money. Nothing was posted."""
 
     def __init__(self, reference: str) -> None:
-        super().__init__(f"posting {reference} exists with other legs")
+        super().__init__(f"posting {reference} exists with other legs or for another loan")
         self.reference = reference
 
 
@@ -45,12 +45,12 @@ def post(
 
     Raises:
         UnbalancedPosting: the legs do not sum to zero.
-        ReferenceReused: the reference is on record with other legs.
+        ReferenceReused: the reference is on record with other legs, or for another loan.
     """
     if sum(line.debit_cents - line.credit_cents for line in lines) or len(lines) < 2:
         raise UnbalancedPosting(f"{reference}: legs must balance, got {lines}")
     if known := Posting.objects.filter(reference=reference).first():
-        return _same_or_refuse(known, currency, lines)
+        return _same_or_refuse(known, loan, currency, lines)
     try:
         with transaction.atomic():
             posting = Posting.objects.create(
@@ -78,13 +78,14 @@ def post(
         known = Posting.objects.filter(reference=reference).first()
         if known is None:
             raise
-        return _same_or_refuse(known, currency, lines)
+        return _same_or_refuse(known, loan, currency, lines)
     return posting
 
 
-def _same_or_refuse(known: Posting, currency: str, lines: Sequence[Line]) -> Posting:
+def _same_or_refuse(known: Posting, loan: Loan | None, currency: str, lines: Sequence[Line]) -> Posting:
     stored = sorted(known.entries.values_list("account_id", "currency", "debit_cents", "credit_cents"))
-    if stored != sorted((line.account, currency, line.debit_cents, line.credit_cents) for line in lines):
+    told = sorted((line.account, currency, line.debit_cents, line.credit_cents) for line in lines)
+    if stored != told or known.loan_id != (loan.id if loan else None):
         raise ReferenceReused(known.reference)
     return known
 

@@ -80,7 +80,7 @@ def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: 
         return _await_receipt(attempt, at)
     if attempt.state == State.SUCCEEDED and attempt.receipt_no == answer.receipt_no:
         return "succeeded before"
-    if intent.purpose == Purpose.COLLECT and not _record_receipt(attempt, answer, at, source):
+    if not _claim_receipt(attempt, answer, at, source):
         return _refuse(attempt, f"receipt {answer.receipt_no} pays for something else already", at)
     if attempt.state == State.SUCCEEDED:
         return _another_receipt(attempt, answer, at)
@@ -121,6 +121,17 @@ def _book_payout(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> No
             completed_at=answer.at,
             at=at,
         )
+
+
+def _claim_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> bool:
+    """Say whether a receipt can be this attempt's: one number is one movement of money.
+
+    Two payouts told under one number at the same moment meet at the unique reference of their posting.
+    """
+    if attempt.intent.purpose == Purpose.COLLECT:
+        return _record_receipt(attempt, answer, at, source)
+    same = PaymentAttempt.objects.filter(provider=attempt.provider, receipt_no=answer.receipt_no)
+    return not same.exclude(id=attempt.id).exists()
 
 
 def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> bool:

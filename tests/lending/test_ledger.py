@@ -15,7 +15,7 @@ from hypothesis.stateful import (
 )
 
 from lending.ledger import ReferenceReused, UnbalancedPosting, balance_cents, make_checkpoints, post, reverse
-from lending.models import Entry, Posting
+from lending.models import Entry, Loan, Posting
 from lending.rules.accounting import Line, capital, credit, debit
 from tests.factories import NOON
 
@@ -24,7 +24,7 @@ def fund(cents: int = 1_000, reference: str = "capital:1") -> Posting:
     return post(kind="capital", reference=reference, occurred_at=NOON, currency="KES", lines=capital(cents))
 
 
-@pytest.mark.usefixtures("law")
+@pytest.mark.usefixtures("law", "fixed_scorer")
 class TestPost:
     def test_posts_the_same_event_once(self) -> None:
         assert fund().id == fund().id
@@ -34,6 +34,12 @@ class TestPost:
         fund()
         with pytest.raises(ReferenceReused):
             fund(2_000)
+
+    def test_refuses_a_reference_reused_for_another_loan(self, aminas_loan: Loan) -> None:
+        fund()
+        facts = {"kind": "capital", "reference": "capital:1", "occurred_at": NOON, "currency": "KES"}
+        with pytest.raises(ReferenceReused):
+            post(**facts, lines=capital(1_000), loan=aminas_loan)
 
     @pytest.mark.parametrize(
         "lines",

@@ -366,6 +366,20 @@ class TestPaid:
         assert (approved.state, attempt_of(payout).state) == (Loan.State.LIVE, "succeeded")
         assert open_cases("payout_mismatch") == 1
 
+    def test_under_the_receipt_of_another_payout_is_for_a_person(
+        self, rail, payout, brian, attempt_of, books_balance
+    ):
+        application = factories.apply(brian, origin="ussd:test:2")
+        factories.decide(application)
+        brians = PaymentIntent.objects.get(loan__application=application)
+        engine.run_due(NOON)
+        settling.settle(attempt_of(payout).id, paid(), at=after(20), source="b2c")
+        settling.settle(attempt_of(brians).id, paid(party=brian.msisdn), at=after(30), source="b2c")
+
+        assert (attempt_of(brians).state, open_cases("payout_mismatch")) == ("unknown", 1)
+        assert Loan.objects.get(application=application).state == Loan.State.APPROVED
+        books_balance()
+
     def test_under_two_receipts_is_for_a_person(self, rail, approved, payout, attempt_of, books_balance):
         engine.run_due(NOON)
         settling.settle(attempt_of(payout).id, paid(), at=after(20), source="b2c")
