@@ -135,9 +135,10 @@ def _claim_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, sou
 
 
 def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, source: str) -> bool:
-    """Count the money of a prompt, whatever state its attempt is in; say whether it can be this prompt's.
+    """Count the money of a prompt, whatever state its attempt is in; say whether it is this prompt's.
 
-    Money that pays for another attempt is on record with a case, and settles nothing here.
+    Money that pays for another attempt, or that is on record with another amount, has a case and settles
+    nothing here.
     """
     try:
         receipt = receipts.record_receipt(
@@ -154,7 +155,7 @@ def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, so
         )
     except receipts.ReceiptTaken:
         return False
-    return receipt.borrower_id == attempt.intent.borrower_id and receipt.attempt_id in (None, attempt.id)
+    return receipt.attempt_id == attempt.id
 
 
 def account_reference(intent: PaymentIntent) -> str:

@@ -114,13 +114,20 @@ def _known(known: Receipt, facts: dict[str, Any], attempt: PaymentAttempt | None
     if any(getattr(known, name) != value for name, value in facts.items()):
         told = f"{known.receipt_no} is on record with {known.amount_cents}, now told {facts['amount_cents']}"
         _open_mismatch(known, str(facts["amount_cents"]), told, at)
-    elif attempt is not None and known.attempt_id is None and known.borrower_id == attempt.intent.borrower_id:
-        Receipt.objects.filter(id=known.id, attempt__isnull=True).update(attempt=attempt)
-    elif attempt is not None and known.attempt_id != attempt.id:
+    elif attempt is not None and known.attempt_id != attempt.id and not _attach(known, attempt):
         told = f"{known.receipt_no} is claimed by attempt {attempt.id}, too, and pays for something else"
         _open_mismatch(known, f"attempt:{attempt.id}", told, at)
         raise ReceiptTaken(known)
     return known
+
+
+def _attach(known: Receipt, attempt: PaymentAttempt) -> bool:
+    """Say whether a receipt becomes this prompt's; when two claim it at once, PostgreSQL lets one have it."""
+    unclaimed = Receipt.objects.filter(
+        id=known.id, borrower_id=attempt.intent.borrower_id, attempt__isnull=True
+    ).update(attempt=attempt)
+    known.refresh_from_db(fields=["attempt"])
+    return bool(unclaimed)
 
 
 def _open_mismatch(known: Receipt, what: str, note: str, at: datetime) -> None:

@@ -686,6 +686,17 @@ class TestPrompt:
         assert owed == aminas_loan.outstanding_cents - 20_000
         books_balance()
 
+    def test_by_a_receipt_on_record_with_another_amount_is_for_a_person(
+        self, rail, prompt, attempt_of, aminas_loan, books_balance
+    ):
+        attempt = self.send(prompt, attempt_of)
+        factories.pay(aminas_loan.reference, 15_000, "NLJ7RT61SV", at=after(minutes=61))
+        settling.settle(attempt.id, self.PAID, at=after(minutes=62), source="stk")
+
+        assert (attempt_of(prompt).state, Receipt.objects.get().amount_cents) == ("unknown", 15_000)
+        assert open_cases("receipt_mismatch") == open_cases("payout_mismatch") == 1
+        books_balance()
+
     def test_by_the_receipt_of_another_prompt_leaves_the_phone_free_again(self, rail, prompt, attempt_of):
         settling.settle(self.send(prompt, attempt_of).id, self.PAID, at=after(minutes=62), source="stk")
         second = repayments.request_repayment(

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import close_old_connections, connection
+from django.db import close_old_connections, connection, transaction
 
 from lending.ledger import balance_cents
 from lending.models import (
@@ -210,3 +211,38 @@ def test_eight_callbacks_at_once_count_the_money_once(law: None, fixed_scorer: o
     loan.refresh_from_db()
     assert len(made) == 1
     assert (Receipt.objects.count(), Repayment.objects.count(), loan.outstanding_cents) == (1, 1, 43_000)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_prompts_that_claim_one_receipt_at_once_do_not_both_get_it(law: None, fixed_scorer: object) -> None:
+    amina = factories.register()
+    loan = factories.live_loan(amina)
+    first, second = (prompt(amina, number) for number in (1, 2))
+    pay(loan.reference, 10_000)
+
+    def claim_second() -> bool:
+        try:
+            pay(loan.reference, 10_000, attempt=second)
+        except receipts.ReceiptTaken:
+            return False
+        finally:
+            connection.close()
+        return True
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            pay(loan.reference, 10_000, attempt=first)
+            claimed = pool.submit(claim_second)
+            wait_until_somebody_waits_for_a_lock()
+        assert not claimed.result()
+    assert Receipt.objects.get().attempt_id == first.id
+
+
+def wait_until_somebody_waits_for_a_lock() -> None:
+    for _ in range(500):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT FROM pg_locks WHERE NOT granted")
+            if cursor.fetchone() is not None:
+                return
+        Event().wait(0.02)
+    raise AssertionError("nobody waits for a lock")
