@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from lending.models import PaymentAttempt, PaymentIntent
 from lending.payments import breaker, events, settling
@@ -44,6 +44,8 @@ BUDGET_S = 15.0
 LONGEST_WAIT = timedelta(seconds=60)
 # A prompt that could not go out for so long would surprise the customer.
 PROMPT_STALE_AFTER = timedelta(minutes=10)
+# The loan was repaid by another road meanwhile: what the prompt brought would be too much.
+ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT, loan__outstanding_cents__lt=F("amount_cents"))
 DIRECTIONS = ((Purpose.DISBURSE,), (Purpose.COLLECT,))
 
 
@@ -53,7 +55,7 @@ def run_due(at: datetime, limit: int = 50) -> int:
     done = 0
     for event_id in events.waiting(at, limit):
         done += events.process(event_id, at)
-    for step in (_ask_next, _drop_stale_prompt, *_submitters()):
+    for step in (_ask_next, _drop_prompt, *_submitters()):
         taken = 0
         while taken < limit and time.monotonic() < until and _safely(step, at):
             taken += 1
@@ -144,6 +146,7 @@ def _due(provider: str, purposes: tuple[str, ...], at: datetime) -> QuerySet[Pay
         .filter(Q(leased_until__isnull=True) | Q(leased_until__lte=at))
         .filter(~Exists(tries))
         .exclude(Q(purpose=Purpose.COLLECT) & Exists(prompts))
+        .exclude(ASKS_TOO_MUCH)
         .select_related("loan")
     )
 
@@ -253,21 +256,22 @@ def _end_lease(attempt: PaymentAttempt) -> None:
 
 
 @transaction.atomic
-def _drop_stale_prompt(at: datetime) -> bool:
-    """Give up one prompt that could not go out in time, instead of surprising the customer with it later."""
+def _drop_prompt(at: datetime) -> bool:
+    """Give up one prompt that could not go out in time or asks for more than is still owed, instead of
+    surprising the customer with it."""
     stale = at - PROMPT_STALE_AFTER
     begun = PaymentAttempt.objects.filter(intent=OuterRef("pk"))
     intent = (
         PaymentIntent.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(purpose=Purpose.COLLECT, state=PaymentIntent.State.OPEN, due_at__lte=at)
         .filter(~Exists(begun.exclude(state__in=[State.FAILED, State.CREATED])))
-        .filter(Q(due_at__lte=stale) | Exists(begun.filter(created_at__lte=stale)))
+        .filter(Q(due_at__lte=stale) | Exists(begun.filter(created_at__lte=stale)) | ASKS_TOO_MUCH)
         .first()
     )
     if intent is None:
         return False
     attempt = _attempt_to_send(intent, at)
-    settling.settle_failure(attempt.id, Failed("not_sent", "the prompt could not go out in time"), at=at)
+    settling.settle_failure(attempt.id, Failed("not_sent", "the prompt was too late or not needed"), at=at)
     return True
 
 

@@ -721,6 +721,22 @@ class TestPrompt:
         assert rail.sent == []
         assert OutboxMessage.objects.filter(topic="repayment_not_made").count() == 1
 
+    def test_is_not_sent_once_less_is_owed_than_it_asks_for(
+        self, rail, prompt, attempt_of, aminas_loan, books_balance
+    ):
+        factories.pay(aminas_loan.reference, 53_000, at=after(2, start=ONE))
+        engine.run_due(after(6, start=ONE))
+
+        prompt.refresh_from_db()
+        assert (rail.sent, prompt.state, attempt_of(prompt).result_code) == ([], "failed", "not_sent")
+        books_balance()
+
+    def test_is_sent_while_all_that_it_asks_for_is_owed(self, rail, prompt, aminas_loan):
+        factories.pay(aminas_loan.reference, 33_000, at=after(2, start=ONE))
+        engine.run_due(after(6, start=ONE))
+
+        assert [order.amount_cents for order in rail.sent] == [20_000]
+
     def test_only_one_is_out_for_a_customer(self, rail, prompt, attempt_of):
         self.send(prompt, attempt_of)
         PaymentIntent.objects.create(
