@@ -21,6 +21,7 @@ from lending.models import (
     Receipt,
     Repayment,
 )
+from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.selectors import loans, products
@@ -230,8 +231,12 @@ def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> li
 
 
 def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
-    intent = PaymentIntent.objects.select_related("borrower").get(id=payload["intent_id"])
-    return Notice(f"repayment_not_made:{intent.id}", intent.borrower, lambda: not_made_words(intent))
+    intent = PaymentIntent.objects.select_related("borrower", "loan").get(id=payload["intent_id"])
+    if intent.state != PaymentIntent.State.FAILED or (intent.loan and not intent.loan.outstanding_cents):
+        return None  # paid by now, after all or by another road
+    is_unknown = intent.attempts.filter(result_code=GAVE_UP).exists()
+    say = unanswered_words if is_unknown else not_made_words
+    return Notice(f"repayment_not_made:{intent.id}", intent.borrower, lambda: say(intent))
 
 
 def not_made_words(intent: PaymentIntent) -> str:
@@ -240,7 +245,20 @@ def not_made_words(intent: PaymentIntent) -> str:
         "sms",
         "Your payment of %(amount)s was not made; nothing was taken. Dial %(code)s to try again, "
         "or paybill %(paybill)s account %(account)s.",
-    ) % {
+    ) % _ways_to_pay(intent)
+
+
+def unanswered_words(intent: PaymentIntent) -> str:
+    """Say that nobody has told whether a prompt took money, so that nobody pays twice for want of an answer."""
+    return pgettext(
+        "sms",
+        "No answer yet about your payment of %(amount)s. If your wallet paid, it counts. "
+        "If not, dial %(code)s or paybill %(paybill)s account %(account)s.",
+    ) % _ways_to_pay(intent)
+
+
+def _ways_to_pay(intent: PaymentIntent) -> dict[str, str]:
+    return {
         "amount": words.amount(intent.amount_cents, intent.currency),
         "code": settings.USSD_CODE,
         "paybill": settings.DARAJA_PAYBILL,
@@ -340,6 +358,7 @@ def longest() -> Iterator[tuple[str, str]]:
     for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
         yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)
     yield "repayment_not_made", not_made_words(samples.intent())
+    yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):
         yield f"repayment_reminder {days}", reminder_words(loan, days)
     yield "pin_locked", pin_locked_words()

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
-from lending.services import loans, people
+from lending.payments.settling import GAVE_UP
+from lending.services import loans, people, repayments
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.ussd.test_sms import Aggregator, aggregator
@@ -187,9 +188,28 @@ class TestMoney:
         assert tell("repayment_received", receipt_id=receipt.id) is None
 
     def test_that_a_prompt_did_not_take_has_another_way(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
-        intent = PaymentIntent.objects.filter(borrower=aminas_loan.borrower).first()
-        assert intent is not None
+        intent = failed_prompt(aminas_loan, "1032")
         assert "nothing was taken" in said(tell("repayment_not_made", intent_id=intent.id))
+
+    def test_of_unknown_fate_is_not_called_untaken(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        text = said(tell("repayment_not_made", intent_id=failed_prompt(aminas_loan, GAVE_UP).id))
+        assert "No answer yet" in text and "nothing was taken" not in text
+
+    def test_that_came_by_another_road_is_not_called_untaken(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        intent = failed_prompt(aminas_loan, "1032")
+        factories.pay(aminas_loan.reference, 53_000)
+        assert tell("repayment_not_made", intent_id=intent.id) is None
+
+
+def failed_prompt(loan: Loan, code: str) -> PaymentIntent:
+    intent = repayments.request_repayment(
+        borrower_id=loan.borrower_id, amount_cents=20_000, origin="ussd:test:9", at=NOON
+    )
+    PaymentIntent.objects.filter(id=intent.id).update(state="failed")
+    intent.attempts.create(number=1, provider="daraja", state="failed", result_code=code, created_at=NOON)
+    return intent
 
 
 class TestAReminder:
