@@ -5,6 +5,7 @@ a person. Locks are taken in one order everywhere: intent, attempt, then whateve
 """
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -74,6 +75,9 @@ def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: 
     """Settle an attempt whose money moved, once; repeats change nothing."""
     attempt = lock(attempt_id)
     intent = attempt.intent
+    if answer.at < attempt.created_at - CLOCK_SKEW:
+        # Paid before it was asked for: that time is wrong, and a loan that began then would be late at once.
+        answer = replace(answer, at=at)
     if (wrong := _mismatch(intent, answer)) is not None:
         return _refuse(attempt, f"{wrong}; receipt {answer.receipt_no or 'none'}", at)
     if not answer.receipt_no:

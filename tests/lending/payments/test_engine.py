@@ -333,6 +333,15 @@ class TestPaid:
         assert attempt.settled_at == after(20) and attempt.next_query_at is None
         books_balance()
 
+    @pytest.mark.parametrize(("told", "taken"), [(after(-280), after(-280)), (after(hours=-3), after(20))])
+    def test_did_not_start_the_loan_before_it_was_asked_for(self, rail, approved, payout, attempt_of, told, taken):
+        engine.run_due(NOON)
+        answer = Succeeded("SG632NMUAB", 50_000, MSISDN, told)
+        settling.settle(attempt_of(payout).id, answer, at=after(20), source="b2c")
+
+        approved.refresh_from_db()
+        assert approved.disbursed_at == attempt_of(payout).completed_at == taken
+
     def test_counts_once_when_told_again(self, rail, approved, payout, attempt_of, books_balance):
         engine.run_due(NOON)
         for source in ("b2c", "status", "b2c"):
