@@ -199,7 +199,7 @@ def _allocate(receipt: Receipt, at: datetime, *, source: str = "mpesa_paybill") 
     """Cover the person's dues under their lock; the rest is theirs."""
     assert receipt.borrower is not None
     loan = loans.loan_to_repay(receipt.borrower.identity_index)
-    over_cents = _cover(receipt, receipt.amount_cents, loan, receipt.paid_at, source)
+    over_cents = _cover(receipt, receipt.amount_cents, loan, _received_at(receipt, loan), source)
     receipt.over_cents = over_cents
     receipt.save(update_fields=["over_cents"])
     outbox.write("repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at)
@@ -220,11 +220,15 @@ def apply_kept(loan: Loan, at: datetime) -> None:
         repayment__isnull=True,
     )
     for receipt in early.order_by("paid_at", "id"):
-        assert loan.disbursed_at is not None
-        received_at = max(receipt.paid_at, loan.disbursed_at)
+        received_at = _received_at(receipt, loan)
         receipt.over_cents = _cover(receipt, receipt.over_cents, loan, received_at, "customer_overpayments")
         receipt.save(update_fields=["over_cents"])
     settle_if_paid(loan, at)
+
+
+def _received_at(receipt: Receipt, loan: Loan | None) -> datetime:
+    """Return when money counts for a loan: not before there was one, in whichever order we were told."""
+    return max(receipt.paid_at, loan.disbursed_at) if loan and loan.disbursed_at else receipt.paid_at
 
 
 # Where the money of a posting comes from, as the end of its reference: a receipt is posted once on each way.

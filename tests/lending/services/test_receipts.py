@@ -132,6 +132,21 @@ class TestOrderOfArrival:
         assert not OutboxMessage.objects.filter(topic="loan_disbursed").exists()
         books_balance()
 
+    @pytest.mark.parametrize("payout_known_first", [True, False])
+    def test_a_repayment_counts_from_the_payout_on_whichever_is_known_first(
+        self, amina: Borrower, payout_known_first: bool, books_balance: Callable[[], None]
+    ) -> None:
+        factories.decide(factories.apply(amina))
+        loan = Loan.objects.get()
+        if payout_known_first:
+            factories.pay_out(loan, at=NOON + timedelta(hours=1))
+        pay(amina.msisdn, 53_000, at=NOON + timedelta(minutes=30))
+        if not payout_known_first:
+            factories.pay_out(loan, at=NOON + timedelta(hours=1))
+        loan.refresh_from_db()
+        assert loan.settled_at == loan.repayments.get().received_at == NOON + timedelta(hours=1)
+        books_balance()
+
     def test_money_kept_from_before_the_loan_stays_the_customers(self, amina: Borrower) -> None:
         pay(amina.msisdn, 10_000, "OLD1", at=NOON - timedelta(days=3))
         assert factories.live_loan(amina).outstanding_cents == 53_000
