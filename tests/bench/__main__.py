@@ -49,6 +49,8 @@ from tests.stack import Stack, wait_for
 LANES = 8
 SESSIONS = 30
 LOANS = 25
+# Enough that the latest tenth of their loans, on which the first model is judged, holds losses in any season.
+BORROWERS = 2000
 
 
 def report(measure: str, value: float, unit: str, reference: str, against: float, **more: Any) -> None:
@@ -66,13 +68,18 @@ def report(measure: str, value: float, unit: str, reference: str, against: float
 
 
 def set_up() -> None:
-    """Make tables, law, portfolio and a first model, unless they are there."""
+    """Make tables, law, portfolio and a first model, unless they are there.
+
+    Without a model every decision would be an officer's, and the figures those of something else.
+    """
     call_command("migrate", verbosity=0)
     call_command("load_fixtures", stdout=sys.stderr)
     if not Loan.objects.exists():
-        call_command("demo_portfolio", borrowers=800, stdout=sys.stderr)
+        call_command("demo_portfolio", borrowers=BORROWERS, stdout=sys.stderr)
     if registry.champion() is None:
         call_command("retrain", first=True, stdout=sys.stderr)
+    if registry.champion() is None:
+        raise SystemExit("bench: the first model stays shelved, so nothing scores; remove var/bench, try again")
 
 
 def register_callers() -> list[Borrower]:
@@ -128,13 +135,14 @@ def bench_loans(stack: Stack) -> None:
         to_request += [asked] if asked else []
     report(
         "accept_to_decision_p50", median(to_decision), "ms", "empty Celery task through the same queue", trip,
-        slowest_ms=max(to_decision), loans=LOANS,
+        slowest_ms=round(max(to_decision), 1), loans=LOANS,
     )  # fmt: skip
-    if to_request:
-        report(
-            "accept_to_payout_request_p50", median(to_request), "ms", "bare HTTP request to the operator", bare,
-            slowest_ms=max(to_request), loans=len(to_request),
-        )  # fmt: skip
+    if not to_request:
+        raise SystemExit(f"bench: none of {LOANS} applications was approved, so no payout could be timed")
+    report(
+        "accept_to_payout_request_p50", median(to_request), "ms", "bare HTTP request to the operator", bare,
+        slowest_ms=round(max(to_request), 1), loans=len(to_request),
+    )  # fmt: skip
 
 
 def one_loan(stack: Stack, number: int) -> tuple[float, float | None]:
@@ -150,9 +158,10 @@ def one_loan(stack: Stack, number: int) -> tuple[float, float | None]:
             raise SystemExit(f"bench: the dialogue ended early: {said!r}")
     asked_at, began = timezone.now(), time.perf_counter()
     answer = http.post(path, data=fields | {"text": f"1*500*2*{factories.PIN}"})
-    decided = (time.perf_counter() - began) * 1000
     mine = Decision.objects.filter(application__borrower=borrower, application__submitted_at__gte=asked_at)
-    decision = wait_for(mine.first, why=answer.text)
+    # The hop answers after two seconds at the latest, also without a decision; what counts is the decision.
+    decision = wait_for(mine.first, pause=0.002, why=answer.text)
+    decided = (time.perf_counter() - began) * 1000
     if decision.outcome != "approve":
         return decided, None
     accepted = PaymentAttempt.objects.filter(intent__loan__application=decision.application).exclude(request_id="")
