@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lending.models import Application, Decision
 from lending.ports import Reason, Verdict
-from lending.services.applications import verdict_of
+from lending.services.applications import hold_back, verdict_of
 from ml import features as feature_list
 from ml.data import OFFERS
 from ml.explain import WORTH_SAYING, explain
@@ -40,6 +40,10 @@ class Scored:
     offer: Mapping[str, float]
     against: tuple[str, ...] = ()
     safer_cents: int | None = None
+
+
+class NotOurs(LookupError):
+    """A decision of a policy that came before this one, such as those of the demo portfolio."""
 
 
 class KerasScorer:
@@ -106,10 +110,15 @@ def replay(decision: Decision) -> Verdict:
     """Judge again from what was stored with a decision and the model version that it names.
 
     Raises:
+        NotOurs: it was not made here, so its inputs are another policy's.
         scoring.registry.UnknownModel, ml.artifact.ArtifactRefused: that model is no longer what it was.
     """
+    if "facts" not in decision.inputs:
+        raise NotOurs(f"policy {decision.policy_version} kept no facts to judge again")
     served = _load_for_replay(decision.model_version) if decision.model_version else None
-    return verdict(decision.inputs, served)
+    judged = verdict(decision.inputs, served)
+    why = decision.inputs.get("held_back")
+    return hold_back(judged, why) if why else judged
 
 
 def as_bytes(judged: Mapping[str, Any]) -> bytes:

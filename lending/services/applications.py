@@ -207,10 +207,31 @@ def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Ve
     if verdict.limit_cents < application.principal_cents:
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
     if application.borrower.state != Borrower.State.ACTIVE:
-        return replace(verdict, outcome="refer", reasons=(ports.Reason("data_missing"),), next_step="wait_officer")
+        return hold_back(verdict, "not_active")
     if loans.open_loan_of_person(application.borrower.identity_index):
-        return replace(verdict, outcome="decline", reasons=(ports.Reason("open_loan"),), next_step="pay_on_time")
+        return hold_back(verdict, "open_loan")
     return verdict
+
+
+# What became true after the scorer looked -> what is decided instead of its approval.
+HELD_BACK: dict[str, dict[str, Any]] = {
+    "not_active": {
+        "outcome": Decision.Outcome.REFER.value,
+        "reasons": (ports.Reason("data_missing"),),
+        "next_step": "wait_officer",
+    },
+    "open_loan": {
+        "outcome": Decision.Outcome.DECLINE.value,
+        "limit_cents": 0,
+        "reasons": (ports.Reason("open_loan"),),
+        "next_step": "pay_on_time",
+    },
+}
+
+
+def hold_back(verdict: ports.Verdict, why: str) -> ports.Verdict:
+    """Return what is decided instead of an approval; `why` joins the inputs, so a replay holds it back, too."""
+    return replace(verdict, **HELD_BACK[why], inputs={**verdict.inputs, "held_back": why})
 
 
 def _conclude(application: Application, *, approved: bool, at: datetime) -> None:

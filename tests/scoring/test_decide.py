@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from lending import ports
-from lending.models import Consent, Decision, Loan
+from lending.models import Borrower, Consent, Decision, Loan
 from lending.services import applications
 from ml.features import VERSION, InvalidFeature
 from ml.predict import Prediction
@@ -157,6 +157,27 @@ class TestReplay:
         history.steady_wallet(amina, NOON)
         assert decide.replays(decided(amina))
 
+    def test_gives_the_same_bytes_when_the_borrower_was_blocked_meanwhile(self, amina, reigning, monkeypatch):
+        let_through(monkeypatch)
+        history.steady_wallet(amina, NOON)
+        application = factories.apply(amina)
+        Borrower.objects.filter(id=amina.id).update(state="blocked")
+        decision = applications.decide(application.id, NOON)
+
+        assert (decision.outcome, decision.inputs["held_back"]) == ("refer", "not_active")
+        assert decide.replays(decision)
+
+    def test_gives_the_same_bytes_when_another_sim_was_quicker(self, amina, reigning, monkeypatch):
+        let_through(monkeypatch)
+        second_sim = factories.register(msisdn="254711000199")
+        asked = [factories.apply(person, origin=f"ussd:test:{person.id}") for person in (amina, second_sim)]
+        for person in (amina, second_sim):
+            history.steady_wallet(person, NOON)
+        first, second = (applications.decide(application.id, NOON) for application in asked)
+
+        assert (first.outcome, second.outcome, second.limit_cents) == ("approve", "decline", 0)
+        assert decide.replays(first) and decide.replays(second)
+
     def test_notices_an_altered_input(self, amina, reigning):
         history.steady_wallet(amina, NOON)
         decision = decided(amina)
@@ -178,6 +199,12 @@ class TestReplay:
         with pytest.raises(SystemExit):
             call_command("replay_decision", "--all", "1")
         assert 'outcome: "refer" became "approve"' in capsys.readouterr().out
+
+    def test_command_says_which_decisions_came_before_this_policy(self, amina, fixed_scorer, capsys):
+        factories.decide(factories.apply(amina), "decline", policy_version="starter")
+        with pytest.raises(SystemExit):
+            call_command("replay_decision", "--all", "1")
+        assert "cannot be replayed: policy starter" in capsys.readouterr().out
 
     @pytest.mark.parametrize("arguments", [[], ["1", "--all", "2"], ["999"]])
     def test_command_refuses_what_it_cannot_find(self, db, arguments):

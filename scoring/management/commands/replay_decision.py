@@ -39,7 +39,7 @@ class Command(BaseCommand):
         """Print one line, and where the two differ both sides of each difference."""
         try:
             now, then = asdict(decide.replay(decision)), verdict_of(decision)
-        except (registry.UnknownModel, ArtifactRefused) as error:
+        except (decide.NotOurs, registry.UnknownModel, ArtifactRefused) as error:
             self.stdout.write(f"application {decision.application_id}: cannot be replayed: {error}")
             return False
         same = decide.as_bytes(now) == decide.as_bytes(then)
