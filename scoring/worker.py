@@ -17,7 +17,6 @@ from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from lending.services import cases
-from ml.artifact import ArtifactRefused
 from ml.predict import Scorer
 from scoring import registry
 
@@ -83,7 +82,9 @@ class Champion:
             return
         try:
             self._served = self._load(name)
-        except (ArtifactRefused, registry.UnknownModel) as error:
+        except DatabaseError:
+            raise  # this says nothing about the model
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the new one, the old one is not
             self._refused = (name, self._clock())
             _alarm(name, error, still=self._served.name if self._served else "nobody")
         else:

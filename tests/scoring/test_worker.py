@@ -70,6 +70,19 @@ class TestChampion:
         assert case.subject_key == f"model:{challenger.name}"
         assert reigning.name in case.note
 
+    def test_keeps_the_old_one_whatever_goes_wrong_with_the_new_one(self, reigning, trained, clock):
+        def load(name: str) -> worker.Served:
+            if name != reigning.name:
+                raise MemoryError
+            return load_quickly(name)
+
+        champion = worker.Champion(load, clock)
+        old = champion.current()
+        registry.promote(another(trained).name, at=NOON)
+        clock.seconds += 1
+        assert champion.current() is old
+        assert Case.objects.count() == 1
+
     def test_tries_a_refused_one_again_after_a_minute(self, reigning, trained, champion, clock, models_dir):
         champion.current()
         challenger = another(trained)
