@@ -6,6 +6,7 @@ its model. A promotion is one transaction with its line in the audit trail.
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ from scoring.models import ModelVersion
 if TYPE_CHECKING:
     from ml.evaluate import Comparison
     from ml.train import Trained
+
+logger = logging.getLogger(__name__)
 
 
 class UnknownModel(LookupError):
@@ -77,6 +80,22 @@ def champion_name() -> str | None:
         .values_list("name", flat=True)
         .first()
     )
+
+
+def open_champion() -> Artifact | None:
+    """Return the model of the champion; None for no champion, and for one whose files are refused.
+
+    Such a champion serves nobody: a lost disk, another key and a changed list of features all end here, and it
+    must not keep the next model from serving.
+    """
+    version = champion()
+    if version is None:
+        return None
+    try:
+        return open_artifact(version.name)
+    except artifact.ArtifactRefused as error:
+        logger.error("the champion cannot serve: %s", error)
+        return None
 
 
 def open_artifact(name: str) -> Artifact:

@@ -124,8 +124,8 @@ def retrain(
 ) -> PipelineRun:
     """Train a challenger on what is known at `at`; promote it if it beats the champion on later loans.
 
-    With no champion it serves only if `first`, and above the floors. Whatever happens, the champion stays
-    until the one statement that replaces it; a failure is on record in the run.
+    With no champion that can serve it does so only if `first`, and above the floors. Whatever happens, the
+    champion stays until the one statement that replaces it; a failure is on record in the run.
     """
     run = PipelineRun.objects.create(started_at=at)
     try:
@@ -148,12 +148,11 @@ def _run(run: PipelineRun, *, first: bool, seed: int, plan: "Plan | None", say: 
     trained = train.train(loans, seed=seed, plan=plan, progress=lambda part, what: say(f"{part:4.0%} {what}"))
     steps.done("training")
 
-    reigning = registry.champion()
-    model = registry.open_artifact(reigning.name) if reigning else None
-    comparison = compare(trained, model, loans)
+    rival = registry.open_champion()
+    comparison = compare(trained, rival, loans)
     version = registry.register(trained, comparison=comparison, at=at)
     run.version = version
-    against = objections(trained, comparison, loans, has_rival=model is not None, first=first)
+    against = objections(trained, comparison, loans, has_rival=rival is not None, first=first)
     steps.done("verdict")
     why = "; ".join(against or comparison.why)
     if against:
@@ -187,7 +186,7 @@ def objections(
     against = [] if comparison.challenger else list(comparison.why)
     share, auc = float(loans.default.mean()), trained.metrics.get("test", {}).get("auc", float("nan"))
     if not first:
-        against.append("nobody serves yet, and the first model is promoted by `retrain --first`")
+        against.append("nobody can serve, and a first model is promoted by `retrain --first`")
     if not auc >= LEAST_AUC:
         against.append(f"AUC must be {LEAST_AUC} or more, got {auc:.3f}")
     if comparison.log_loss_gain < LEAST_GAIN:

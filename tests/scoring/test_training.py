@@ -150,6 +150,19 @@ class TestRetrain:
         assert registry.champion() == champion
         assert ModelVersion.objects.get(id=run.version_id).state == "shelved"
 
+    @pytest.mark.parametrize(("first", "state"), [(True, "promoted"), (False, "shelved")])
+    def test_replaces_a_champion_whose_files_are_refused_at_the_lender_s_word(
+        self, trained_before, models_dir, first, state
+    ):
+        """Lost files, another signing key, other features: nobody serves, and there must be a way on."""
+        training.retrain(NOON, first=True, plan=SMALL)
+        broken = registry.champion()
+        (models_dir / broken.artifact / "weights.npz").write_bytes(b"lost")
+
+        run = training.retrain(NOON + DAYS, first=first, plan=SMALL)
+        assert run.state == state
+        assert (registry.champion() == broken) is not first
+
     def test_judges_on_loans_that_neither_learnt_from(self, trained_before, monkeypatch):
         training.retrain(NOON, first=True, plan=SMALL)
         judged = []

@@ -22,7 +22,7 @@ class Command(BaseCommand):
     help = "Train a challenger on every loan with a known outcome; promote it if it beats the champion."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--first", action="store_true", help="let it serve if nobody does; else do nothing")
+        parser.add_argument("--first", action="store_true", help="let it serve if nobody can; else do nothing")
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument(
             "--epochs", type=int, help=f"at most; {Plan().epochs}, and {FIRST_EPOCHS} for the first"
@@ -36,8 +36,8 @@ class Command(BaseCommand):
             signal.alarm(options["time_limit"])
         if options["parent"]:
             end_with(options["parent"])
-        if options["first"] and (name := registry.champion_name()):
-            self.stdout.write(f"{name} serves already")
+        if options["first"] and registry.open_champion():
+            self.stdout.write(f"{registry.champion_name()} serves already")
             return
         began = time.monotonic()
 
