@@ -26,7 +26,10 @@ class RetrainingFailed(Exception):
 
 @shared_task(ignore_result=True, soft_time_limit=LIMIT_SECONDS + 5, time_limit=LIMIT_SECONDS + 10)
 def retrain_nightly() -> None:
-    """Train tonight's challenger, once per business date however often beat or the broker call."""
+    """Train tonight's challenger, once per business date however often beat or the broker call.
+
+    Beat calls some hours in a row, so that a night whose first training died still gets one.
+    """
     at = timezone.now()
     on = calendar.business_date(at, settings.TIME_ZONE)
     if not claim(on, at):

@@ -1,8 +1,10 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from lending.models import Consent, Loan
@@ -199,6 +201,12 @@ class TestNightly:
         tasks.retrain_nightly()
         tasks.retrain_nightly()
         assert len(runs) == 1
+
+    def test_is_called_again_the_same_night_when_the_first_may_have_died(self):
+        schedule = json.loads((settings.BASE_DIR / "fixtures" / "schedule.json").read_text())
+        crontab = next(row["crontab"] for row in schedule if row["task"].endswith("retrain_nightly"))
+        hours = [int(hour) for hour in crontab.split()[1].split(",")]
+        assert len(hours) > 1 and timedelta(hours=hours[1] - hours[0]) > tasks.STALE
 
     def test_takes_over_from_one_that_died(self, db):
         on = NOON.date()
