@@ -329,11 +329,16 @@ def check_rows(x: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """
     if x.ndim != 2 or x.shape[1] != len(FEATURES):
         raise InvalidFeature("row", x.shape, f"{len(FEATURES)} features wide")
-    # Bounds are compared in float32, or a value stored at the bound would fall outside by its rounding.
-    x32 = x.astype(np.float32)
-    wrong = (x32 < LOWS.astype(np.float32)) | (x32 > HIGHS.astype(np.float32))
+    wrong = impossible(x)
     if wrong.any():
         column = int(wrong.any(axis=0).argmax())
         FEATURES[column].check(float(x[wrong[:, column].argmax(), column]))
         raise InvalidFeature(NAMES[column], x[wrong[:, column].argmax(), column], "inside its declared range")
-    return x32
+    return x.astype(np.float32)
+
+
+def impossible(x: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Return where x: (n, n_features) holds a number outside its declared range; a missing one is inside."""
+    # Compared in float32, or a value stored at the bound would fall outside by its rounding.
+    x32 = x.astype(np.float32)
+    return (x32 < LOWS.astype(np.float32)) | (x32 > HIGHS.astype(np.float32))

@@ -1,7 +1,7 @@
 """The 35 numbers about an applicant as they stood at a moment, by one SQL statement.
 
-The same statement builds one row for a decision and the whole training set, so the two cannot differ. Every
-fact is held to `fact < as_of`: what came later, however the row in the table looks today, is not seen.
+The same statement builds one row for a decision and, for loans from before the first model, the training set.
+Every fact is held to `fact < as_of`: what came later, however the row in the table looks today, is not seen.
 Counting and summing stay in whole cents and PostgreSQL's exact numerics and become floats last, so neither
 the order of rows nor the plan can change a bit.
 
@@ -44,8 +44,13 @@ def build(asked: Sequence[Asked]) -> npt.NDArray[np.float32]:
         UnknownBorrower: a borrower does not exist.
         ml.features.InvalidFeature: the books hold a value that cannot be true.
     """
+    return features.check_rows(rows(asked))
+
+
+def rows(asked: Sequence[Asked]) -> npt.NDArray[np.float64]:
+    """Return what `build` returns before any number is held to its range."""
     blocks = [_block(asked[i : i + BLOCK]) for i in range(0, len(asked), BLOCK)]
-    return np.concatenate(blocks) if blocks else np.zeros((0, len(features.NAMES)), np.float32)
+    return np.concatenate(blocks) if blocks else np.zeros((0, len(features.NAMES)))
 
 
 def build_one(borrower_id: int, as_of: datetime, requested_cents: int) -> npt.NDArray[np.float32]:
@@ -69,7 +74,7 @@ def from_json(values: Mapping[str, float | None]) -> npt.NDArray[np.float32]:
     return features.row(values)
 
 
-def _block(asked: Sequence[Asked]) -> npt.NDArray[np.float32]:
+def _block(asked: Sequence[Asked]) -> npt.NDArray[np.float64]:
     with connection.cursor() as cursor:
         cursor.execute(
             SQL,
@@ -85,7 +90,7 @@ def _block(asked: Sequence[Asked]) -> npt.NDArray[np.float32]:
         known = {position for position, *_ in found}
         unknown = [row.borrower_id for i, row in enumerate(asked, start=1) if i not in known]
         raise UnknownBorrower(f"no borrower {unknown[0]}")
-    return features.check_rows(np.array([values for _, *values in found], dtype=np.float64))
+    return np.array([values for _, *values in found], dtype=np.float64)
 
 
 # Each block below is a LATERAL: for one applicant a handful of index scans, for many the same scans again.

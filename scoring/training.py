@@ -5,9 +5,11 @@ quickly repaid counted at once, the newest weeks would hold good loans only and 
 Borrowers who took back their consent to scoring are left out.
 """
 
+import json
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -30,6 +32,8 @@ from scoring.models import PipelineRun
 
 if TYPE_CHECKING:
     from ml.train import Plan, Trained
+
+logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -70,9 +74,11 @@ SELECT
         SELECT coalesce(sum(amount_cents), 0) FROM lending_repayment repayment
         WHERE repayment.loan_id = loan.id AND repayment.received_at < %(until)s
             AND (repayment.received_at AT TIME ZONE %(zone)s)::date <= loan.due_on + 30
-    )::float8 / (loan.principal_cents + loan.fee_cents + loan.tax_cents) AS repaid_share
+    )::float8 / (loan.principal_cents + loan.fee_cents + loan.tax_cents) AS repaid_share,
+    CASE WHEN decision.feature_version = %(version)s THEN decision.inputs -> 'features' END AS served
 FROM lending_loan loan
 JOIN lending_application application ON application.id = loan.application_id
+LEFT JOIN lending_decision decision ON decision.application_id = application.id
 JOIN lending_productversion product ON product.id = loan.product_version_id
 WHERE loan.disbursed_at < %(until)s
     AND loan.due_on + 30 < (%(until)s AT TIME ZONE %(zone)s)::date
@@ -91,15 +97,18 @@ def training_set(until: datetime) -> Dataset:
     default: more than 30 days late or written off. repaid_share: of what was owed, by 30 days after the due
     date. best_offer, a heuristic: a loan where it came back within 7 days of the due date; savings where it
     did not and the borrower saves, or failed already on the smallest rung; else neither.
+
+    A loan with a number that cannot be true is left out: such a row is never scored, and must not keep all the
+    others from teaching.
     """
     with connection.cursor() as cursor:
-        cursor.execute(OUTCOMES, {"until": until, "zone": settings.TIME_ZONE})
+        cursor.execute(OUTCOMES, {"until": until, "zone": settings.TIME_ZONE, "version": feature_list.VERSION})
         rows = cursor.fetchall()
-    x = features.build([Asked(borrower, asked_at, cents) for _, borrower, asked_at, cents, *_ in rows])
+    x = as_decided(rows)
     small, written_off = (np.array([bool(row[i]) for row in rows], dtype=bool) for i in (4, 5))
     days_late = np.array([np.inf if row[6] is None else row[6] for row in rows], dtype=np.float64)
     default = written_off | (days_late > 30)
-    return Dataset(
+    every = Dataset(
         x=x,
         default=default.astype(np.float32),
         repaid_share=np.clip([row[7] for row in rows], 0, 1).astype(np.float32),
@@ -107,6 +116,23 @@ def training_set(until: datetime) -> Dataset:
         decided_at=np.array([int(row[2].timestamp()) for row in rows], dtype=np.int64),
         ids=np.array([str(row[0]) for row in rows], dtype=np.str_),
     )
+    wrong: npt.NDArray[np.bool_] = np.any(feature_list.impossible(x), axis=1)
+    if wrong.any():
+        logger.warning("left out of training, impossible numbers: applications %s", ", ".join(every.ids[wrong]))
+    return every.take(~wrong)
+
+
+def as_decided(rows: Sequence[tuple[Any, ...]]) -> npt.NDArray[np.float32]:
+    """Return (n, n_features) for rows of OUTCOMES: what each decision saw, as it kept it.
+
+    What came to us late, such as a partner's report of a deposit, no decision saw. Only where a decision kept
+    nothing for today's features, as before the first model, the row is built now.
+    """
+    served = [json.loads(row[8] or "null") for row in rows]
+    asked = [Asked(*row[1:4]) for row, kept in zip(rows, served, strict=True) if not kept]
+    built = iter(features.rows(asked).astype(np.float32))
+    each = [features.from_json(kept) if kept else next(built) for kept in served]
+    return np.array(each, dtype=np.float32).reshape(-1, len(feature_list.NAMES))
 
 
 def best_offers(

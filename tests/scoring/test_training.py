@@ -8,11 +8,13 @@ from django.conf import settings
 from django.core.management import call_command
 
 from lending.models import Consent, Loan
+from lending.services import applications
 from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
 from ml.evaluate import Comparison
 from ml.train import Trained, train
-from scoring import registry, tasks, training
+from scoring import features, registry, tasks, training
 from scoring.models import ModelVersion, PipelineRun
+from tests import factories
 from tests.factories import NOON
 from tests.ml.conftest import SMALL, book
 from tests.scoring import history
@@ -58,6 +60,30 @@ class TestTrainingSet:
         Consent.objects.filter(borrower=brian, purpose="scoring").update(withdrawn_at=NOON - DAYS)
         kept = Loan.objects.get(borrower=amina).application_id
         assert training.training_set(NOON).ids.tolist() == [str(kept)]
+
+    def test_leaves_out_a_loan_with_a_number_that_cannot_be_true(self, amina, brian):
+        """An officer may approve what the computer refused to score; the night after must still have a model."""
+        for person in (amina, brian):
+            history.loan(person, NOON - 100 * DAYS, days_late=0)
+        history.move(amina, NOON - 110 * DAYS, 20_000_000_000)
+        kept = Loan.objects.get(borrower=brian).application_id
+        assert training.training_set(NOON).ids.tolist() == [str(kept)]
+
+    def test_learns_from_the_row_that_the_decision_saw(self, amina, reigning):
+        history.save(amina, NOON - 150 * DAYS, 5_000)
+        application = history.loan(amina, NOON - 100 * DAYS, days_late=0).application
+        decision = applications.decide(application.id, NOON)
+        # The partner reports only now what Amina saved the day before.
+        history.save(amina, application.submitted_at - DAYS, 70_000)
+
+        served = features.from_json(decision.inputs["features"])
+        assert training.training_set(NOON).x[0].tobytes() == served.tobytes()
+
+    @pytest.mark.parametrize("version", ["", "older"])
+    def test_builds_the_row_where_the_decision_kept_none_for_these_features(self, amina, fixed_scorer, version):
+        application = history.loan(amina, NOON - 100 * DAYS, days_late=0).application
+        factories.decide(application, "decline", inputs={"features": {"gone": 1}}, feature_version=version)
+        assert training.training_set(NOON).x[0].tobytes() == built(application).tobytes()
 
     @pytest.mark.parametrize(
         ("days_late", "saves", "principal_cents", "offer"),
@@ -112,6 +138,10 @@ class TestObjections:
     def test_keep_a_first_model_without_losses_from_serving(self, trained):
         spotless = replace(book(300), default=np.zeros(300, np.float32))
         assert "share lost" in training.objections(trained, NO_RIVAL, spotless, has_rival=False, first=True)[-1]
+
+
+def built(application):
+    return features.build_one(application.borrower_id, application.submitted_at, application.principal_cents)
 
 
 @pytest.fixture
