@@ -8,13 +8,14 @@ itself is started again, after a pause that grows while it keeps ending. Postgre
 """
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -115,6 +116,17 @@ class Supervisor:
         """Run the demo until somebody stops it; return the exit status."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        with contextlib.ExitStack() as claimed:
+            try:
+                environment.fill(self.var)
+                claimed.enter_context(self._only_demo())
+                self._check_ports()
+            except CannotStart as error:  # nothing was started, so nothing is stopped: it may be somebody else's
+                self.say(f"The demo cannot start: {error}")
+                return 1
+            return self._run()
+
+    def _run(self) -> int:
         try:
             self.start()
             self.watch()
@@ -140,8 +152,6 @@ class Supervisor:
         Raises:
             CannotStart, embedded.EmbeddedError: the text says what to change.
         """
-        environment.fill(self.var)
-        self._check_ports()
         self.say(f"Data and logs are in {_shown(self.var)}. Ctrl-C ends everything.")
         environment.prepare(self.var, dies_with_parent=True)
         self.say("PostgreSQL and Redis run" + (", our own." if self.has_own_servers else "."))
@@ -156,9 +166,28 @@ class Supervisor:
             self._launch(first_model())
             self.say("The first model is being trained; until it serves, applications go to officers.")
 
+    @contextlib.contextmanager
+    def _only_demo(self) -> Iterator[None]:
+        """Be the only demo on this data: two would share the wallets and stop each other's servers.
+
+        The kernel lets go of the lock when this process dies, however it dies.
+        """
+        with (self.var / "demo.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotStart(
+                    f"another one runs on the data in {_shown(self.var)}. Stop that one, or give this one data and "
+                    "ports of its own: JIRANI_VAR=/another/directory WEB_PORT=8001 SANDBOX_PORT=8101 make demo"
+                ) from None
+            yield
+
     def _check_ports(self) -> None:
+        ports = {name: _port(name) for name in ("WEB_PORT", "SANDBOX_PORT")}
+        if ports["WEB_PORT"] == ports["SANDBOX_PORT"]:
+            raise CannotStart(f"WEB_PORT and SANDBOX_PORT are both {ports['WEB_PORT']}; each needs one of its own")
         for name, who in (("WEB_PORT", "web server"), ("SANDBOX_PORT", "sandbox")):
-            port = int(os.environ[name])
+            port = ports[name]
             if not embedded.is_port_free(port):
                 raise CannotStart(
                     f"port {port} is taken, and the {who} needs it. Stop the program that listens there "
@@ -216,7 +245,8 @@ class Supervisor:
         except embedded.EmbeddedError as error:
             self.say(f"A server has died, and does not start yet: {error}")
         else:
-            self.say(f"{' and '.join(names)} had died and runs again, on the old port and with its data.")
+            for name in names:
+                self.say(f"{name} had died and runs again, on the old port and with its data.")
 
     def look_after_children(self) -> None:
         """Start again what has ended, after its pause."""
@@ -264,12 +294,13 @@ class Supervisor:
     def greeting(self) -> str:
         """Return where to dial and where to log in."""
         web_url, code = os.environ["PUBLIC_BASE_URL"], os.environ.get("USSD_CODE", "*384*77#")
+        dial = f"{_sandbox_port()}{_python()} manage.py dial"
         passwords = environment.load_secrets(self.var)
         return "\n".join(
             [
                 "",
                 f"  Dial in the browser     {web_url}/phone/",
-                f"  Dial in the terminal    {_python()} manage.py dial '{code}' --phone +254711000001",
+                f"  Dial in the terminal    {dial} '{code}' --phone +254711000001",
                 "                          she is new; +254711000002 has borrowed before, PIN 2580",
                 f"  Officers log in         {web_url}/admin/",
                 f"                          officer / {passwords['OFFICER_PASSWORD']}",
@@ -321,6 +352,24 @@ def first_model() -> Child:
 def _how(child: Child) -> str:
     status = child.process.returncode if child.process is not None else 0
     return f"signal {-status}" if status < 0 else f"status {status}"
+
+
+def _port(name: str) -> int:
+    """Return the port that a setting names.
+
+    Raises:
+        CannotStart: it names none.
+    """
+    value = os.environ[name]
+    if not value.isascii() or not value.isdigit() or not 0 < int(value) < 65536:
+        raise CannotStart(f"{name} must be a port from 1 to 65535, got {value!r}")
+    return int(value)
+
+
+def _sandbox_port() -> str:
+    """Return what a command in another terminal needs to find the sandbox; nothing where it is as usual."""
+    port = os.environ.get("SANDBOX_PORT", environment.SANDBOX_PORT)
+    return "" if port == environment.SANDBOX_PORT else f"SANDBOX_PORT={port} "
 
 
 def _python() -> str:

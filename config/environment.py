@@ -34,6 +34,7 @@ SECRETS = {
     "DARAJA_PASSKEY": 32,
     "DARAJA_SECURITY_CREDENTIAL": 32,
 }
+WEB_PORT, SANDBOX_PORT = "8000", "8100"
 # Kept in the same file, shown by the demo, and no settings.
 PASSWORDS = {"ADMIN_PASSWORD": 8, "OFFICER_PASSWORD": 8}
 
@@ -70,8 +71,8 @@ def fill(var: Path) -> None:
     for name, value in load_secrets(var).items():
         if name in SECRETS:
             _set_if_unset(name, value)
-    _set_if_unset("WEB_PORT", "8000")
-    _set_if_unset("SANDBOX_PORT", "8100")
+    _set_if_unset("WEB_PORT", WEB_PORT)
+    _set_if_unset("SANDBOX_PORT", SANDBOX_PORT)
     _set_if_unset("PUBLIC_BASE_URL", f"http://127.0.0.1:{os.environ['WEB_PORT']}")
     _set_if_unset("SANDBOX_URL", f"http://127.0.0.1:{os.environ['SANDBOX_PORT']}")
     _set_if_unset("AFRICASTALKING_BASE_URL", os.environ["SANDBOX_URL"])

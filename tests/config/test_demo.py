@@ -111,19 +111,59 @@ class TestTakenPort:
     def test_is_named_with_its_setting_before_anything_starts(self, setting, tmp_path):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            given = bare_environment(tmp_path) | {"WEB_PORT": str(free_port()), "SANDBOX_PORT": str(free_port())}
-            done = subprocess.run(
-                [sys.executable, "-m", "config.demo"],
-                cwd=embedded.REPOSITORY,
-                env=given | {setting: str(port)},
-                capture_output=True,
-                text=True,
-            )
+            done = refused_demo(tmp_path, **{setting: str(port)})
 
-        assert done.returncode == 1
-        assert f"port {port} is taken" in done.stdout
-        assert f"{setting}={port + 1} make demo" in done.stdout
-        assert not (tmp_path / "postgres").exists()
+        assert f"port {port} is taken" in done
+        assert f"{setting}={port + 1} make demo" in done
+
+    @pytest.mark.parametrize("setting", ["WEB_PORT", "SANDBOX_PORT"])
+    @pytest.mark.parametrize("value", ["http", "-1", "0", "65536", "٨٠٠٠"])
+    def test_is_refused_in_words_when_it_is_no_port(self, setting, value, tmp_path):
+        assert f"{setting} must be a port from 1 to 65535, got '{value}'" in refused_demo(
+            tmp_path, **{setting: value}
+        )
+
+    def test_is_refused_when_both_settings_name_it(self, tmp_path):
+        port = str(free_port())
+        assert f"are both {port}" in refused_demo(tmp_path, WEB_PORT=port, SANDBOX_PORT=port)
+
+
+class TestSecondDemo:
+    def test_on_the_same_data_is_refused(self, supervisor, tmp_path):
+        with supervisor._only_demo():
+            words = refused_demo(tmp_path)
+        assert "another one runs on the data" in words and "JIRANI_VAR=" in words
+        with supervisor._only_demo():
+            pass  # the first has ended, so the data is free
+
+    @pytest.mark.parametrize("reason", ["data", "port"])
+    def test_leaves_the_first_one_its_servers(self, supervisor, tmp_path, reason):
+        embedded.ensure(tmp_path, postgres=False)
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as first:
+                if reason == "data":
+                    first.enter_context(supervisor._only_demo())
+                refused_demo(tmp_path, WEB_PORT=str(server.getsockname()[1]))
+            assert embedded.Redis(tmp_path).is_alive()
+        finally:
+            embedded.stop(tmp_path)
+
+
+def refused_demo(var: Path, **given: str) -> str:
+    """Start a demo that cannot start; return its words. It has touched no server."""
+    ports = {"WEB_PORT": str(free_port()), "SANDBOX_PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-m", "config.demo"],
+        cwd=embedded.REPOSITORY,
+        env=bare_environment(var) | ports | given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    assert not done.stderr
+    assert not (var / "postgres").exists()
+    return done.stdout
 
 
 def bare_environment(var: Path) -> dict[str, str]:
@@ -250,6 +290,13 @@ def test_the_greeting_says_where_to_dial_and_log_in(supervisor, monkeypatch):
     assert "manage.py dial '*384*77#' --phone +254711000001" in words
     assert environment.load_secrets(supervisor.var)["ADMIN_PASSWORD"] in words
     assert f"PIN {BRIANS_PIN}" in words
+
+
+@pytest.mark.parametrize(("port", "prefix"), [("8100", ""), ("8411", "SANDBOX_PORT=8411 ")])
+def test_the_command_to_dial_works_in_another_terminal(supervisor, monkeypatch, port, prefix):
+    monkeypatch.setenv("PUBLIC_BASE_URL", "http://127.0.0.1:8000")
+    monkeypatch.setenv("SANDBOX_PORT", port)
+    assert f"terminal    {prefix}{demo._python()} manage.py dial" in supervisor.greeting()
 
 
 def test_each_queue_has_a_worker():

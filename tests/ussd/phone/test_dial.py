@@ -81,7 +81,7 @@ class TestInteractive:
 class TestRefusals:
     def test_without_the_sandbox_it_says_how_to_start_it(self, settings):
         settings.SANDBOX_URL = "http://127.0.0.1:9"
-        with pytest.raises(CommandError, match="make demo"):
+        with pytest.raises(CommandError, match=r"(?s)make demo.*127\.0\.0\.1:9;.*SANDBOX_PORT"):
             call_command("dial", "--phone", "0711000101", "--keys", "1")
 
     def test_a_number_that_is_none_is_refused(self):

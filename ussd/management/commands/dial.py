@@ -51,7 +51,12 @@ class Command(BaseCommand):
             status = call.make(code, answers)
             wait = QUIET_S if keys is None and options["wait"] is None else options["wait"]
             call.watch(wait or 0)
-        except (SandboxDown, Refused, InvalidMsisdn) as error:
+        except SandboxDown as error:
+            where = (
+                f"It was looked for at {settings.SANDBOX_URL}; a demo on another port needs SANDBOX_PORT here, too."
+            )
+            raise CommandError(f"{error}\n{where}") from None
+        except (Refused, InvalidMsisdn) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             self.stdout.write("\nThe phone is put away.")
