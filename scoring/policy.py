@@ -33,7 +33,8 @@ class Policy:
     cool_off_days: int
     # So many of the highest rungs are never lent without a person.
     top_rungs_referred: int
-    # The most for a newcomer whose wallet we may read and have not seen yet; without that consent, the smallest.
+    # The most while the wallet may be read and was not seen yet, unless more was repaid; without that consent, the
+    # smallest.
     unseen_cents: int
     # An amount that we name is a multiple of this: people remember round sums.
     offer_step_cents: int
@@ -234,15 +235,13 @@ def neither_clear_nor_hopeless(asking: Asking) -> Judgement | None:
 
 
 def no_income_seen(asking: Asking) -> Judgement | None:
-    """Without a wallet to look at: a small first loan, and later no more than what was repaid before."""
+    """Without a wallet to look at: as much as a newcomer would get, or as the last loan where that was more."""
     facts = asking.facts
     if asking.monthly_inflow_cents is not None:
         return None
-    if asking.is_new:
-        proven = asking.policy.unseen_cents if facts.shares_wallet else 0
-    else:
-        proven = int(asking.features.get("principal_last_cents") or 0)
-    if facts.requested_cents <= max(facts.min_cents, proven):
+    unseen = asking.policy.unseen_cents if facts.shares_wallet else 0
+    repaid = 0 if asking.is_new else int(asking.features.get("principal_last_cents") or 0)
+    if facts.requested_cents <= max(facts.min_cents, unseen, repaid):
         return None
     return _refer(asking, Reason("no_wallet_history"))
 

@@ -141,6 +141,16 @@ class TestIncome:
         answer = judge(unseen, GOOD, AMINA)
         assert (answer.outcome, answer.reasons[0].code) == ("refer", "no_wallet_history")
 
+    def test_that_was_not_seen_yet_leaves_who_repaid_a_small_loan_no_less_than_a_newcomer(self):
+        repaid_less = HER_FEATURES | NO_WALLET | {"principal_last_cents": 20_000.0}
+        like_a_newcomer = replace(AMINA, requested_cents=50_000, total_cents=53_000)
+        assert judge(NEW | NO_WALLET, GOOD, like_a_newcomer).outcome == "approve"
+        assert judge(repaid_less, GOOD, like_a_newcomer).outcome == "approve"
+        more = replace(AMINA, requested_cents=55_000, total_cents=58_300)
+        assert judge(repaid_less, GOOD, more).outcome == "refer"
+        unshared = replace(like_a_newcomer, shares_wallet=False)
+        assert judge(repaid_less, GOOD, unshared).outcome == "refer"
+
     def test_is_not_looked_at_without_consent_to_the_wallet(self):
         answer = judge(HER_FEATURES | {"wallet_in_90d_cents": 1.0}, GOOD, replace(AMINA, shares_wallet=False))
         assert answer.reasons[0].code == "no_wallet_history"
