@@ -11,7 +11,7 @@ from lending.rules.allocation import KINDS, Due, total_of
 
 @dataclass(frozen=True)
 class StatementLine:
-    """One movement for the mini-statement. `kind` is paid_out, repaid, over or kept."""
+    """One movement for the mini-statement. `kind` is paid_out or repaid."""
 
     at: datetime
     kind: str

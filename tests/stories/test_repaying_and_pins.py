@@ -1,5 +1,6 @@
 """Repaying by phone, looking at a loan, and losing and winning back a PIN."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -26,6 +27,13 @@ def test_amina_sees_what_happened_and_what_she_owes(aminas_phone: Phone, loan_of
     ref = loan_of_today.reference
     aminas_phone.dials("*384*77#").sees("Last: KES 500 sent", f"ref {ref}", "You owe KES 530 by")
     aminas_phone.types("2").sees(f"Loan {ref}", "in 30 days").types("1").sees("sent KES 500")
+
+
+def test_a_movement_after_midnight_stands_under_its_own_day(
+    aminas_phone: Phone, amina: Borrower, fixed_scorer: Any
+) -> None:
+    factories.live_loan(amina, at=datetime(2026, 3, 1, 21, 30, tzinfo=UTC))  # half past midnight in Nairobi
+    aminas_phone.dials("*384*77#").types("2", "1").sees("2 Mar sent KES 500")
 
 
 def test_amina_asks_for_a_prompt_and_gets_one(aminas_phone: Phone, loan_of_today: Loan) -> None:

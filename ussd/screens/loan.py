@@ -1,8 +1,10 @@
 """My loan: what is owed, until when, and what happened."""
 
+from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
 from lending.models import Loan
+from lending.rules import calendar
 from lending.selectors.loans import StatementLine
 from ussd import samples, words
 from ussd.engine import Choice, Dialogue, End, Go, Menu, Read, View, screen
@@ -67,7 +69,7 @@ def statement_lines(dialogue: Dialogue) -> list[str]:
 
 def _line(dialogue: Dialogue, line: StatementLine) -> str:
     values = {
-        "day": words.day(line.at.date()),
+        "day": words.day(calendar.business_date(line.at, settings.TIME_ZONE)),
         "amount": words.amount(line.amount_cents),
         "ref": words.reference(line.reference),
     }
