@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from django.contrib import admin
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from lending.admin import cells
@@ -33,13 +34,15 @@ class ModelVersionAdmin(History):
     def state_label(self, row: ModelVersion) -> str:
         return row.get_state_display()
 
-    @display(description="On later loans")
+    @display(description="On loans later than it learnt from")
     def measures(self, row: ModelVersion) -> str:
-        return as_text(row.metrics)
+        return side_by_side(row.metrics)
 
     @display(description="Against the champion of the day")
     def against_champion(self, row: ModelVersion) -> str:
-        return as_text(row.comparison)
+        sides = {name: row.comparison[name] for name in ("champion", "challenger") if name in row.comparison}
+        why = "; ".join(row.comparison.get("why", []))
+        return format_html("{}<p>{}</p>", side_by_side(sides), why)
 
 
 @admin.register(PipelineRun)
@@ -53,6 +56,23 @@ class PipelineRunAdmin(History):
     @display(description="Report")
     def report_text(self, row: PipelineRun) -> str:
         return as_text(row.report)
+
+
+def side_by_side(parts: dict[str, dict[str, Any]]) -> str:
+    """Return measures as a table, a column for each part of the loans or each model."""
+    names = sorted({name for measures in parts.values() for name in measures})
+    rows = ([words(name), *(figure(parts[part].get(name)) for part in parts)] for name in names)
+    return cells.table(["", *(words(part) for part in parts)], rows)
+
+
+def words(name: str) -> str:
+    """Return a name from the stored JSON as a person reads it."""
+    return name.upper() if name in ("auc", "ks") else name.replace("_", " ").capitalize()
+
+
+def figure(value: Any) -> str:
+    """Return a count whole and a measure with four digits."""
+    return cells.NOTHING if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
 
 
 def as_text(value: Any) -> str:

@@ -1,6 +1,9 @@
 """Messages and dialogues, for looking. What customers typed into a dialogue is not here: it holds PINs."""
 
+from typing import Any
+
 from django.contrib import admin
+from unfold.decorators import display
 
 from lending.admin import cells
 from lending.admin.borrowers import BorrowerAdmin
@@ -8,11 +11,19 @@ from lending.admin.history import History, HistoryInline
 from ussd.models import DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
 
 
+@display(description="About", ordering="kind")
+def kind_in_words(admin: Any, row: Sms) -> str:
+    """Return what a message is about: "Repayment received"."""
+    return row.kind.replace("_", " ").capitalize()
+
+
 class SmsInline(HistoryInline):
     model = Sms
     verbose_name_plural = "Messages"
-    fields = ("kind", "text", "state", "due_at", "delivered_at")
+    fields = ("about", "text", "state", "due_at", "delivered_at")
     ordering = ("-due_at",)
+
+    about = kind_in_words
 
 
 # Lending has never heard of messages; the customer's page gets them from here.
@@ -21,13 +32,13 @@ BorrowerAdmin.inlines = (*BorrowerAdmin.inlines, SmsInline)
 
 @admin.register(Sms)
 class SmsAdmin(History):
-    list_display = ("kind", "customer", "text", "state", "segments", "due_at", "sent_at", "delivered_at")
+    list_display = ("about", "customer", "text", "state", "segments", "due_at", "sent_at", "delivered_at")
     list_filter = ("state", "kind", "language", "due_at")
     search_fields = ("borrower__full_name", "msisdn", "reference", "text")
     ordering = ("-due_at",)
     detail_related = ("borrower",)
     fieldsets = (
-        (None, {"fields": (("customer", "phone", "kind"), "text", ("language", "segments", "state"))}),
+        (None, {"fields": (("customer", "phone", "about"), "text", ("language", "segments", "state"))}),
         (
             "On its way",
             {
@@ -40,6 +51,7 @@ class SmsAdmin(History):
         ),
     )
 
+    about = kind_in_words
     customer = cells.link_to("borrower", "Customer")
     phone = cells.masked("msisdn")
 

@@ -134,11 +134,12 @@ class Sms(models.Model):
     delivered_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        verbose_name = verbose_name_plural = "SMS sent"
         indexes = [models.Index(fields=["msisdn", "-due_at"], name="sms_of_number")]
         constraints = [models.CheckConstraint(name="sms_has_text", condition=~Q(text=""))]
 
     def __str__(self) -> str:
-        return f"{self.kind} to {self.msisdn[:5]}***{self.msisdn[-3:]}"
+        return f"SMS to {self.msisdn[:5]}***{self.msisdn[-3:]}"
 
 
 class DeliveryReport(models.Model):
@@ -174,6 +175,7 @@ class IncomingSms(models.Model):
     answer = models.ForeignKey(Sms, models.SET_NULL, null=True, blank=True, related_name="answers")
 
     class Meta:
+        verbose_name = verbose_name_plural = "SMS received"
         constraints = [models.UniqueConstraint(fields=["gateway", "message_id"], name="incoming_sms_once")]
 
     def __str__(self) -> str:

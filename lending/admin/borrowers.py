@@ -108,7 +108,7 @@ class BorrowerAdmin(History):
     fieldsets = (
         (None, {"fields": (("full_name", "phone", "identity"), ("state_label", "language", "registered_at"))}),
         ("Borrowing", {"fields": (("rung", "limit", "open_loan"), ("savings",))}),
-        ("Access", {"fields": (("pin_state", "pin_failures", "sms_stopped_at"),)}),
+        ("Access", {"fields": (("pin_state", "wrong_pins", "reminders"),)}),
     )
 
     phone = cells.masked("msisdn")
@@ -133,6 +133,14 @@ class BorrowerAdmin(History):
         if not search_term.strip():
             return queryset, False
         return queryset.filter(pk__in=search.find_borrowers(search_term).values("pk")), False
+
+    @display(description="Wrong PINs in a row")
+    def wrong_pins(self, row: Borrower) -> int:
+        return row.pin_failures
+
+    @display(description="Reminders by SMS")
+    def reminders(self, row: Borrower) -> str:
+        return f"Stopped {cells.moment(row.sms_stopped_at)}" if row.sms_stopped_at else "Wanted"
 
     @display(description="National ID")
     def identity(self, row: Borrower) -> str:

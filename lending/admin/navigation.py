@@ -34,7 +34,10 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
         ),
     ]
     return [
-        _item(words, icon, href) | ({"badge": count, "badge_variant": "warning"} if (count := badge()) else {})
+        _item(words, icon, href)
+        # Not lit for every row of the table: the room of all rows has an item of its own.
+        | {"active": request.get_full_path() == href}
+        | ({"badge": count, "badge_variant": "warning"} if (count := badge()) else {})
         for (words, icon, href, permission), badge in rooms
         if request.user.has_perm(permission)
     ]

@@ -45,7 +45,7 @@ class EventInline(HistoryInline):
 
 @admin.register(PaymentIntent)
 class IntentAdmin(History):
-    list_display = ("business_key", "customer", "purpose", "amount", "state", "phone", "due_at", "created_at")
+    list_display = ("purpose", "customer", "amount", "state", "phone", "due_at", "created_at")
     list_filter = ("purpose", "state", "provider", "created_at")
     search_fields = ("business_key", "borrower__full_name", "msisdn")
     ordering = ("-created_at",)

@@ -25,7 +25,7 @@ REASONS = {
     "asked_above_policy": "Asked for more than the computer may approve{limit_cents}",
     "score_low": "The score alone, no single fact stands out",
     "not_consented": "Did not agree that a computer decides",
-    "data_missing": "Not scored: data are missing or contradict each other",
+    "data_missing": "Not scored: no model served, or data are missing or contradict each other",
     "limit_reached": "Asked for more than the own limit{limit_cents}",
 }
 NEXT_STEPS = {

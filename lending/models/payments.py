@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from lending.models.loans import Loan
 from lending.models.people import Borrower
+from lending.rules import money
 
 
 class PaymentIntent(models.Model):
@@ -45,7 +46,7 @@ class PaymentIntent(models.Model):
         indexes = [models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due")]
 
     def __str__(self) -> str:
-        return self.business_key
+        return f"{self.get_purpose_display()}: {money.show(self.amount_cents, self.currency)}"
 
 
 class PaymentAttempt(models.Model):

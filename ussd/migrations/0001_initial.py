@@ -77,6 +77,7 @@ class Migration(migrations.Migration):
                 ('delivered_at', models.DateTimeField(blank=True, null=True)),
                 ('borrower', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='messages', to='lending.borrower')),
             ],
+            options={'verbose_name': 'SMS sent', 'verbose_name_plural': 'SMS sent'},
         ),
         migrations.CreateModel(
             name='IncomingSms',
@@ -92,6 +93,7 @@ class Migration(migrations.Migration):
                 ('times_received', models.PositiveIntegerField(default=1)),
                 ('answer', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='answers', to='ussd.sms')),
             ],
+            options={'verbose_name': 'SMS received', 'verbose_name_plural': 'SMS received'},
         ),
         migrations.CreateModel(
             name='Hop',

@@ -9,9 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from lending.models import Account, Borrower, Loan
+from lending.models import Account, Application, Borrower, Loan, PaymentIntent
+from scoring.models import ModelVersion
 from tests import factories
 from tests.lending.admin import rows
+from ussd.models import Sms
 
 # Who works here and when jobs run: changed by administrators, and no history.
 EDITABLE = {User, Group, PeriodicTask, CrontabSchedule, IntervalSchedule}
@@ -71,6 +73,48 @@ class TestHistory:
             one = model.objects.order_by("pk").last()
             for act in (address(model, "changelist"), address(model, "change", one.pk)):
                 assert Client().get(act).status_code == 302, model
+
+
+class TestWords:
+    """What officers read is in their words, not in the code's."""
+
+    def test_messages_are_named_by_what_they_are_about(self, filled, officer: Client):
+        sms = Sms.objects.create(
+            msisdn="254711000101", kind="repayment_received", reference="r", language="en", text="Thanks.",
+            segments=1, due_at=factories.NOON,
+        )  # fmt: skip
+        page = officer.get(address(Sms, "change", sms.pk)).content.decode()
+        assert "Repayment received" in page and "SMS sent" in page
+        assert "repayment_received" not in page and "Smss" not in page
+
+    def test_a_payment_is_called_by_what_it_moves(self, filled, officer: Client, aminas_loan: Loan):
+        listed = officer.get(address(PaymentIntent, "changelist")).content.decode()
+        assert "Pay out a loan" in listed and "disburse:loan" not in listed
+        intent = aminas_loan.payment_intents.get()
+        assert (
+            "Pay out a loan: KES 500" in officer.get(address(PaymentIntent, "change", intent.pk)).content.decode()
+        )
+
+    def test_a_model_s_measures_stand_side_by_side_and_rounded(self, officer: Client):
+        measures = {"auc": 0.7671553555456172, "loans": 1480, "log_loss": 0.2249538144631773}
+        version = ModelVersion.objects.create(
+            name="m", artifact="m", sha256="0", feature_version="f", data_sha256="0", loans=14801, seed=1,
+            seen_until=factories.NOON, trained_at=factories.NOON, metrics={"test": measures},
+            comparison={"champion": measures, "challenger": measures, "why": ["better by a little"]},
+        )  # fmt: skip
+        page = officer.get(address(ModelVersion, "change", version.pk)).content.decode()
+        assert all(
+            words in page for words in ("AUC", "0.7672", "1,480", "Log loss", "Challenger", "better by a little")
+        )
+        assert "0.7671" not in page
+
+    def test_the_room_of_all_applications_does_not_light_the_referred_ones_too(self, filled, officer: Client):
+        def lit(query: str) -> list[str]:
+            groups = officer.get(address(Application, "changelist") + query).context["sidebar_navigation"]
+            return [item["title"] for group in groups for item in group["items"] if item["active"]]
+
+        assert lit("") == ["Applications"]
+        assert "Referred applications" in lit("?work=waiting")
 
 
 @pytest.mark.parametrize("model", sorted(EDITABLE, key=lambda model: model._meta.label))
