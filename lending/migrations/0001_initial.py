@@ -673,6 +673,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("unmatched_receipt", "Money that fits nobody"),
                             ("receipt_mismatch", "Same receipt, other facts"),
+                            ("unreadable_payment", "Payment that cannot be read"),
                             ("payout_unknown", "Payout of unknown outcome"),
                             ("payout_mismatch", "Rail and request disagree"),
                             ("rail_stopped", "A rail is stopped"),

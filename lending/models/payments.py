@@ -171,6 +171,7 @@ class Case(models.Model):
     class Kind(models.TextChoices):
         UNMATCHED_RECEIPT = "unmatched_receipt", "Money that fits nobody"
         RECEIPT_MISMATCH = "receipt_mismatch", "Same receipt, other facts"
+        UNREADABLE_PAYMENT = "unreadable_payment", "Payment that cannot be read"
         PAYOUT_UNKNOWN = "payout_unknown", "Payout of unknown outcome"
         PAYOUT_MISMATCH = "payout_mismatch", "Rail and request disagree"
         RAIL_STOPPED = "rail_stopped", "A rail is stopped"

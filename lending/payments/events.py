@@ -17,7 +17,7 @@ from django.db.models import F
 from lending.models import Case, PaymentAttempt, ProviderEvent
 from lending.payments import settling
 from lending.payments.providers import daraja_messages as messages
-from lending.payments.providers.daraja_messages import Report, Unreadable
+from lending.payments.providers.daraja_messages import Report, Unreadable, UnreadablePayment
 from lending.payments.tokens import redact
 from lending.ports import Succeeded
 from lending.services import cases, receipts
@@ -146,9 +146,10 @@ def _settle_payout(attempt: PaymentAttempt, report: Report, at: datetime, source
 
 
 def _confirmation(event: ProviderEvent, body: Any, at: datetime) -> str:
-    payment = messages.read_payment(body, event.received_at)
-    if payment.amount_cents <= 0:
-        return "not readable: amount"
+    try:
+        payment = messages.read_payment(body, event.received_at)
+    except UnreadablePayment as error:
+        return _uncounted(event, error, at)
     if not is_our_paybill(payment.shortcode):
         return "another paybill"
     receipt = receipts.record_receipt(
@@ -164,6 +165,17 @@ def _confirmation(event: ProviderEvent, body: Any, at: datetime) -> str:
         at=at,
     )
     return f"receipt {receipt.receipt_no}: {receipt.state}"
+
+
+def _uncounted(event: ProviderEvent, error: UnreadablePayment, at: datetime) -> str:
+    """Ask a person about money that came in, says the rail, but cannot be counted as it was told.
+
+    What names neither a receipt nor our paybill is no news of money; what names another paybill is not ours.
+    """
+    if is_our_paybill(error.shortcode) or (error.receipt_no and not error.shortcode):
+        note = f"payment {error.receipt_no or 'without TransID'}: {error} is not readable, so nothing is booked"
+        cases.open_case(kind=Case.Kind.UNREADABLE_PAYMENT, subject_key=f"event:{event.id}", note=note, at=at)
+    return f"not readable: {error}"
 
 
 def is_our_paybill(shortcode: str) -> bool:

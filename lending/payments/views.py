@@ -152,6 +152,4 @@ def _verdict(body: Any, at: datetime) -> str:
         return "C2B00013" if str(error) == "amount" else "C2B00016"
     if not events.is_our_paybill(payment.shortcode):
         return "C2B00015"
-    if payment.amount_cents <= 0:
-        return "C2B00013"
     return "0" if borrower_of_account(payment.account_reference) else "C2B00012"

@@ -41,6 +41,14 @@ class Unreadable(ValueError):
     """A callback lacks what it must have. The text names the field, never its content."""
 
 
+class UnreadablePayment(Unreadable):
+    """A paybill payment cannot be counted. What can still be read of it says whether it may be ours."""
+
+    def __init__(self, field: str, receipt_no: str, shortcode: str) -> None:
+        super().__init__(field)
+        self.receipt_no, self.shortcode = receipt_no, shortcode
+
+
 @dataclass(frozen=True)
 class Report:
     """What one callback says: about which of our requests, and what became of it."""
@@ -242,17 +250,30 @@ def read_payment(body: Any, at: datetime) -> Payment:
     """Return a paybill payment from a validation or confirmation.
 
     Raises:
-        Unreadable: receipt number or amount is missing or no such thing.
+        Unreadable: it has not the form of one.
+        UnreadablePayment: receipt number, amount or paybill is missing or no such thing.
     """
     fields = _mapping(body, "body")
-    receipt_no = text_of(fields.get("TransID"), 41)
-    if not re.fullmatch(r"[A-Za-z0-9]{4,40}", receipt_no):
-        raise Unreadable("TransID")
+    told = text_of(fields.get("TransID"), 41)
+    receipt_no = told if re.fullmatch(r"[A-Za-z0-9]{4,40}", told) else ""
+    amount_cents = _positive_cents(fields.get("TransAmount"))
+    shortcode = text_of(fields.get("BusinessShortCode"), 20)
+    for field, value in (("TransID", receipt_no), ("amount", amount_cents), ("BusinessShortCode", shortcode)):
+        if not value:
+            raise UnreadablePayment(field, receipt_no, shortcode)
     return Payment(
         receipt_no=receipt_no,
-        amount_cents=cents_of(fields.get("TransAmount")),
+        amount_cents=amount_cents,
         party=text_of(fields.get("MSISDN"), 64),
         account_reference=text_of(fields.get("BillRefNumber"), 40),
-        shortcode=text_of(fields.get("BusinessShortCode"), 20),
+        shortcode=shortcode,
         paid_at=moment_of(fields.get("TransTime"), at),
     )
+
+
+def _positive_cents(value: Any) -> int:
+    """Return an amount in cents, 0 for whatever is no amount of money that came in."""
+    try:
+        return max(cents_of(value), 0)
+    except Unreadable:
+        return 0

@@ -402,13 +402,33 @@ class TestConfirmation:
         "facts",
         [
             {"TransID": MISSING},
+            {"TransID": "'; --"},
             {"TransAmount": MISSING},
+            {"TransAmount": "1,000.00"},
             {"TransAmount": "0"},
             {"TransAmount": "-5.00"},
             {"TransAmount": "1e3"},
             {"TransAmount": "٥٠٠"},
-            {"BusinessShortCode": "600999"},
             {"BusinessShortCode": MISSING},
+        ],
+        ids=str,
+    )
+    def test_that_cannot_be_counted_is_for_a_person_once(self, aminas_loan, facts, books_balance):
+        for _ in range(2):
+            assert tell("c2b/confirmation", recorded("c2b_confirmation", **facts)).json() == ACCEPTED
+
+        event, case = ProviderEvent.objects.get(), Case.objects.get()
+        assert (case.kind, case.subject_key) == ("unreadable_payment", f"event:{event.id}")
+        assert ("without TransID" if "TransID" in facts else "RKL51ZDR4F") in case.note
+        assert Receipt.objects.count() == 0 and event.processed_at
+        books_balance()
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"BusinessShortCode": "600999"},
+            {"BusinessShortCode": "600999", "TransAmount": "1e3"},
+            {"BusinessShortCode": MISSING, "TransID": MISSING},
         ],
         ids=str,
     )
