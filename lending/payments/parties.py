@@ -4,6 +4,11 @@ import hashlib
 import re
 
 
+def names_a_wallet(told: str) -> bool:
+    """Say whether a party was told at all, with at least some of its digits."""
+    return bool(re.search(r"[0-9]", told.split(" - ")[0]))
+
+
 def is_same_party(told: str, msisdn: str) -> bool:
     """Say whether a party, plain, masked ("2547 ***** 126") or hashed, can be this number.
 

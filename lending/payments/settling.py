@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from lending.models import Case, PaymentAttempt, PaymentIntent, Receipt
 from lending.payments import breaker
-from lending.payments.parties import is_same_party
+from lending.payments.parties import is_same_party, names_a_wallet
 from lending.ports import Accepted, Answer, Failed, NotFound, NotSent, Succeeded, Unknown
 from lending.services import cases, loans, receipts, repayments
 
@@ -78,7 +79,7 @@ def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: 
     if answer.at < attempt.created_at - CLOCK_SKEW:
         # Paid before it was asked for: that time is wrong, and a loan that began then would be late at once.
         answer = replace(answer, at=at)
-    if (wrong := _mismatch(intent, answer)) is not None:
+    if (wrong := _mismatch(attempt, answer)) is not None:
         return _refuse(attempt, f"{wrong}; receipt {answer.receipt_no or 'none'}", at)
     if not answer.receipt_no:
         return _await_receipt(attempt, at)
@@ -96,12 +97,16 @@ def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: 
     return "succeeded"
 
 
-def _mismatch(intent: PaymentIntent, answer: Succeeded) -> str | None:
+def _mismatch(attempt: PaymentAttempt, answer: Succeeded) -> str | None:
     """Say in words how a success differs from what we asked for."""
+    intent = attempt.intent
     if answer.amount_cents != intent.amount_cents:
         return f"asked for {intent.amount_cents} cents, told {answer.amount_cents}"
     if not is_same_party(answer.party, intent.msisdn):
         return "told of another party"
+    if not names_a_wallet(answer.party) and _contradictions(attempt).exists():
+        # What was contradicted by name is not put right by an answer that leaves the name out.
+        return "told of no party"
     return None
 
 
@@ -375,12 +380,21 @@ def _refuse(attempt: PaymentAttempt, why: str, at: datetime) -> str:
 
 def _alarm(attempt: PaymentAttempt, why: str, at: datetime) -> bool:
     """Open the case of an attempt that contradicts itself; return whether there was none yet."""
-    kind, subject_key = Case.Kind.PAYOUT_MISMATCH, f"attempt:{attempt.id}"
-    is_news = not Case.objects.filter(kind=kind, subject_key=subject_key, closed_at__isnull=True).exists()
+    is_news = not _contradictions(attempt).exists()
     cases.open_case(
-        kind=kind, subject_key=subject_key, note=why, at=at, attempt=attempt, borrower=attempt.intent.borrower
+        kind=Case.Kind.PAYOUT_MISMATCH,
+        subject_key=f"attempt:{attempt.id}",
+        note=why,
+        at=at,
+        attempt=attempt,
+        borrower=attempt.intent.borrower,
     )
     return is_news
+
+
+def _contradictions(attempt: PaymentAttempt) -> QuerySet[Case]:
+    """Return the open case about what contradicts itself, if there is one."""
+    return attempt.cases.filter(kind=Case.Kind.PAYOUT_MISMATCH, closed_at__isnull=True)
 
 
 def _alarm_refused(attempt: PaymentAttempt, at: datetime) -> None:

@@ -15,7 +15,7 @@ from lending.models import Case, Loan, PaymentAttempt, PaymentIntent, ProviderEv
 from lending.payments import engine, events, views
 from lending.payments.tokens import secrets_in_force, token_for
 from lending.rules import money
-from lending.services import receipts
+from lending.services import cases, receipts
 from tests.factories import NOON
 from tests.lending.payments.recorded import MISSING, recorded
 
@@ -287,6 +287,31 @@ class TestStatusResult:
 
         assert Case.objects.count() == 0
         books_balance()
+
+    @pytest.mark.parametrize("facts", [{"CreditPartyName": "UNKNOWN"}, {"CreditPartyName": MISSING}], ids=str)
+    def test_without_a_party_does_not_overrule_a_result_that_named_another(
+        self, sent, approved, facts, books_balance
+    ):
+        b2c(sent, ReceiverPartyPublicName="254711000999 - X")
+        status(sent, **facts)
+
+        approved.refresh_from_db()
+        assert (approved.state, state_of(sent)) == (Loan.State.APPROVED, "unknown")
+        case = Case.objects.get()
+        assert (case.kind, case.closed_at) == ("payout_mismatch", None)
+
+        cases.close_case(case_id=case.id, officer=None, resolution="The operator's mistake.", at=NOON)
+        status(sent, **facts, ReasonType="asked again")
+        approved.refresh_from_db()
+        assert (approved.state, state_of(sent)) == (Loan.State.LIVE, "succeeded")
+        books_balance()
+
+    def test_that_names_our_party_settles_what_another_party_was_told_for(self, sent, approved):
+        b2c(sent, ReceiverPartyPublicName="254711000999 - X")
+        status(sent)
+
+        approved.refresh_from_db()
+        assert (approved.state, state_of(sent)) == (Loan.State.LIVE, "succeeded")
 
     def test_about_another_payout_changes_nothing(self, sent):
         status(sent, OriginatorConversationID=str(uuid4()))
