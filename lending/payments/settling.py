@@ -204,11 +204,14 @@ def _late_success(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> s
 
 
 def _await_receipt(attempt: PaymentAttempt, at: datetime) -> str:
-    """A prompt is paid, but this road tells no receipt: take the one that the paybill road brought."""
-    attempt.result_code, attempt.result_text = "0", "paid; the receipt is still to come"
-    attempt.save(update_fields=["result_code", "result_text"])
+    """A prompt is paid, but this road tells no receipt: take the one that the paybill road brought.
+
+    What is settled keeps its result: why it failed says later whether its success is a contradiction.
+    """
     if attempt.state in (State.SUCCEEDED, State.FAILED):
         return "paid, by a query"
+    attempt.result_code, attempt.result_text = "0", "paid; the receipt is still to come"
+    attempt.save(update_fields=["result_code", "result_text"])
     return _settle_by_paybill(attempt, at) or "paid; waiting for the receipt"
 
 
@@ -379,9 +382,9 @@ def _refuse(attempt: PaymentAttempt, why: str, at: datetime) -> str:
 
 
 def _alarm(attempt: PaymentAttempt, why: str, at: datetime) -> bool:
-    """Open the case of an attempt that contradicts itself; return whether there was none yet."""
+    """Open the case of an attempt that contradicts itself, or add to it; return whether there was none yet."""
     is_news = not _contradictions(attempt).exists()
-    cases.open_case(
+    case = cases.open_case(
         kind=Case.Kind.PAYOUT_MISMATCH,
         subject_key=f"attempt:{attempt.id}",
         note=why,
@@ -389,6 +392,7 @@ def _alarm(attempt: PaymentAttempt, why: str, at: datetime) -> bool:
         attempt=attempt,
         borrower=attempt.intent.borrower,
     )
+    cases.add_note(case, why)
     return is_news
 
 

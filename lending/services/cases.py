@@ -20,6 +20,13 @@ def open_case(*, kind: str, subject_key: str, note: str, at: datetime, **about: 
         return open_now.get()
 
 
+def add_note(case: Case, note: str) -> None:
+    """Add a line to an open case, unless it stands there already. The caller keeps others from it meanwhile."""
+    if note not in case.note.splitlines():
+        case.note = f"{case.note}\n{note}"[:500]
+        case.save(update_fields=["note"])
+
+
 def close_case(*, case_id: int, officer: Any, resolution: str, at: datetime) -> None:
     """Close a case with words; closing a closed one changes nothing.
 

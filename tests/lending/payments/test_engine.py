@@ -366,6 +366,17 @@ class TestPaid:
             engine.run_due(after(seconds))
         assert len(rail.asked) == 2, "and not in a loop"
 
+    def test_adds_a_second_contradiction_to_the_case_of_the_first(self, rail, payout, attempt_of):
+        engine.run_due(NOON)
+        attempt = attempt_of(payout)
+        for wrong in ({"amount_cents": 50_100}, {"party": "254711000999"}, {"amount_cents": 50_100}):
+            settling.settle(attempt.id, paid(**wrong), at=after(20), source="b2c")
+
+        assert Case.objects.get().note.splitlines() == [
+            "asked for 50000 cents, told 50100; receipt SG632NMUAB",
+            "told of another party; receipt SG632NMUAB",
+        ]
+
     def test_stays_paid_when_a_failure_comes_later(self, rail, approved, payout, attempt_of):
         engine.run_due(NOON)
         settling.settle(attempt_of(payout).id, paid(), at=after(20), source="b2c")
@@ -600,6 +611,19 @@ class TestPrompt:
 
         assert Receipt.objects.get().attempt_id == attempt.id
         assert Case.objects.count() == 0
+        books_balance()
+
+    def test_given_up_keeps_its_result_when_a_query_finds_it_paid(self, rail, prompt, attempt_of, books_balance):
+        rail.submit.append(Unknown("ReadTimeout"))
+        attempt = self.send(prompt, attempt_of)
+        engine.run_due(after(186, start=ONE))
+        settling.settle(
+            attempt.id, Succeeded("", 20_000, MSISDN, after(200, start=ONE)), at=after(200, start=ONE), source="q"
+        )
+        assert (attempt_of(prompt).state, attempt_of(prompt).result_code) == ("failed", settling.GAVE_UP)
+
+        settling.settle(attempt.id, self.PAID, at=after(300, start=ONE), source="stk")
+        assert (attempt_of(prompt).state, Case.objects.count()) == ("succeeded", 0)
         books_balance()
 
     def test_given_up_is_not_called_unpaid_when_the_paybill_road_shows_the_money(
