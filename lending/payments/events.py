@@ -19,7 +19,7 @@ from lending.payments import settling
 from lending.payments.providers import daraja_messages as messages
 from lending.payments.providers.daraja_messages import Report, Unreadable, UnreadablePayment
 from lending.payments.tokens import redact
-from lending.ports import Succeeded
+from lending.ports import Failed, Succeeded
 from lending.services import cases, receipts
 
 logger = logging.getLogger(__name__)
@@ -140,8 +140,9 @@ def _status(event: ProviderEvent, body: Any, at: datetime) -> str:
 def _settle_payout(attempt: PaymentAttempt, report: Report, at: datetime, source: str) -> str:
     if report.our_ref not in ("", str(attempt.provider_ref)):
         return "unknown OriginatorConversationID"
-    if isinstance(report.answer, Succeeded) and not report.our_ref:
-        return "success without our id"
+    if isinstance(report.answer, Succeeded | Failed) and not report.our_ref:
+        # The token names who was asked about; only the id says that the answer is about the same payout.
+        return f"{type(report.answer).__name__.lower()} without our id"
     return settling.settle(attempt.id, report.answer, at=at, source=source)
 
 

@@ -317,13 +317,21 @@ class TestStatusResult:
         status(sent, OriginatorConversationID=str(uuid4()))
         assert state_of(sent) == "accepted"
 
-    def test_that_does_not_say_whose_it_is_changes_nothing(self, sent):
-        body = recorded("status_completed")
+    @pytest.mark.parametrize(("told", "said"), [("Completed", "succeeded"), ("Failed", "failed")])
+    def test_that_does_not_say_whose_it_is_changes_nothing(self, sent, told, said):
+        body = recorded("status_completed", TransactionStatus=told)
         items = body["Result"]["ResultParameters"]["ResultParameter"]
         items[:] = [item for item in items if item["Key"] != "OriginatorConversationID"]
         tell(f"status/{token_for('status', sent.provider_ref)}/result", body)
 
-        assert (state_of(sent), outcome()) == ("accepted", "success without our id")
+        assert (state_of(sent), outcome()) == ("accepted", f"{said} without our id")
+
+    def test_of_a_failure_releases_the_loan(self, sent, approved, books_balance):
+        status(sent, TransactionStatus="Failed")
+
+        approved.refresh_from_db()
+        assert (approved.state, state_of(sent)) == (Loan.State.NOT_PAID_OUT, "failed")
+        books_balance()
 
     def test_pending_is_no_answer(self, sent):
         status(sent, TransactionStatus="Pending")
