@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from lending import outbox, ports
 from lending.models import Application, Borrower, Decision, ProductVersion, Review
-from lending.rules import calendar, pricing
+from lending.rules import calendar, money, pricing
 from lending.selectors import loans, offers, products
 from lending.services import audit
 from lending.services.loans import approve_loan, new_reference
@@ -44,6 +44,14 @@ class BelowMinimum(Exception):
     def __init__(self, min_cents: int) -> None:
         super().__init__(f"minimum is {min_cents} cents")
         self.min_cents = min_cents
+
+
+class NotPayable(Exception):
+    """The amount has parts that do not change hands in its currency."""
+
+    def __init__(self, principal_cents: int, unit_cents: int) -> None:
+        super().__init__(f"principal must be whole units of {unit_cents} cents, got {principal_cents}")
+        self.principal_cents, self.unit_cents = principal_cents, unit_cents
 
 
 class HasOpenLoan(Exception):
@@ -82,6 +90,7 @@ def submit(
 
     Raises:
         AboveLimit, BelowMinimum: the amount is not within what was offered.
+        NotPayable: no rail can pay it out to the cent.
         HasOpenLoan, AlreadyApplied, Blocked: nothing may be asked for now.
         PriceCapExceeded: the product is dearer than the law allows.
     """
@@ -134,6 +143,9 @@ def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date) -
         raise AboveLimit(offer.limit_cents)
     if principal_cents < offer.min_cents:
         raise BelowMinimum(offer.min_cents)
+    unit_cents = money.currency(offer.product_version.currency).payable_cents
+    if principal_cents % unit_cents:
+        raise NotPayable(principal_cents, unit_cents)
 
 
 def decide_from_outbox(*, topic: str, payload: dict[str, Any], at: datetime) -> None:

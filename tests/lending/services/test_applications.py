@@ -37,6 +37,8 @@ class TestSubmit:
             (19_900, applications.BelowMinimum),
             (0, applications.BelowMinimum),
             (-500, applications.BelowMinimum),
+            (50_050, applications.NotPayable),
+            (50_001, applications.NotPayable),
         ],
     )
     def test_refuses_an_amount_that_was_not_offered(
