@@ -77,9 +77,7 @@ def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     )
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
-        for receipt in Receipt.objects.filter(borrower_id=borrower_id, state=Receipt.State.ALLOCATED).order_by(
-            "-paid_at"
-        )[:limit]
+        for receipt in Receipt.objects.filter(borrower_id=borrower_id).order_by("-paid_at")[:limit]
     )
     return _newest([*paid_out, *repaid], limit)
 

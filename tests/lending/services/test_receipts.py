@@ -20,6 +20,7 @@ from lending.models import (
     Receipt,
     Repayment,
 )
+from lending.selectors import loans as loan_selectors
 from lending.services import loans, receipts
 from tests import factories
 from tests.factories import NOON, pay
@@ -87,6 +88,7 @@ class TestRecordReceipt:
         aminas_loan.refresh_from_db()
         assert (aminas_loan.state, balance_cents("suspense", "KES")) == ("settled", 0)
         assert Case.objects.get().closed_at is not None
+        assert [line.kind for line in loan_selectors.statement(amina.id)].count("repaid") == 1
         books_balance()
 
     def test_the_same_receipt_with_another_amount_changes_nothing_and_asks_a_person(
