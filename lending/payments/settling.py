@@ -15,6 +15,7 @@ from lending.models import Case, PaymentAttempt, PaymentIntent, Receipt
 from lending.payments import breaker
 from lending.payments.parties import is_same_party, names_a_wallet
 from lending.ports import Accepted, Answer, Failed, NotFound, NotSent, Succeeded, Unknown
+from lending.rules.receipts import as_printed
 from lending.services import cases, loans, receipts, repayments
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ def settle_success(attempt_id: int, answer: Succeeded, *, at: datetime, source: 
     """Settle an attempt whose money moved, once; repeats change nothing."""
     attempt = lock(attempt_id)
     intent = attempt.intent
+    answer = replace(answer, receipt_no=as_printed(answer.receipt_no))
     if answer.at < attempt.created_at - CLOCK_SKEW:
         # Paid before it was asked for: that time is wrong, and a loan that began then would be late at once.
         answer = replace(answer, at=at)

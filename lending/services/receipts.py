@@ -28,6 +28,7 @@ from lending.models import (
 )
 from lending.rules import accounting
 from lending.rules.allocation import KINDS, Due, allocate, total_of
+from lending.rules.receipts import as_printed
 from lending.selectors import loans
 from lending.services import audit, cases
 from lending.services.settlement import settle_if_paid
@@ -71,6 +72,7 @@ def record_receipt(
     """
     if amount_cents <= 0:
         raise ValueError(f"amount_cents must be positive, got {amount_cents}")
+    receipt_no = as_printed(receipt_no)
     facts = {"amount_cents": amount_cents, "currency": currency}
     if known := Receipt.objects.filter(provider=provider, receipt_no=receipt_no).first():
         return _known(known, facts, attempt, at)

@@ -400,6 +400,16 @@ class TestPaid:
         assert Loan.objects.get(application=application).state == Loan.State.APPROVED
         books_balance()
 
+    def test_under_one_receipt_in_small_letters_and_in_capitals_is_paid_once(
+        self, rail, approved, payout, attempt_of, books_balance
+    ):
+        engine.run_due(NOON)
+        settling.settle(attempt_of(payout).id, paid("sg632nmuab"), at=after(20), source="b2c")
+        assert settling.settle(attempt_of(payout).id, paid(), at=after(30), source="status") == "succeeded before"
+
+        assert (attempt_of(payout).receipt_no, Case.objects.count()) == ("SG632NMUAB", 0)
+        books_balance()
+
     def test_under_two_receipts_is_for_a_person(self, rail, approved, payout, attempt_of, books_balance):
         engine.run_due(NOON)
         settling.settle(attempt_of(payout).id, paid(), at=after(20), source="b2c")

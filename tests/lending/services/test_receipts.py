@@ -46,6 +46,14 @@ class TestRecordReceipt:
         assert OutboxMessage.objects.filter(topic="repayment_received").count() == 1
         books_balance()
 
+    def test_a_number_in_small_letters_is_the_one_in_capitals(
+        self, aminas_loan: Loan, books_balance: Callable[[], None]
+    ) -> None:
+        first = pay(aminas_loan.reference, 10_000, "sfc7xk2")
+        assert pay(aminas_loan.reference, 10_000, "SFC7XK2").id == first.id
+        assert Receipt.objects.get().receipt_no == "SFC7XK2"
+        books_balance()
+
     def test_settles_the_loan_and_raises_the_limit_one_rung(
         self, aminas_loan: Loan, amina: Borrower, books_balance: Callable[[], None]
     ) -> None:
