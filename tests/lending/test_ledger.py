@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 from lending.ledger import ReferenceReused, UnbalancedPosting, balance_cents, make_checkpoints, post, reverse
 from lending.models import Entry, Loan, Posting
 from lending.rules.accounting import Line, capital, credit, debit
+from tests import factories
 from tests.factories import NOON
 
 
@@ -96,12 +97,68 @@ class TestPostgresRefuses:
         ):
             cursor.execute(statement)
 
+    @pytest.mark.parametrize("table", ["receipt", "repayment", "paymentattempt"])
+    def test_the_loss_of_what_says_that_money_moved(
+        self, fixed_scorer: object, aminas_loan: Loan, table: str
+    ) -> None:
+        factories.pay(aminas_loan.reference, 10_000)
+        with (
+            pytest.raises((IntegrityError, InternalError), match="is history: DELETE"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(f"DELETE FROM lending_{table}")
+
+    @pytest.mark.parametrize(
+        "table",
+        [
+            "entry",
+            "posting",
+            "auditevent",
+            "allocation",
+            "decision",
+            "receipt",
+            "repayment",
+            "paymentattempt",
+            "loan",  # reaches the books by CASCADE
+        ],
+    )
+    def test_the_emptying_of_history(self, table: str) -> None:
+        fund()
+        _check_deferred()
+        with (
+            pytest.raises((IntegrityError, InternalError), match="is history: TRUNCATE"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(f"TRUNCATE lending_{table} CASCADE")
+
     def test_a_leg_on_both_sides(self) -> None:
         posting = fund()
         with pytest.raises(IntegrityError, match="entry_is_debit_or_credit"), transaction.atomic():
             Entry.objects.create(
                 posting=posting, account_id="mpesa_payout", currency="KES", debit_cents=1, credit_cents=1
             )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_posting_takes_no_more_entries_once_it_is_committed(law: None) -> None:
+    with transaction.atomic():
+        with transaction.atomic():
+            posting = fund()
+        pair = (("mpesa_payout", 5, 0), ("paid_in_capital", 0, 5))
+        for account, debits, credits in pair:  # in their own savepoint, but in the posting's transaction
+            with transaction.atomic():
+                Entry.objects.create(
+                    posting=posting, account_id=account, currency="KES", debit_cents=debits, credit_cents=credits
+                )
+    late = [
+        Entry(posting=posting, account_id=account, currency="KES", debit_cents=debits, credit_cents=credits)
+        for account, debits, credits in pair
+    ]
+    with pytest.raises(IntegrityError, match="takes no more entries"):
+        Entry.objects.bulk_create(late)
+    assert Entry.objects.count() == 4
 
 
 def _check_deferred() -> None:
