@@ -73,6 +73,24 @@ def clean_national_id(typed: str, pattern: str) -> str:
     return value
 
 
+def mask(value: str) -> str:
+    """Return a value of which only the last two characters can be read.
+
+    >>> mask("23456781")
+    '******81'
+    """
+    return "*" * (len(value) - 2) + value[-2:]
+
+
+def mask_within(text: str, pattern: str) -> str:
+    """Return text in which whatever looks like a national ID is masked; a longer number is none.
+
+    >>> mask_within("ID 23456781, tel 0711000101", "[0-9]{6,9}")
+    'ID ******81, tel 0711000101'
+    """
+    return re.sub(rf"(?<![0-9])(?:{pattern})(?![0-9])", lambda found: mask(found[0]), text, flags=re.ASCII)
+
+
 def refuse_weak_pin(pin: str, known_digits: Iterable[str]) -> None:
     """Refuse what a thief tries first: common codes, runs, repeats, and digits of the number, ID or birth year.
 

@@ -26,11 +26,12 @@ from lending.models import (
     Receipt,
     Repayment,
 )
-from lending.rules import accounting
+from lending.rules import accounting, calendar, identity
 from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.rules.receipts import as_printed
-from lending.selectors import loans
+from lending.selectors import loans, products
 from lending.services import audit, cases
+from lending.services.people import identity_index
 from lending.services.settlement import settle_if_paid
 
 
@@ -72,7 +73,7 @@ def record_receipt(
     """
     if amount_cents <= 0:
         raise ValueError(f"amount_cents must be positive, got {amount_cents}")
-    receipt_no = as_printed(receipt_no)
+    receipt_no, account_reference = as_printed(receipt_no), as_kept(account_reference, at)
     facts = {"amount_cents": amount_cents, "currency": currency}
     if known := Receipt.objects.filter(provider=provider, receipt_no=receipt_no).first():
         return _known(known, facts, attempt, at)
@@ -150,8 +151,46 @@ def _whose(account_reference: str, party: str, attempt: PaymentAttempt | None) -
     return borrower_of_account(account_reference) or borrower_of_party(party)
 
 
+# A national ID as it is kept: masked, and findable by the beginning of its blind index.
+_KEPT = re.compile(r"\*+\S\S #(?P<index>[0-9a-f]{16})")
+
+
+def as_kept(typed: str, at: datetime) -> str:
+    """Return what a human typed as account in the form in which it may be stored and shown.
+
+    What looks like a national ID, and is nobody's number or loan, is masked. An account that is nothing else
+    carries the beginning of its blind index, by which `borrower_of_account` still finds whose it is. Repeats
+    safely: what is kept is kept as it is.
+    """
+    kept = typed if _KEPT.fullmatch(typed) else _masked(typed, at)
+    return typed if kept == typed or _of_loan_or_number(typed) else kept
+
+
+def _masked(typed: str, at: datetime) -> str:
+    try:
+        on = calendar.business_date(at, settings.TIME_ZONE)
+        pattern = products.country_rules(settings.COUNTRY, on).national_id_pattern
+    except products.NothingInForce:
+        pattern = "[0-9]{5,}"  # no law says what an ID looks like, so any long number may be one
+    try:
+        national_id = identity.clean_national_id(typed, pattern)
+    except identity.InvalidNationalId:
+        return identity.mask_within(typed, pattern)
+    return f"{identity.mask(national_id)} #{identity_index(national_id)[:16]}"
+
+
 def borrower_of_account(typed: str) -> Borrower | None:
-    """Read what a human typed as account: a loan's reference, or a phone number in any of its forms."""
+    """Read what a human typed as account: a loan's reference, a phone number in any of its forms, a national ID."""
+    return _of_loan_or_number(typed) or _of_national_id(typed)
+
+
+def _of_national_id(typed: str) -> Borrower | None:
+    kept = _KEPT.fullmatch(typed)
+    index = kept["index"] if kept else identity_index(re.sub(r"[\s\-]", "", typed).upper())
+    return Borrower.objects.filter(identity_index__startswith=index).order_by("id").first()
+
+
+def _of_loan_or_number(typed: str) -> Borrower | None:
     text = re.sub(r"[\s\-.+]", "", typed).upper()
     if not text:
         return None

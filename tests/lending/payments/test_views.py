@@ -1,6 +1,7 @@
 """Daraja's callbacks at our door: recorded ones, and whatever else the internet may send."""
 
 import json
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -412,6 +413,32 @@ class TestConfirmation:
         assert Case.objects.get().kind == "unmatched_receipt"
         books_balance()
 
+    @pytest.mark.parametrize("typed", ["31234578", "3123-4578", " 3123 4578", 31234578, "31\u00a0234578"], ids=repr)
+    def test_keeps_no_national_id_that_was_typed_as_account(self, law, typed, books_balance):
+        for path in ("c2b/validation", "c2b/confirmation"):
+            tell(path, recorded("c2b_confirmation", BillRefNumber=typed))
+
+        receipt, case = Receipt.objects.get(), Case.objects.get()
+        assert (receipt.state, case.kind) == (Receipt.State.SUSPENSE, "unmatched_receipt")
+        bodies = ProviderEvent.objects.values_list("body", flat=True)
+        assert len(bodies) == 2
+        for text in (*bodies, receipt.account_reference, case.note):
+            assert "******78" in text and "234578" not in re.sub(r"\W|_|u00a0", "", text.replace("*", "x"))
+        books_balance()
+
+    @pytest.mark.parametrize("body", ['{"BillRefNumber": "31234578", ', '{"BillRefNumber": "31234578\\x"}'])
+    def test_keeps_no_national_id_of_what_is_malformed(self, law, body):
+        tell("c2b/confirmation", body)
+        assert "******78" in ProviderEvent.objects.get().body
+
+    def test_to_a_national_id_is_of_whose_it_is(self, aminas_loan, books_balance):
+        tell("c2b/confirmation", recorded("c2b_confirmation", BillRefNumber="2345 6781"))
+
+        receipt, event = Receipt.objects.get(), ProviderEvent.objects.get()
+        assert (receipt.borrower_id, receipt.state) == (aminas_loan.borrower_id, Receipt.State.ALLOCATED)
+        assert receipt.account_reference.startswith("******81 #") and "2345 6781" not in event.body
+        books_balance()
+
     def test_that_comes_twice_counts_once(self, aminas_loan, books_balance):
         tell("c2b/confirmation", recorded("c2b_confirmation"))
         tell("c2b/confirmation", recorded("c2b_confirmation"))
@@ -486,7 +513,9 @@ class TestValidation:
             ({"BillRefNumber": "711000101"}, "0"),
             ({"BillRefNumber": "LOAN"}, "0"),
             ({"BillRefNumber": " loan "}, "0"),
+            ({"BillRefNumber": "2345-6781"}, "0"),
             ({"BillRefNumber": "0711000999"}, "C2B00012"),
+            ({"BillRefNumber": "31234578"}, "C2B00012"),
             ({"BillRefNumber": ""}, "C2B00012"),
             ({"BillRefNumber": MISSING}, "C2B00012"),
             ({"BillRefNumber": "' OR 1=1"}, "C2B00012"),

@@ -122,6 +122,24 @@ class TestRecordReceipt:
     def test_finds_a_payer_known_only_by_hash(self, amina: Borrower) -> None:
         assert pay("", 1_000, party=amina.msisdn_sha256).borrower_id == amina.id
 
+    @pytest.mark.parametrize(
+        ("typed", "kept"),
+        [
+            ("ID 31234578", "ID ******78"),
+            ("0711000999", "0711000999"),
+            ("0711 000 101", "0711 000 101"),
+            ("711000101", "711000101"),
+            ("RENT 14B", "RENT 14B"),
+        ],
+    )
+    def test_masks_only_what_can_be_a_national_id(self, amina: Borrower, typed: str, kept: str) -> None:
+        assert pay(typed, 1_000).account_reference == kept
+
+    def test_what_is_kept_of_a_national_id_is_kept_as_it_is(self, amina: Borrower) -> None:
+        kept = receipts.as_kept("23456781", NOON)
+        assert receipts.as_kept(kept, NOON) == kept
+        assert receipts.borrower_of_account(kept) == amina
+
     @pytest.mark.parametrize("account", ["", "٥٠٠", "'; DROP TABLE", "{0}", "🙂", "0" * 40])
     def test_odd_accounts_are_nobodys(self, amina: Borrower, account: str) -> None:
         assert pay(account, 1_000).state == "suspense"
