@@ -229,6 +229,18 @@ SUB_LEDGERS = (
         ),
     ),
     Invariant(
+        "money in suspense has an open case",
+        "receipts",
+        "SELECT count(*) FROM lending_receipt WHERE state = 'suspense'",
+        """
+        SELECT format('receipt %s of %s: no open case', receipt_no, amount_cents) FROM lending_receipt receipt
+         WHERE state = 'suspense' AND NOT EXISTS (
+               SELECT FROM lending_case
+                WHERE receipt_id = receipt.id AND kind = 'unmatched_receipt' AND closed_at IS NULL
+         )
+        """,
+    ),
+    Invariant(
         "payouts reserved are the loans on their way",
         "loans",
         "SELECT count(*) FROM lending_loan WHERE state = 'approved'",
@@ -316,6 +328,35 @@ MONEY_OUT = (
         """
         SELECT format('intent %s: %s attempts succeeded', intent_id, count(*))
           FROM lending_paymentattempt WHERE state = 'succeeded' GROUP BY intent_id HAVING count(*) > 1
+        """,
+    ),
+    Invariant(
+        "an intent stands as its attempts do",
+        "intents",
+        "SELECT count(*) FROM lending_paymentintent",
+        """
+        SELECT format('intent %s is %s: attempts %s', intent.id, intent.state,
+                      coalesce(string_agg(attempt.state, ', ' ORDER BY number), 'none'))
+          FROM lending_paymentintent intent
+          LEFT JOIN lending_paymentattempt attempt ON attempt.intent_id = intent.id
+         GROUP BY intent.id
+        HAVING (intent.state = 'succeeded') <> coalesce(bool_or(attempt.state = 'succeeded'), FALSE)
+            OR intent.state = 'failed' AND NOT coalesce(bool_and(attempt.state = 'failed'), FALSE)
+        """,
+    ),
+    Invariant(
+        "no two payouts were told under one receipt number",
+        "payouts",
+        """
+        SELECT count(*) FROM lending_paymentattempt attempt
+          JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
+         WHERE purpose <> 'collect' AND receipt_no <> ''
+        """,
+        """
+        SELECT format('receipt %s: attempts %s', upper(receipt_no), string_agg(attempt.id::text, ', '))
+          FROM lending_paymentattempt attempt JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
+         WHERE purpose <> 'collect' AND receipt_no <> ''
+         GROUP BY attempt.provider, upper(receipt_no) HAVING count(*) > 1
         """,
     ),
     Invariant(

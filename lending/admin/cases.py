@@ -131,7 +131,11 @@ class CaseAdmin(History):
             lambda: _close(int(object_id), request.user, form.cleaned_data["resolution"]),
             "The case is closed.",
             reverse("admin:lending_case_change", args=[object_id]),
-            {AlreadyClosed: "Nothing was changed: the case was closed before, by {refusal}."},
+            {
+                AlreadyClosed: "Nothing was changed: the case was closed before, by {refusal}.",
+                cases.StillInSuspense: "Nothing was changed: {refusal} is in suspense. Match it to its customer,"
+                " which closes the case.",
+            },
         )
 
 

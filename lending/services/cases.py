@@ -5,7 +5,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from lending.models import Case
+from lending.models import Case, Receipt
+
+
+class StillInSuspense(Exception):
+    """The case is about money that is nobody's yet; giving it to somebody closes the case."""
 
 
 def open_case(*, kind: str, subject_key: str, note: str, at: datetime, **about: Any) -> Case:
@@ -32,9 +36,15 @@ def close_case(*, case_id: int, officer: Any, resolution: str, at: datetime) -> 
 
     Raises:
         ValueError: no resolution was given.
+        StillInSuspense: words alone do not say whose the money is.
     """
     if not resolution.strip():
         raise ValueError("a case is closed with a resolution in words")
+    waiting = Case.objects.filter(
+        id=case_id, kind=Case.Kind.UNMATCHED_RECEIPT, closed_at__isnull=True, receipt__state=Receipt.State.SUSPENSE
+    ).select_related("receipt")
+    if case := waiting.first():
+        raise StillInSuspense(case.receipt)
     Case.objects.filter(id=case_id, closed_at__isnull=True).update(
         closed_at=at, closed_by=officer, resolution=resolution[:300]
     )

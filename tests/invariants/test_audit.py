@@ -57,6 +57,9 @@ BREAKS = {
     "suspense is the receipts that fit nobody": """
         DELETE FROM lending_case; DELETE FROM lending_receipt
          WHERE id = (SELECT min(id) FROM lending_receipt WHERE state = 'suspense')""",
+    "money in suspense has an open case": """
+        UPDATE lending_case SET closed_at = now()
+         WHERE id = (SELECT min(id) FROM lending_case WHERE kind = 'unmatched_receipt')""",
     "payouts reserved are the loans on their way": f"""
         UPDATE lending_loan SET state = 'approved' WHERE id = {ONE_LIVE}""",
     "a receipt is counted once and by its own amount": """
@@ -78,6 +81,16 @@ BREAKS = {
                     result_code, result_text, receipt_no, queries, created_at)
         SELECT intent_id, 2, provider, gen_random_uuid(), '', state, '0', '', '', 0, created_at
           FROM lending_paymentattempt WHERE state = 'succeeded' ORDER BY id LIMIT 1""",
+    "an intent stands as its attempts do": """
+        UPDATE lending_paymentintent SET state = 'open'
+         WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE state = 'succeeded' AND purpose = 'collect');
+        UPDATE lending_paymentattempt SET state = 'manual'
+         WHERE id = (SELECT max(id) FROM lending_paymentattempt WHERE state = 'failed')""",
+    "no two payouts were told under one receipt number": f"""
+        UPDATE lending_paymentattempt SET receipt_no = lower(other.receipt_no)
+          FROM lending_paymentattempt other JOIN lending_paymentintent intent ON intent.id = other.intent_id
+         WHERE intent.loan_id = {ONE_SETTLED} AND purpose = 'disburse' AND lending_paymentattempt.intent_id IN (
+               SELECT id FROM lending_paymentintent WHERE loan_id = {ONE_LIVE} AND purpose = 'disburse')""",
     "money out is the money that was approved": """
         UPDATE lending_paymentintent SET amount_cents = 2 * amount_cents
          WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE purpose = 'disburse')""",

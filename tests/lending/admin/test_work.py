@@ -29,6 +29,13 @@ class TestSuspense:
         assert Case.objects.get().closed_at and Receipt.objects.get().state == Receipt.State.RESOLVED
         books_balance()
 
+    def test_its_case_is_not_closed_by_words_alone(self, officer, law, books_balance):
+        receipt = factories.pay("shamba", 200_00)
+        answer = press(officer, "case", "close", Case.objects.get().pk, resolution="Nobody asks for it.")
+        assert f"{receipt.receipt_no} is in suspense" in answer.content.decode()
+        assert Case.objects.get().closed_at is None
+        books_balance()
+
     def test_a_second_match_is_refused_in_words(self, officer, aminas_loan: Loan, brian):
         receipt = factories.pay("shamba", 200_00)
         press(officer, "receipt", "match_customer", receipt.pk, customer="0711000101", reason="SMS")
