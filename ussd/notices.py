@@ -20,11 +20,13 @@ from lending.models import (
     PaymentIntent,
     Receipt,
     Repayment,
+    Review,
 )
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.selectors import loans, products
+from lending.services import applications
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
 from ussd.screens.borrow import decision_words
@@ -106,7 +108,7 @@ def _application_decided(payload: Payload, at: datetime) -> Notice | None:
         return Notice(
             f"application_reviewed:{application.id}",
             application.borrower,
-            lambda: reviewed_words(application, review.approved),
+            lambda: reviewed_words(application, review),
         )
     if Hop.objects.filter(application_id=application.id, final=True, decision_shown=True).exists():
         return None
@@ -115,22 +117,15 @@ def _application_decided(payload: Payload, at: datetime) -> Notice | None:
     )
 
 
-def reviewed_words(application: Application, approved: bool) -> str:
-    """Say what an officer decided."""
-    values = {
-        "amount": words.amount(application.principal_cents, application.product_version.currency),
-        "ref": application.reference,
-        "code": settings.USSD_CODE,
-    }
-    if approved:
+def reviewed_words(application: Application, review: Review) -> str:
+    """Say what an officer decided, and of a decline why and what can be done now."""
+    currency = application.product_version.currency
+    values = {"amount": words.amount(application.principal_cents, currency), "ref": application.reference}
+    if review.approved:
         return pgettext("sms", "Our officer approved your loan. %(amount)s is on its way, ref %(ref)s.") % values
-    return (
-        pgettext(
-            "sms",
-            "Our officer looked at your request %(ref)s: not this time. Repay and save on time, and dial %(code)s "
-            "again in 30 days.",
-        )
-        % values
+    said = pgettext("sms", "Our officer looked at your request %(ref)s: not this time.") % values
+    return " ".join(
+        [said, words.reason_of(review.code, {}, currency), words.step_of(review.next_step, {}, currency)]
     )
 
 
@@ -350,8 +345,10 @@ def longest() -> Iterator[tuple[str, str]]:
     for sample in (samples.approved(), samples.declined(), samples.referred()):
         decision: Decision = sample.facts.decision(1)
         yield f"decision {decision.outcome}", decision_words(decision)
-    for approved in (True, False):
-        yield f"review {approved}", reviewed_words(samples.decision().application, approved)
+    asked = samples.decision().application
+    yield "review approved", reviewed_words(asked, Review(approved=True))
+    for code, step in applications.DECLINES.items():
+        yield f"review {code}", reviewed_words(asked, Review(approved=False, code=code, next_step=step))
     yield "loan_disbursed", disbursed_words(loan)
     yield "disbursement_failed", not_disbursed_words(loan)
     lost = samples.loan(state=Loan.State.WRITTEN_OFF)

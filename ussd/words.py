@@ -77,14 +77,24 @@ def local_number(msisdn: str) -> str:
 def why(decision: Decision) -> str:
     """Return the weightiest reason of a decision as a sentence; an unknown code is said in general words."""
     reason = decision.reasons[0] if decision.reasons else {}
-    sentence = REASONS.get(reason.get("code", ""), _score_low)
-    return sentence(reason.get("values") or {}, decision.application.product_version.currency)
+    currency = decision.application.product_version.currency
+    return reason_of(reason.get("code", ""), reason.get("values") or {}, currency)
+
+
+def reason_of(code: str, values: Mapping[str, Any], currency: str) -> str:
+    """Return one reason as a sentence; an unknown code is said in general words."""
+    return REASONS.get(code, _score_low)(values, currency)
 
 
 def what_next(decision: Decision) -> str:
     """Return what the customer can do now; an unknown code is a general answer."""
-    step = NEXT_STEPS.get(decision.next_step, _try_later)
-    return step({"limit_cents": decision.limit_cents}, decision.application.product_version.currency)
+    currency = decision.application.product_version.currency
+    return step_of(decision.next_step, {"limit_cents": decision.limit_cents}, currency)
+
+
+def step_of(code: str, values: Mapping[str, Any], currency: str) -> str:
+    """Return one next step as a sentence; an unknown code is a general answer."""
+    return NEXT_STEPS.get(code, _try_later)(values, currency)
 
 
 Sentence = Callable[[Mapping[str, Any], str], str]

@@ -13,7 +13,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from lending.admin import cells, words
-from lending.admin.dialogs import ReasonForm, act
+from lending.admin.dialogs import DeclineForm, ReasonForm, act
 from lending.admin.history import History
 from lending.models import Application, Decision
 from lending.selectors import portfolio
@@ -173,7 +173,9 @@ class ApplicationAdmin(History):
     @display(description="Officer said")
     def review_outcome(self, row: Application) -> str:
         given = getattr(row, "review", None)
-        return ("Approved" if given.approved else "Declined") if given else cells.NOTHING
+        if given is None:
+            return cells.NOTHING
+        return "Approved" if given.approved else f"Declined: {words.reason({'code': given.code}, '')}"
 
     @display(description="Officer")
     def review_officer(self, row: Application) -> str:
@@ -223,12 +225,12 @@ class ApplicationAdmin(History):
         variant=ActionVariant.DANGER,
         dialog={
             "title": "Decline this application",
-            "description": "The customer gets an SMS.",
-            "form_class": ReasonForm,
+            "description": "The customer gets an SMS with the reason that you choose and what can be done now.",
+            "form_class": DeclineForm,
             "form_submit_text": "Decline",
         },
     )
-    def decline(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+    def decline(self, request: HttpRequest, form: DeclineForm, object_id: str) -> HttpResponse:
         return self._review(request, form, object_id, approve=False)
 
     def _review(self, request: HttpRequest, form: ReasonForm, object_id: str, *, approve: bool) -> HttpResponse:
@@ -239,6 +241,7 @@ class ApplicationAdmin(History):
                 officer=request.user,
                 approve=approve,
                 reason=form.cleaned_data["reason"],
+                code=form.cleaned_data.get("code", ""),
                 at=timezone.now(),
             ),
             "Approved: the payout is under way." if approve else "Declined: the customer will be told.",

@@ -7,10 +7,12 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.forms import BaseDialogForm
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from lending.admin import words
 from lending.models import Borrower
 from lending.selectors import search
+from lending.services import applications
 
 
 class ReasonForm(BaseDialogForm):
@@ -22,6 +24,17 @@ class ReasonForm(BaseDialogForm):
         help_text="Kept for ever with your name. Write what you saw, not only what you did.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
+
+
+class DeclineForm(ReasonForm):
+    """Why, for the record, and what the customer is told."""
+
+    code = forms.ChoiceField(
+        label="The customer is told",
+        choices=[(code, words.reason({"code": code}, "")) for code in applications.DECLINES],
+        widget=UnfoldAdminSelectWidget(),
+    )
+    field_order = ("code", "reason")
 
 
 class ResolutionForm(BaseDialogForm):

@@ -101,11 +101,19 @@ class Review(models.Model):
     application = models.OneToOneField(Application, models.PROTECT, related_name="review")
     officer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT)
     approved = models.BooleanField()
-    reason = models.CharField(max_length=300)
+    reason = models.CharField(max_length=300, help_text="For the record; the customer does not read it.")
+    code = models.CharField(max_length=40, blank=True, help_text="What the customer is told of a decline.")
+    next_step = models.CharField(max_length=40, blank=True, help_text="Code of what the customer can do now.")
     reviewed_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.CheckConstraint(name="review_has_reason", condition=~Q(reason=""))]
+        constraints = [
+            models.CheckConstraint(name="review_has_reason", condition=~Q(reason="")),
+            models.CheckConstraint(
+                name="review_decline_has_code_and_step",
+                condition=Q(approved=True) | (~Q(code="") & ~Q(next_step="")),
+            ),
+        ]
 
 
 class Loan(models.Model):

@@ -263,20 +263,38 @@ def _owe_notice(application: Application, what: str, *, at: datetime, due_at: da
     )
 
 
+# What an officer may tell a customer of a decline -> what the customer can do now.
+DECLINES = {
+    "low_inflow": "use_wallet",
+    "irregular_income": "save_weekly",
+    "dropping_income": "try_later",
+    "amount_high_for_inflow": "ask_less",
+    "late_before": "pay_on_time",
+    "short_history": "use_wallet",
+    "few_savings": "save_weekly",
+    "score_low": "save_weekly",
+}
+
+
 @transaction.atomic
-def review(*, application_id: int, officer: Any, approve: bool, reason: str, at: datetime) -> Review:
+def review(
+    *, application_id: int, officer: Any, approve: bool, reason: str, at: datetime, code: str = ""
+) -> Review:
     """Record an officer's word on a referred application and act on it.
 
-    Repeats safely for the same officer and answer.
+    `code` is one of DECLINES: what the customer is told of a decline. Repeats safely for the same officer and
+    answer.
 
     Raises:
-        ReasonMissing: no reason was given.
+        ReasonMissing: no reason was given, or a decline without what the customer is to be told.
         NotReferred: it is not waiting for an officer, or somebody else was first.
         HasOpenLoan: it would be a second open loan.
         Blocked: the borrower was blocked or has died meanwhile.
     """
     if not reason.strip():
         raise ReasonMissing("a review needs a reason in words")
+    if not approve and code not in DECLINES:
+        raise ReasonMissing(f"a decline needs one of {', '.join(DECLINES)}, got {code!r}")
     application = _locked_application(application_id)
     known = Review.objects.filter(application=application).first()
     if known and (known.officer_id, known.approved) == (officer.id, approve):
@@ -292,6 +310,8 @@ def review(*, application_id: int, officer: Any, approve: bool, reason: str, at:
         officer=officer,
         approved=approve,
         reason=reason.strip()[:300],
+        code="" if approve else code,
+        next_step="" if approve else DECLINES[code],
         reviewed_at=at,
     )
     _conclude(application, approved=approve, at=at)

@@ -76,14 +76,28 @@ class TestADecision:
         self.shown(application, final=False)
         assert "Approved. KES 500" in said(tell("application_decided", application_id=application.id))
 
-    @pytest.mark.parametrize(("approve", "words"), [(True, "approved your loan"), (False, "not this time")])
+    @pytest.mark.parametrize(
+        ("approve", "words"),
+        [
+            (True, "approved your loan"),
+            (
+                False,
+                "not this time. Little money comes into your wallet. Use your wallet for a month, then ask again.",
+            ),
+        ],
+    )
     def test_of_an_officer_is_told_after_the_screen_showed_the_referral(
         self, application: Application, aggregator: Aggregator, admin_user: Any, approve: bool, words: str
     ) -> None:
         factories.decide(application, "refer")
         self.shown(application)
         factories.applications.review(
-            application_id=application.id, officer=admin_user, approve=approve, reason="Spoke with her.", at=NOON
+            application_id=application.id,
+            officer=admin_user,
+            approve=approve,
+            reason="Spoke with her.",
+            code="" if approve else "low_inflow",
+            at=NOON,
         )
         assert words in said(tell("application_decided", application_id=application.id))
 

@@ -14,7 +14,8 @@ def page(application: Application) -> str:
 
 def review(client: Client, application: Application, verb: str, reason: str = "Spoke with her employer.", **extra):  # type: ignore[no-untyped-def]
     address = reverse(f"admin:lending_application_{verb}", args=[application.pk])
-    return client.post(address, {"reason": reason, "_form_submitted": "on"}, follow=True, **extra)
+    told = {"reason": reason, "_form_submitted": "on"} | ({"code": "low_inflow"} if verb == "decline" else {})
+    return client.post(address, told, follow=True, **extra)
 
 
 class TestPage:
@@ -49,6 +50,13 @@ class TestReview:
         review(officer, referred, "decline")
         referred.refresh_from_db()
         assert referred.state == Application.State.DECLINED and not Loan.objects.exists()
+        assert (referred.review.code, referred.review.next_step) == ("low_inflow", "use_wallet")
+
+    def test_a_decline_says_what_the_customer_is_told(self, officer, referred):
+        address = reverse("admin:lending_application_decline", args=[referred.pk])
+        answer = officer.post(address, {"reason": "No stall.", "_form_submitted": "on"}, follow=True)
+        assert "This field is required" in answer.content.decode()
+        assert not Review.objects.exists()
 
     def test_the_dialog_brings_the_page_back(self, officer, referred):
         answer = review(officer, referred, "approve", headers={"HX-Request": "true"})

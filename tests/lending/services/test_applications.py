@@ -151,8 +151,15 @@ class TestReview:
         factories.decide(application, "refer")
         with pytest.raises(applications.ReasonMissing):
             applications.review(application_id=application.id, officer=wambui, approve=True, reason=" ", at=NOON)
+        with pytest.raises(applications.ReasonMissing, match="low_inflow"):
+            applications.review(application_id=application.id, officer=wambui, approve=False, reason="No", at=NOON)
         applications.review(
-            application_id=application.id, officer=wambui, approve=False, reason="No stall", at=NOON
+            application_id=application.id,
+            officer=wambui,
+            approve=False,
+            reason="No stall",
+            code="low_inflow",
+            at=NOON,
         )
         with pytest.raises(applications.NotReferred):
             applications.review(application_id=application.id, officer=otieno, approve=True, reason="Yes", at=NOON)
