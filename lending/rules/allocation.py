@@ -97,7 +97,7 @@ def allocate_on(
     """Cover what is past due, then what is due today, then what is not due yet; return parts and what is over.
 
     Within a bucket the oldest comes first (the youngest, if the rule sends money ahead of time to the last
-    installment). With "reamortise" nothing but principal is covered ahead of time, from the last one backwards.
+    installment). With "reamortise" principal comes first ahead of time, from the last one backwards.
 
     Source: docs/domain/allocation.md, "Buckets".
     """
@@ -121,14 +121,13 @@ Bucket = tuple[list[Owed], Sequence[str]]
 def _buckets(owed: Sequence[Owed], on: date, rule: AllocationRule) -> list[Bucket]:
     oldest_first = sorted(owed, key=lambda row: (row.due_on, row.number))
     ahead = [row for row in oldest_first if row.due_on > on]
-    return [
+    found: list[Bucket] = [
         ([row for row in oldest_first if row.due_on < on], rule.past_due),
         ([row for row in oldest_first if row.due_on == on], rule.due),
-        (
-            ahead if rule.advance == "next" else ahead[::-1],
-            ("principal",) if rule.advance == "reamortise" else rule.in_advance,
-        ),
     ]
+    if rule.advance == "reamortise":
+        found.append((ahead[::-1], ("principal",)))
+    return [*found, (ahead[::-1] if rule.advance == "last" else ahead, rule.in_advance)]
 
 
 def _rounds(rows: list[Owed], order: Sequence[str], by: str) -> list[Bucket]:

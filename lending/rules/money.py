@@ -59,6 +59,11 @@ def round_half_up(cents: Decimal | Fraction, unit_cents: int = 1) -> int:
     return round_to(cents, unit_cents)
 
 
+def floor(cents: Fraction) -> int:
+    """Return the whole cents of a limit: a part of a cent is no room for one more."""
+    return cents.__floor__()
+
+
 def share(cents: int, rate: Decimal, unit_cents: int = 1) -> int:
     """Return `rate` of an amount, rounded once, half up, to payable units.
 
