@@ -191,7 +191,7 @@ class _Player:
         if fact.kind != "disburse" and self.started_on is None:
             raise FactRefused(fact.key, "on", "must not be before the payout", fact.on)
         self.close_through(fact.on - DAY)
-        self.worst = max(self.worst, self._days_late(fact.on))
+        self.worst = max(self.worst, self.rows.days_late(fact.on))
         _HANDLERS[fact.kind](self, fact)
         self._settle_if_nothing_is_owed(fact.key, fact.on)
 
@@ -303,7 +303,7 @@ class _Player:
         for row, due in parts:
             self.rows.cover(key, "paid", row, due)
         total = _sum(parts)
-        self._book_accrual(key, on, max(self.booked, self.rows.paid_interest()))
+        self._book_accrual(key, on, max(self.booked, self.rows.paid_interest))
         self._book(key, kind, on, accounting.repayment(total, over, source))
         self.over[key] = over
         for draw in replanned:
@@ -756,11 +756,8 @@ class _Player:
             self._penalise(day)
             for end in [*calendar.month_ends(self.closed_on, day - DAY), day]:
                 self._earn(end)
-        self.worst = max(self.worst, self._days_late(day))
+        self.worst = max(self.worst, self.rows.days_late(day))
         self.closed_on = day
-
-    def _days_late(self, on: date) -> int:
-        return self.rows.days_late(on)
 
     def _earning_day(self, on: date) -> date:
         return on if self.stopped_on is None else min(on, self.stopped_on)
@@ -768,16 +765,12 @@ class _Player:
     def _earn(self, day: date) -> None:
         key = f"day:{day.isoformat()}"
         self._book_accrual(key, day, self.rows.accrued(self._earning_day(day)))
-        paid = sum(cover.due.total for cover in self.rows.covers if cover.kind == "paid") if self._curved() else 0
         cents = 0
         for draw in self.draws:
-            earned = max(draw.released, draw.earned(self._earning_day(day), paid))
+            earned = max(draw.released, draw.earned(self._earning_day(day), self.rows.paid_cents))
             cents += earned - draw.released
             draw.released = earned
         self._book(key, "fee_earned", day, accounting.fee_earned(cents))
-
-    def _curved(self) -> bool:
-        return any(draw.curve for draw in self.draws)
 
     def _penalise(self, until: date) -> None:
         assert self.closed_on is not None

@@ -3,7 +3,6 @@
 Source: docs/domain/arrears.md, "Interest day by day".
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
@@ -12,6 +11,7 @@ from lending.rules import schedule
 from lending.rules.allocation import Due, Owed
 from lending.rules.facts import Cover, CoverKind, Installment
 
+NOTHING = Due()
 _FORGONE = ("waived", "moved", "capped", "rebated")
 
 
@@ -67,13 +67,20 @@ class OpenRow:
 
 
 class Rows:
-    """All installments of a loan. `cost` is every charge that stands, `owed` what is left of everything."""
+    """All installments of a loan. `cost` is every charge that stands, `owed` what is left of everything.
+
+    Sums and the open rows are kept up as rows are added and covered, because a life asks for them at every fact.
+    """
 
     def __init__(self) -> None:
         self.all: list[OpenRow] = []
         self.covers: list[Cover] = []
         self.owed = Due()
         self.cost = 0
+        self.paid_cents = 0
+        self.paid_interest = 0
+        self._open: dict[int, OpenRow] = {}
+        self._oldest: date | None = None
 
     def add(self, row: Installment, **more: object) -> OpenRow:
         """Append an installment; its number is the next one."""
@@ -81,6 +88,7 @@ class Rows:
         self.all.append(opened)
         self.owed = self.owed.plus(row.due)
         self.cost += row.due.total - row.due.principal
+        self._sort_in(opened)
         return opened
 
     @property
@@ -89,45 +97,59 @@ class Rows:
 
     def cover(self, key: str, kind: CoverKind, row: OpenRow, due: Due) -> None:
         """Take a part off what is owed of an installment."""
-        if due == Due():
+        if due == NOTHING:
             return
         self.covers.append(Cover(key, kind, row.number, due))
         row.owed = row.owed.minus(due)
         self.owed = self.owed.minus(due)
         if kind == "paid":
             row.paid = row.paid.plus(due)
+            self.paid_cents += due.total
+            self.paid_interest += due.interest
         elif kind == "written_off":
             row.written_off = row.written_off.plus(due)
         elif kind in _FORGONE:
             row.forgone_interest += due.interest
             self.cost -= due.total - due.principal
+        self._sort_in(row)
+
+    def _sort_in(self, row: OpenRow) -> None:
+        """Keep the open rows, by number, and the oldest due date."""
+        self._oldest = None
+        if not row.owed.total:
+            self._open.pop(row.number, None)
+        elif row.number not in self._open:
+            self._open[row.number] = row
+            if row is not self.all[-1]:
+                self._open = dict(sorted(self._open.items()))
 
     def recover(self, key: str, row: OpenRow, due: Due) -> None:
         """Take a written-off part back onto the books and cover it with money."""
-        self.cover(key, "written_off", row, Due().minus(due))
+        self.cover(key, "written_off", row, NOTHING.minus(due))
         self.cover(key, "paid", row, due)
 
-    def unpaid(self) -> Iterator[OpenRow]:
-        return (row for row in self.all if row.owed.total)
+    def unpaid(self) -> list[OpenRow]:
+        return list(self._open.values())
 
     def of(self, number: int) -> OpenRow:
         return self.all[number - 1]
 
     def met(self) -> list[Owed]:
         """Return what is owed, as a payment meets it."""
-        return [Owed(row.number, row.due_on, row.owed) for row in self.unpaid()]
+        return [Owed(row.number, row.due_on, row.owed) for row in self._open.values()]
 
     def met_written_off(self) -> list[Owed]:
         return [Owed(row.number, row.due_on, row.written_off) for row in self.all if row.written_off.total]
 
     def accrued(self, on: date) -> int:
-        return sum(row.accrued(on) for row in self.all if row.installment.due.interest)
-
-    def paid_interest(self) -> int:
-        return sum(row.paid_interest for row in self.all)
+        """Return the interest earned by the end of a day: what was paid, and what of the rest is earned."""
+        open_rows = (row for row in self._open.values() if row.owed.interest)
+        return self.paid_interest + sum(row.owed.interest - row.unearned(on) for row in open_rows)
 
     def oldest_due(self) -> date | None:
-        return min((row.due_on for row in self.unpaid()), default=None)
+        if self._oldest is None and self._open:
+            self._oldest = min(row.due_on for row in self._open.values())
+        return self._oldest
 
     def days_late(self, on: date) -> int:
         """Return the days past due at the end of a day: 0 on the oldest unpaid due date, 1 the next day."""
