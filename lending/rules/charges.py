@@ -159,9 +159,9 @@ def within_room(cents: int, tax_cents: int, room_cents: int | None) -> tuple[int
     >>> within_room(1_000, 200, 600), within_room(1_000, 200, None), within_room(1_000, 200, 0)
     ((500, 100), (1000, 200), (0, 0))
     """
-    if room_cents is None or cents + tax_cents <= room_cents:
+    kept = cents + tax_cents if room_cents is None else max(0, room_cents)
+    if cents + tax_cents <= kept:
         return cents, tax_cents
-    kept = max(0, room_cents)
     tax = kept * tax_cents // (cents + tax_cents)
     return kept - tax, tax
 
