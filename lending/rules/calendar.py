@@ -10,6 +10,10 @@ UNITS = ("day", "week", "fortnight", "half_month", "month")
 _DAYS_IN = {"day": 1, "week": 7, "fortnight": 14}
 
 
+class BeyondCalendar(ValueError):
+    """A date would be later than there are dates."""
+
+
 def business_date(at: datetime, zone: str) -> date:
     """Return the local day of an aware moment."""
     return at.astimezone(ZoneInfo(zone)).date()
@@ -32,11 +36,14 @@ def add(first: date, count: int, unit: str) -> date:
     >>> add(date(2026, 1, 31), 1, "month"), add(date(2026, 1, 31), 2, "month")
     (datetime.date(2026, 2, 28), datetime.date(2026, 3, 31))
     """
-    if unit == "month":
-        return _add_months(first, count, first.day)
-    if unit == "half_month":
-        return _add_half_months(first, count)
-    return first + timedelta(days=count * _DAYS_IN[unit])
+    try:
+        if unit == "month":
+            return _add_months(first, count, first.day)
+        if unit == "half_month":
+            return _add_half_months(first, count)
+        return first + timedelta(days=count * _DAYS_IN[unit])
+    except (OverflowError, ValueError):
+        raise BeyondCalendar(f"{count} x {unit} after {first}") from None
 
 
 def _add_months(first: date, count: int, day: int) -> date:

@@ -192,7 +192,10 @@ class _Player:
             raise FactRefused(fact.key, "on", "must not be before the payout", fact.on)
         self.close_through(fact.on - DAY)
         self.worst = max(self.worst, self.rows.days_late(fact.on))
-        _HANDLERS[fact.kind](self, fact)
+        try:
+            _HANDLERS[fact.kind](self, fact)
+        except calendar.BeyondCalendar as beyond:
+            raise FactRefused(fact.key, "on", "must not lead beyond the calendar", beyond) from None
         self._settle_if_nothing_is_owed(fact.key, fact.on)
 
     def _keep(self, fact: Fact) -> None:

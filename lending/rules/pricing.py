@@ -72,7 +72,9 @@ def nominal_apr(cost_cents: int, received_cents: int, days: int) -> Decimal:
     >>> nominal_apr(7_500, 100_000, 30)
     Decimal('0.9125')
     """
-    return (Decimal(cost_cents) / received_cents * 365 / days).quantize(BASIS_POINT)
+    with localcontext() as context:
+        context.prec = 50
+        return _basis_points(Decimal(cost_cents) * 365 / (Decimal(received_cents) * days))
 
 
 def effective_apr(cost_cents: int, received_cents: int, days: int) -> Decimal:

@@ -43,7 +43,9 @@ def _from_string(value: object) -> object:
 
 
 Rate = Annotated[Decimal, BeforeValidator(_from_string), Field(ge=0, le=100, decimal_places=10, max_digits=14)]
-Cents = Annotated[int, Field(strict=True, ge=0)]
+MOST_CENTS = 10**30  # far beyond any loan, and every figure made of it can still be printed
+Cents = Annotated[int, Field(strict=True, ge=0, le=MOST_CENTS)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=MOST_CENTS)]
 Days = Annotated[int, Field(strict=True, ge=0, le=3_660)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1_000)]
 
@@ -111,7 +113,7 @@ class Rounding(Strict):
     """To multiples of `unit_cents` (the smallest payable amount if it is left out); what rounding leaves over
     goes to the last installment or is spread. Rounding never changes the number of installments."""
 
-    unit_cents: Annotated[int, Field(strict=True, ge=1)] | None = None
+    unit_cents: Positive | None = None
     mode: Literal["half_up", "half_even", "up"] = "half_up"
     remainder: Literal["last", "spread"] = "last"
 
@@ -193,8 +195,8 @@ class Terms(Strict):
 
     kind: Literal["bullet", "flat", "level", "equal_principal", "interest_only", "sales_share", "credit_line"]
     currency: Literal["KES", "UGX", "TZS", "RWF", "GHS", "NGN", "ETB", "ZMW"]
-    min_cents: Annotated[int, Field(strict=True, ge=1)]
-    max_cents: Annotated[int, Field(strict=True, ge=1)]
+    min_cents: Positive
+    max_cents: Positive
     term: Term
     interest: Interest = Interest()
     fees: tuple[Fee, ...] = ()
@@ -249,8 +251,12 @@ def read_model(model: type[Model], json: object, at: str = "") -> Model:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = join(at, path_of(first["loc"]))
-        got = None if first["type"] == "missing" else first["input"]
+        got = None if first["type"] == "missing" else _shown(first["input"])
         raise TermsRefused(path or "(whole)", _needed(first["type"], first["msg"]), got) from None
+
+
+def _shown(value: object) -> object:
+    return "null" if value is None else value
 
 
 def path_of(places: tuple[int | str, ...]) -> str:
@@ -266,8 +272,16 @@ def join(before: str, path: str) -> str:
 
 
 def _needed(kind: str, message: str) -> str:
-    known = {"missing": "is needed", "extra_forbidden": "is not a field of this"}
-    return known.get(kind, message.removeprefix("Value error, ").removeprefix("Input ").lower())
+    known = {
+        "missing": "is needed",
+        "extra_forbidden": "is not a field of this",
+        "model_type": "must be an object",
+        "dict_type": "must be an object",
+        "tuple_type": "must be a list",
+        "int_type": "must be a whole number",
+    }
+    said = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return known.get(kind, said if said.startswith("must") else f"must be {said}")
 
 
 Fault = tuple[str, str, object]
@@ -290,7 +304,14 @@ def _contradictions(terms: Terms) -> Iterator[Fault]:
             yield f"allocation.{name}", f"must name each of {', '.join(KINDS)} once", list(order)
 
 
+LONGEST_DAYS = 20 * 366
+_DAYS = {"day": 1, "week": 7, "fortnight": 14, "half_month": 15, "month": 31}
+
+
 def _plan_faults(terms: Terms) -> Iterator[Fault]:
+    days = terms.term.installments * terms.term.every * _DAYS[terms.term.unit]
+    if days > LONGEST_DAYS:
+        yield "term", "must be at most 20 years", f"about {days} days"
     single = terms.plan_kind in ("bullet", "sales_share")
     if single and terms.term.installments != 1:
         yield "term.installments", f"must be 1 for {terms.plan_kind}", terms.term.installments
