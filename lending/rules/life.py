@@ -39,8 +39,10 @@ __all__ = [
     "FactRefused",
     "Installment",
     "Life",
+    "Player",
     "payoff",
     "play",
+    "standing",
 ]
 
 DAY = timedelta(days=1)
@@ -60,7 +62,7 @@ def play(contract: Contract, facts: Iterable[Fact], until: date | None = None) -
     Raises:
         FactRefused: a fact cannot stand: it names what is not there, comes before the payout, has no amount.
     """
-    player = _Player(contract)
+    player = Player(contract)
     for fact in standing(contract, facts):
         player.take(fact)
     if until is not None:
@@ -70,7 +72,7 @@ def play(contract: Contract, facts: Iterable[Fact], until: date | None = None) -
 
 def payoff(contract: Contract, facts: Iterable[Fact], on: date) -> Due:
     """Return what settles the loan on a day, after the rebates of the product."""
-    player = _Player(contract)
+    player = Player(contract)
     for fact in standing(contract, facts):
         player.take(fact)
     player.close_through(on - DAY)
@@ -156,7 +158,7 @@ class _Draw:
 Parts = list[tuple[OpenRow, Due]]
 
 
-class _Player:
+class Player:
     """The loan as far as it is played. Each method below `take` plays one kind of fact."""
 
     def __init__(self, contract: Contract) -> None:
@@ -937,19 +939,19 @@ def _portion(owed: Due, cents: int) -> Due:
     return Due(**parts, principal=cents - sum(parts.values()))
 
 
-_HANDLERS: dict[str, Callable[[_Player, Fact], None]] = {
-    "disburse": _Player.disburse,
-    "pay": _Player.pay,
-    "sales": _Player.sales,
-    "charge": _Player.charge,
-    "waive": _Player.waive,
-    "settle": _Player.settle,
-    "reschedule": _Player.reschedule,
-    "skip": _Player.skip,
-    "extend": _Player.extend,
-    "charge_off": _Player.charge_off,
-    "write_off": _Player.write_off,
-    "cancel": _Player.cancel,
-    "death": _Player.death,
-    "refund": _Player.refund,
+_HANDLERS: dict[str, Callable[[Player, Fact], None]] = {
+    "disburse": Player.disburse,
+    "pay": Player.pay,
+    "sales": Player.sales,
+    "charge": Player.charge,
+    "waive": Player.waive,
+    "settle": Player.settle,
+    "reschedule": Player.reschedule,
+    "skip": Player.skip,
+    "extend": Player.extend,
+    "charge_off": Player.charge_off,
+    "write_off": Player.write_off,
+    "cancel": Player.cancel,
+    "death": Player.death,
+    "refund": Player.refund,
 }

@@ -295,6 +295,7 @@ def fee_curve(principal_cents: int, fee_cents: int, daily_cents: int, days: int)
         for _, cents in flows:
             gain = out * rate
             sofar, out = sofar + gain, out + gain - cents
-            earned.append(min(fee_cents, int(sofar.to_integral_value(ROUND_FLOOR))))
+            # A rate beyond all reason is not exact in any number of digits; what is earned never falls.
+            earned.append(min(fee_cents, max(earned[-1], int(sofar.to_integral_value(ROUND_FLOOR)))))
     earned[-1] = fee_cents
     return Curve((0, *accumulate(cents for _, cents in flows)), tuple(earned))

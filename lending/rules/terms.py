@@ -322,6 +322,8 @@ def _plan_faults(terms: Terms) -> Iterator[Fault]:
             yield f"grace.{name}", "must leave an installment", getattr(terms.grace, name)
     if (terms.kind == "sales_share") != (terms.sales_share is not None):
         yield "sales_share", "is needed for kind sales_share and for no other", terms.kind
+    if len(terms.due_dates.weekend_days) == 7:
+        yield "due_dates.weekend", "must leave an open day", "7 days"
     if terms.kind == "sales_share" and terms.interest.rate:
         yield "interest.rate", "must be 0: a cash advance costs its fee", terms.interest.rate
 
