@@ -140,7 +140,7 @@ class Life:
     owed: Due
     owed_of: Mapping[int, Due]  # by installment number, only what is owed
     written_off: Due  # taken off the books and not recovered
-    accrued_interest_cents: int  # earned so far, whether paid or not
+    accrued_interest_cents: int  # earned so far, whether paid or not; what was given up since is taken off
     over_cents: Mapping[str, int]  # by the key of the payment: what belongs to the customer
     days_past_due: int
     worst_days_past_due: int
@@ -153,6 +153,14 @@ class Life:
     @property
     def outstanding_cents(self) -> int:
         return self.owed.total
+
+    def income_cents(self, kind: str) -> int:
+        """Return what the bookings of one kind, such as "accrual" or "fee_earned", put into income.
+
+        Interest that was booked and then waived stays in it: the waiver has legs of its own.
+        """
+        lines = (line for booking in self.bookings if booking.kind == kind for line in booking.lines)
+        return sum(line.credit_cents - line.debit_cents for line in lines if line.account.endswith("_income"))
 
     def balances(self) -> dict[str, int]:
         """Return debit less credit of each account that this loan touched."""

@@ -329,6 +329,16 @@ class TestPayingEarly:
         assert life.owed.principal == 418_732
 
 
+class TestIncome:
+    def test_waived_interest_was_income_and_has_legs_of_its_own(self) -> None:
+        agreed = contract(interest={"rate": "0.365"}, fees=[])
+        life = play(
+            agreed, [paid_out(), Fact("kind", "waive", day(30), amount_cents=400, part="interest")], day(31)
+        )
+        assert (life.income_cents("accrual"), life.accrued_interest_cents) == (1_500, 1_100)
+        assert life.balances()["waiver_expense"] == 400
+
+
 class TestLate:
     def test_a_penalty_falls_after_its_grace_and_stops_at_its_cap(self) -> None:
         late = contract(
