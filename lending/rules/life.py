@@ -666,13 +666,13 @@ class Player:
         times = [schedule.Period(on, times[0].ends_on, times[0].due_on), *times[1:]]
         left = _sum([(row, row.owed) for row in old])
         exact, earned = self._earned_so_far(old, on)
-        planned = self._planned_anew(left, exact, times, repriced)
+        planned = self._planned_anew(left, exact, earned, times, repriced)
         extras = self._charges_by_place(old, on, len(planned))
         for moved in old:
             self.rows.cover(key, "moved", moved, moved.owed)
         starts = on
         for n, (row, extra) in enumerate(zip(planned, extras, strict=True)):
-            due = extra.plus(Due(interest=max(0, row.interest), principal=row.principal))
+            due = extra.plus(Due(interest=row.interest, principal=row.principal))
             if due.total:
                 already = min(earned, due.interest)
                 earned -= already
@@ -720,11 +720,15 @@ class Player:
         return max(Fraction(0), line - row.paid_interest)
 
     def _planned_anew(
-        self, left: Due, exact: Fraction, times: Sequence[schedule.Period], repriced: bool
+        self, left: Due, exact: Fraction, earned: int, times: Sequence[schedule.Period], repriced: bool
     ) -> list[schedule.Row]:
         """Flat interest was agreed as an amount and stays one; declining interest is worked out on what is left."""
         flat = self.terms.plan_kind in ("bullet", "flat")
-        if not flat or repriced:
+        if not flat:
+            first, *later = schedule.amortise(self.terms, left.principal, times, exact)
+            # What was earned already is owed, even where the new plan would round it away.
+            return [replace(first, interest=max(first.interest, earned)), *later]
+        if repriced:
             return schedule.amortise(self.terms, left.principal, times, exact)
         unit, rounding = self.terms.unit_cents, self.terms.rounding
         principals = schedule.parts(left.principal, len(times), rounding, unit)

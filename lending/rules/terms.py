@@ -324,6 +324,8 @@ def _plan_faults(terms: Terms) -> Iterator[Fault]:
         yield "sales_share", "is needed for kind sales_share and for no other", terms.kind
     if len(terms.due_dates.weekend_days) == 7:
         yield "due_dates.weekend", "must leave an open day", "7 days"
+    if terms.allocation.advance == "reamortise" and terms.early.interest != "to_day":
+        yield "early.interest", "must be to_day where money ahead of time lowers the interest", terms.early.interest
     if terms.kind == "sales_share" and terms.interest.rate:
         yield "interest.rate", "must be 0: a cash advance costs its fee", terms.interest.rate
 

@@ -97,6 +97,8 @@ def terms(draw: st.DrawFn, kinds: tuple[str, ...] = (*PLAN_KINDS, "credit_line",
         "closing_tolerance_cents": draw(st.sampled_from([0, 50])),
         "cooling_off_days": 3,
     }
+    if json["allocation"]["advance"] == "reamortise":
+        json["early"] = {"interest": "to_day"}
     if kind == "sales_share":
         json["sales_share"] = {"share": draw(rates("0.5"))}
     else:

@@ -316,6 +316,7 @@ class TestTerms:
             ({"extension": {"every": 1, "unit": "week", "most_times": 1}}, "extension.rate"),
             ({"kind": "sales_share", "term": {"installments": 1, "unit": "day"}}, "sales_share"),
             ({"sales_share": {"share": "0.1"}}, "sales_share"),
+            ({"allocation": {"advance": "reamortise"}, "early": {"interest": "all"}}, "early.interest"),
         ],
     )
     def test_what_cannot_be_sold_is_refused_with_its_path(self, changes: dict[str, Any], path: str) -> None:
