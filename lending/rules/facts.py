@@ -148,7 +148,13 @@ class Life:
     next_action_on: date | None  # the next day on whose end something happens by itself
     restructured: bool
     classification: str
-    idle: Mapping[str, str] = field(default_factory=dict)  # facts that changed nothing, and why
+    idle: Mapping[str, str] = field(default_factory=dict)  # facts that changed less than they say, and why
+    refunded_cents: int = 0  # of what was over
+
+    @property
+    def kept_cents(self) -> int:
+        """Return what is kept for the customer."""
+        return sum(self.over_cents.values()) - self.refunded_cents
 
     @property
     def outstanding_cents(self) -> int:

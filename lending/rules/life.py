@@ -231,6 +231,10 @@ class Player:
             if fact.amount_cents != self.contract.principal_cents:
                 needed = f"must be the {self.contract.principal_cents} that were agreed"
                 raise FactRefused(fact.key, "amount_cents", needed, fact.amount_cents)
+        if self.stopped_on is not None:
+            raise FactRefused(
+                fact.key, "kind", f"needs an open credit line, and this one ended on {self.stopped_on}"
+            )
         if fact.amount_cents > self.contract.principal_cents:
             needed = f"must not be above the limit ({self.contract.principal_cents})"
             raise FactRefused(fact.key, "amount_cents", needed, fact.amount_cents)
@@ -907,6 +911,7 @@ class Player:
             restructured=self.restructured,
             classification=arrears.classify(late),
             idle=dict(self.notes),
+            refunded_cents=self.refunded,
         )
 
     def _next_action_on(self) -> date | None:

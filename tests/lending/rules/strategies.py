@@ -1,11 +1,13 @@
 """Terms, contracts and facts of every kind for property tests."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any, get_args
 
 from hypothesis import strategies as st
 
-from lending.rules.life import Caps, Contract, Fact
+from lending.rules.facts import FactKind
+from lending.rules.life import NEED_NO_AMOUNT, Caps, Contract, Fact
 from lending.rules.terms import KINDS, PlanKind, Terms, Unit, read_terms
 
 START = date(2026, 1, 31)
@@ -117,7 +119,7 @@ def contracts(draw: st.DrawFn, **kinds: Any) -> Contract:
     duplum = draw(st.sampled_from([None, 1, 90]))
     total = draw(st.sampled_from([None, "0.5", "10"]))
     holidays = draw(st.frozensets(st.dates(START, START + timedelta(days=60)), max_size=5))
-    caps = Caps(duplum, total and __import__("decimal").Decimal(total))
+    caps = Caps(duplum, Decimal(total) if total else None)
     return Contract(draw(terms(**kinds)), draw(CENTS.filter(lambda cents: cents > 100)), caps, holidays)
 
 
@@ -154,3 +156,27 @@ def _fact(key: str, kind: str, contract: Contract) -> st.SearchStrategy[Fact]:
         amount_cents=amount if needs else st.just(0),
         installments=st.integers(0, 3) if kind == "reschedule" else st.just(0),
     )
+
+
+@st.composite
+def anything(draw: st.DrawFn, contract: Contract) -> list[Fact]:
+    """Draw facts without any sense: of every kind, on any day, with any amount, naming each other."""
+    keys = [f"fact:{n}" for n in range(draw(st.integers(0, 7)))]
+    cents = st.one_of(st.just(contract.principal_cents), st.integers(-1, contract.principal_cents * 3))
+    days = st.integers(-1, 90).map(lambda number: START + timedelta(days=number))
+    facts = [
+        Fact(
+            key=key,
+            kind=(kind := draw(st.sampled_from(get_args(FactKind)))),
+            on=draw(days),
+            order=draw(st.integers(0, 2)),
+            amount_cents=draw(st.sampled_from([0, 0, 0, 5])) if kind in NEED_NO_AMOUNT else draw(cents),
+            of=draw(st.sampled_from(["payout", *keys])),
+            part=draw(st.sampled_from(["", "", "fee", "interest"])),
+            due_on=draw(st.one_of(st.none(), days)),
+            installments=draw(st.integers(0, 3)),
+            rate=draw(st.sampled_from([None, None, Decimal("0.01")])),
+        )
+        for key in keys
+    ]
+    return [Fact("payout", "disburse", START, order=-1, amount_cents=contract.principal_cents), *facts]

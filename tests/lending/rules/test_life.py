@@ -14,7 +14,7 @@ from lending.rules.facts import FactKind
 from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, Player, payoff, play, standing
 from lending.rules.pricing import key_facts
 from lending.rules.terms import read_terms
-from tests.lending.rules.strategies import START, contracts, facts_of
+from tests.lending.rules.strategies import START, anything, contracts, facts_of
 
 END = START + timedelta(days=320)
 BULLET: dict[str, Any] = {
@@ -80,7 +80,7 @@ def assert_books(life: Life) -> None:
         assert 0 <= balances.get("interest_receivable", 0) <= life.owed.interest
     else:
         assert balances.get("interest_receivable", 0) == 0
-    assert balances.get("customer_overpayments", 0) == -sum(life.over_cents.values())
+    assert balances.get("customer_overpayments", 0) == -life.kept_cents
     if life.state != "live":
         assert "deferred_fee_income" not in balances
 
@@ -92,6 +92,17 @@ class TestEveryLife:
         life = play(*drawn, END)
         assert_sums(life)
         assert_books(life)
+
+    @settings(max_examples=80, deadline=None)
+    @given(contracts().flatmap(lambda agreed: st.tuples(st.just(agreed), anything(agreed))))
+    def test_of_any_facts_is_a_life_or_a_named_refusal(self, drawn: tuple[Contract, list[Fact]]) -> None:
+        try:
+            life = play(*drawn, END)
+        except FactRefused as refused:
+            assert refused.key in {fact.key for fact in drawn[1]}
+        else:
+            assert_sums(life)
+            assert_books(life)
 
     @settings(max_examples=25, deadline=None)
     @given(lives(), st.randoms())
