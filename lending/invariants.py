@@ -145,22 +145,20 @@ BOOKS = (
         "checkpoints",
         "SELECT count(*) FROM lending_checkpoint",
         """
-        SELECT format('checkpoint %s of %s: %s, entries say %s',
-                      checkpoint_id, account_id, said_cents, summed_cents)
+        SELECT format('%s in %s on %s: checkpoints say %s and %s, entries %s and %s', account_id, currency,
+                      business_date, coalesce(said.debits, 0), coalesce(said.credits, 0),
+                      coalesce(summed.debits, 0), coalesce(summed.credits, 0))
           FROM (
-               SELECT checkpoint_id, account_id, said_cents,
-                      sum(cents) OVER (PARTITION BY account_id, currency ORDER BY position, is_checkpoint
-                                       ROWS UNBOUNDED PRECEDING) AS summed_cents
-                 FROM (
-                      SELECT NULL AS checkpoint_id, account_id, currency, id AS position, FALSE AS is_checkpoint,
-                             debit_cents - credit_cents AS cents, NULL AS said_cents
-                        FROM lending_entry
-                       UNION ALL
-                      SELECT id, account_id, currency, last_entry_id, TRUE, 0, debit_cents - credit_cents
-                        FROM lending_checkpoint
-                 ) both_kinds
-          ) running
-         WHERE checkpoint_id IS NOT NULL AND said_cents <> summed_cents
+               SELECT account_id, currency, business_date, sum(debit_cents) AS debits, sum(credit_cents) AS credits
+                 FROM lending_checkpoint GROUP BY account_id, currency, business_date
+          ) said
+          FULL JOIN (
+               SELECT account_id, currency, business_date, sum(debit_cents) AS debits, sum(credit_cents) AS credits
+                 FROM lending_entry entry JOIN lending_posting posting ON posting.id = entry.posting_id
+                WHERE entry.id <= (SELECT max(last_entry_id) FROM lending_checkpoint)
+                GROUP BY account_id, currency, business_date
+          ) summed USING (account_id, currency, business_date)
+         WHERE (said.debits, said.credits) IS DISTINCT FROM (summed.debits, summed.credits)
         """,
     ),
 )

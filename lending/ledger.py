@@ -3,17 +3,21 @@
 Balance and append-only are enforced by PostgreSQL (triggers in the first migration), not by this file.
 """
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Sum
 from django.utils import timezone
 
-from lending.models import Borrower, Checkpoint, Entry, Loan, Posting
+from lending.models import Borrower, Entry, Loan, Posting
 from lending.rules import calendar
 from lending.rules.accounting import Line
+
+# How long a checkpoint waits for those who are writing; payments take a few milliseconds.
+PATIENCE_SECONDS = 2.0
 
 
 class UnbalancedPosting(AssertionError):
@@ -107,44 +111,76 @@ def reverse(posting: Posting, *, reference: str, occurred_at: datetime) -> Posti
 
 
 def balance_cents(account: str, currency: str) -> int:
-    """Return debits minus credits of an account: the last checkpoint plus the entries since."""
-    checkpoint = Checkpoint.objects.filter(account_id=account, currency=currency).order_by("-last_entry_id").first()
-    entries = Entry.objects.filter(account_id=account, currency=currency)
-    before = 0
-    if checkpoint:
-        entries = entries.filter(id__gt=checkpoint.last_entry_id)
-        before = checkpoint.debit_cents - checkpoint.credit_cents
-    since = entries.aggregate(debits=Sum("debit_cents"), credits=Sum("credit_cents"))
-    return before + (since["debits"] or 0) - (since["credits"] or 0)
+    """Return debits minus credits of an account: its checkpoints plus the entries since the last of all."""
+    with connection.cursor() as cursor:
+        cursor.execute(BALANCE, {"account": account, "currency": currency})
+        return int(cursor.fetchone()[0])
+
+
+BALANCE = """
+    SELECT coalesce(sum(debit_cents - credit_cents), 0) FROM (
+           SELECT debit_cents, credit_cents FROM lending_checkpoint
+            WHERE account_id = %(account)s AND currency = %(currency)s
+            UNION ALL
+           SELECT debit_cents, credit_cents FROM lending_entry
+            WHERE account_id = %(account)s AND currency = %(currency)s
+              AND id > (SELECT coalesce(max(last_entry_id), 0) FROM lending_checkpoint)
+    ) part
+"""
 
 
 def make_checkpoints(at: datetime) -> int:
-    """Store each account's balance so that reading it stays cheap; return how many were written.
+    """Store what each account moved on each business date since the last checkpoint, so that reading balances
+    stays cheap; return how many were written.
 
-    Entries still being written by open transactions may carry lower ids than the newest one seen, so a
-    checkpoint is taken under a lock that waits for them. Close of business calls this at night; only the
-    entries since the last checkpoint are summed.
+    Close of business calls this at night. Nobody who writes entries waits for it. When they do not come to an
+    end, nothing is written and the next night sums a little more.
     """
+    upto = settled_id("lending_entry")
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE lending_entry IN SHARE MODE")
-        cursor.execute(CHECKPOINTS, {"at": at})
+        # Two at once would count the same entries twice; readers and writers of entries do not notice.
+        cursor.execute("LOCK TABLE lending_checkpoint IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(CHECKPOINTS, {"upto": upto, "at": at})
         return int(cursor.rowcount)
 
 
 CHECKPOINTS = """
-    WITH last AS (
-        SELECT DISTINCT ON (account_id, currency) account_id, currency, last_entry_id, debit_cents, credit_cents
-          FROM lending_checkpoint ORDER BY account_id, currency, last_entry_id DESC
-    ), parts AS (
-        SELECT account_id, currency, debit_cents, credit_cents FROM last
-         UNION ALL
-        SELECT entry.account_id, entry.currency, sum(entry.debit_cents), sum(entry.credit_cents)
-          FROM lending_entry entry LEFT JOIN last USING (account_id, currency)
-         WHERE entry.id > coalesce(last.last_entry_id, 0)
-         GROUP BY entry.account_id, entry.currency
-    )
-    INSERT INTO lending_checkpoint (account_id, currency, last_entry_id, debit_cents, credit_cents, made_at)
-    SELECT account_id, currency, (SELECT max(id) FROM lending_entry), sum(debit_cents), sum(credit_cents), %(at)s
-      FROM parts GROUP BY account_id, currency
-        ON CONFLICT DO NOTHING
+    INSERT INTO lending_checkpoint
+           (account_id, currency, business_date, last_entry_id, debit_cents, credit_cents, made_at)
+    SELECT account_id, currency, business_date, %(upto)s, sum(debit_cents), sum(credit_cents), %(at)s
+      FROM lending_entry entry JOIN lending_posting posting ON posting.id = entry.posting_id
+     WHERE entry.id > (SELECT coalesce(max(last_entry_id), 0) FROM lending_checkpoint) AND entry.id <= %(upto)s
+     GROUP BY account_id, currency, business_date
 """
+
+
+def settled_id(table: str) -> int:
+    """Return the highest id of a table below which no row can appear any more, 0 if its writers take too long.
+
+    Ids are given out before their rows are committed, so a lower id may still come from whoever is writing
+    right now. They are waited for without a lock of our own: behind one, all later writers would queue.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(max(id), 0) FROM {table}")  # noqa: S608 - a name of ours
+        newest = int(cursor.fetchone()[0])
+        writers = writing = _writers(cursor, table)
+        while writers & writing:
+            if time.monotonic() > until:
+                return 0
+            time.sleep(0.01)
+            writing = _writers(cursor, table)
+    return newest
+
+
+def _writers(cursor: Any, table: str) -> set[str]:
+    """Return the other transactions that have written to a table and have not ended."""
+    cursor.execute(
+        """
+        SELECT virtualtransaction FROM pg_locks
+         WHERE relation = %s::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """,
+        [table],
+    )
+    return {transaction_id for (transaction_id,) in cursor.fetchall()}

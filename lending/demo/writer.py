@@ -146,16 +146,17 @@ class Books:
         product: ProductVersion,
         pack: CountryPack,
         first_ids: dict[type[models.Model], int],
-        balances: dict[str, list[int]],
+        moved: dict[tuple[str, date], list[int]],
         closed: set[date],
         references: set[str],
     ) -> None:
         self.portfolio, self.product, self.pack = portfolio, product, pack
         self.zone = portfolio.setting.zone
         self.customers: dict[int, Customer] = {}
-        self.balances, self.closed, self.references = balances, closed, references
+        # What each account moved on each business date since the last checkpoint.
+        self.moved = moved
+        self.closed, self.references = closed, references
         self.closed_until: date | None = None
-        self.last_checkpoint = 0
         self.live = 0
         self.live_disbursed: Counter[date | None] = Counter()
         self.live_due: Counter[date | None] = Counter()
@@ -214,7 +215,9 @@ class Books:
         )
         self.entries = rows(Entry, "posting_id account_id currency debit_cents credit_cents")
         self.cases = rows(Case, "kind subject_key borrower_id receipt_id attempt_id note opened_at")
-        self.checkpoints = rows(Checkpoint, "account_id currency last_entry_id debit_cents credit_cents made_at")
+        self.checkpoints = rows(
+            Checkpoint, "account_id currency business_date last_entry_id debit_cents credit_cents made_at"
+        )
         self.job_runs = rows(JobRun, "job business_date started_at finished_at result")
 
     def tables(self) -> list[Rows]:
@@ -240,9 +243,9 @@ class Books:
         currency = self.product.currency
         for line in lines:
             self.entries.add(posting, line.account, currency, line.debit_cents, line.credit_cents)
-            balance = self.balances.setdefault(line.account, [0, 0])
-            balance[0] += line.debit_cents
-            balance[1] += line.credit_cents
+            moved = self.moved.setdefault((line.account, on), [0, 0])
+            moved[0] += line.debit_cents
+            moved[1] += line.credit_cents
         return int(posting)
 
     def price(self, principal_cents: int) -> Quote:
@@ -612,13 +615,10 @@ class Books:
         self.job_runs.add(JOB, event.on, event.at, event.at, json.dumps(result))
 
     def _checkpoint(self, at: datetime) -> int:
-        last = self.entries.last_id
-        if last == self.last_checkpoint or not self.balances:
-            return 0
-        self.last_checkpoint = last
-        for account, (debits, credits) in self.balances.items():
-            self.checkpoints.add(account, self.product.currency, last, debits, credits, at)
-        return len(self.balances)
+        moved, self.moved = self.moved, {}
+        for (account, on), (debits, credits) in moved.items():
+            self.checkpoints.add(account, self.product.currency, on, self.entries.last_id, debits, credits, at)
+        return len(moved)
 
     def finish(self) -> None:
         """Bring the loans that are still open to the last closed date."""
@@ -653,19 +653,23 @@ def play(portfolio: Portfolio, product: ProductVersion, pack: CountryPack) -> Bo
     """Return the books after the whole story; ids go on from where the tables stand. Loads nothing."""
     with connection.cursor() as cursor:
         first_ids = {model: _next_id(cursor, model) for model in LOADED}
-        cursor.execute(
-            "SELECT account_id, sum(debit_cents)::bigint, sum(credit_cents)::bigint FROM lending_entry"
-            " WHERE currency = %s GROUP BY 1",
-            [product.currency],
-        )
-        balances = {account: [debits, credits] for account, debits, credits in cursor.fetchall()}
+        cursor.execute(SINCE_CHECKPOINT, [product.currency])
+        moved = {(account, on): [debits, credits] for account, on, debits, credits in cursor.fetchall()}
     closed = set(JobRun.objects.filter(job=JOB).values_list("business_date", flat=True))
     references = set(Application.objects.values_list("reference", flat=True))
-    books = Books(portfolio, product, pack, first_ids, balances, closed, references)
+    books = Books(portfolio, product, pack, first_ids, moved, closed, references)
     for event in portfolio.events:
         books.play(event)
     books.finish()
     return books
+
+
+SINCE_CHECKPOINT = """
+    SELECT account_id, business_date, sum(debit_cents)::bigint, sum(credit_cents)::bigint
+      FROM lending_entry entry JOIN lending_posting posting ON posting.id = entry.posting_id
+     WHERE entry.id > (SELECT coalesce(max(last_entry_id), 0) FROM lending_checkpoint) AND currency = %s
+     GROUP BY account_id, business_date
+"""
 
 
 @transaction.atomic

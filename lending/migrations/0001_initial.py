@@ -892,7 +892,8 @@ class Migration(migrations.Migration):
                     models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
                 ),
                 ("currency", models.CharField(max_length=3)),
-                ("last_entry_id", models.BigIntegerField()),
+                ("business_date", models.DateField()),
+                ("last_entry_id", models.BigIntegerField(db_index=True)),
                 ("debit_cents", models.BigIntegerField()),
                 ("credit_cents", models.BigIntegerField()),
                 ("made_at", models.DateTimeField()),
@@ -907,7 +908,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("account", "currency", "last_entry_id"), name="checkpoint_once")
+                    models.UniqueConstraint(
+                        fields=("account", "currency", "business_date", "last_entry_id"), name="checkpoint_once"
+                    )
                 ],
             },
         ),

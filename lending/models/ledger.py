@@ -74,16 +74,21 @@ class Entry(models.Model):
 
 
 class Checkpoint(models.Model):
-    """The balance of an account over all entries up to and including `last_entry_id`."""
+    """What an account moved on one business date, over the entries after the checkpoint before and up to
+    `last_entry_id`. All of them together, and the entries after the last, are the books by account and day.
+    """
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="checkpoints")
     currency = models.CharField(max_length=3)
-    last_entry_id = models.BigIntegerField()
+    business_date = models.DateField()
+    last_entry_id = models.BigIntegerField(db_index=True)
     debit_cents = models.BigIntegerField()
     credit_cents = models.BigIntegerField()
     made_at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["account", "currency", "last_entry_id"], name="checkpoint_once")
+            models.UniqueConstraint(
+                fields=["account", "currency", "business_date", "last_entry_id"], name="checkpoint_once"
+            )
         ]

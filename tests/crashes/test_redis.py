@@ -71,4 +71,6 @@ def test_money_moves_while_redis_is_dead_and_workers_wake_up_with_it(stack: Stac
 def wake(broker: OwnRedis) -> None:
     """Send what beat sends every fifteen seconds, somewhat more often."""
     # An application that became the current one would take every later wake of this process to its dead broker.
-    Celery(broker=broker.url, set_as_current=False).send_task("lending.tasks.run_payments", kwargs={"queue": "money"}, queue="money")
+    Celery(broker=broker.url, set_as_current=False).send_task(
+        "lending.tasks.run_payments", kwargs={"queue": "money"}, queue="money"
+    )

@@ -77,7 +77,7 @@ def _rows(
     if model is Checkpoint:  # one night's checkpoints have no order among themselves
         rows = sorted(
             ({k: v for k, v in row.items() if k != "id"} for row in rows),
-            key=lambda row: (row["last_entry_id"], row["account_id"]),
+            key=lambda row: (row["last_entry_id"], row["account_id"], row["business_date"]),
         )
     return rows
 
