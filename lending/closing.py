@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
-from lending import outbox
+from lending import chain, outbox
 from lending.ledger import make_checkpoints
 from lending.models import JobRun, Loan
 from lending.rules import calendar
@@ -44,7 +44,8 @@ def close_until_yesterday(at: datetime) -> list[date]:
 
 
 def close_business(on: date, at: datetime) -> bool:
-    """Age the book as of the end of a date, checkpoint the ledger, owe the reminders; False if it was done."""
+    """Age the book as of the end of a date, owe the reminders, checkpoint and chain the ledger; False if it was
+    done."""
     if not _claim(on, at):
         return False
     with transaction.atomic():
@@ -55,6 +56,7 @@ def close_business(on: date, at: datetime) -> bool:
         # A date that is caught up late reminds nobody: what it would say is no longer true.
         reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     checkpoints = make_checkpoints(at)
+    chain.extend()
     JobRun.objects.filter(job=JOB, business_date=on).update(
         finished_at=at, result={"aged": aged, "reminders": reminders, "checkpoints": checkpoints}
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from lending import chain
+
 MAX_OFFENDERS = 5
 KINDS = ("principal", "fee", "tax", "interest", "penalty")
 
@@ -160,6 +162,26 @@ BOOKS = (
           ) summed USING (account_id, currency, business_date)
          WHERE (said.debits, said.credits) IS DISTINCT FROM (summed.debits, summed.credits)
         """,
+    ),
+    Invariant(
+        "the chain holds every posting up to its head, unchanged",
+        "chained postings",
+        "SELECT count(*) FROM lending_postinghash",
+        f"""
+        SELECT format(CASE WHEN content IS NULL THEN 'posting %s is in the chain and not in the books'
+                           WHEN hash IS NULL THEN 'posting %s is in the books and not in the chain'
+                           ELSE 'posting %s is not what was chained, or does not follow the one before' END,
+                      posting_id)
+          FROM ({chain.CONTENT} GROUP BY posting.id) book
+          FULL JOIN (
+               SELECT posting_id, hash, lag(hash, 1, decode('{chain.GENESIS.hex()}', 'hex'))
+                                            OVER (ORDER BY posting_id) AS previous
+                 FROM lending_postinghash
+          ) chained USING (posting_id)
+         WHERE content IS NULL OR hash <> sha256(previous || convert_to(content, 'UTF8'))
+            OR hash IS NULL AND posting_id <= (SELECT max(posting_id) FROM lending_postinghash)
+         ORDER BY posting_id
+        """,  # noqa: S608
     ),
 )
 

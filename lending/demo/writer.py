@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from django.db import connection, models, transaction
 
+from lending import chain
 from lending.closing import JOB, REMIND_DAYS
 from lending.demo import income, story
 from lending.demo.economy import Portfolio
@@ -687,6 +688,7 @@ def load(
         tables[WalletMovement] = _wallet(portfolio, books, _next_id(cursor, WalletMovement))
         with _books_checked_at_once(cursor):
             _copy_all(cursor, [tables[model] for model in LOADED], say)
+        say(f"{chain.extend():>9,} postings chained")
     _give_brian_his_pin(portfolio)
     return books
 

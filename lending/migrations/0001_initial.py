@@ -521,6 +521,22 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="PostingHash",
+            fields=[
+                (
+                    "posting",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        primary_key=True,
+                        related_name="chained",
+                        serialize=False,
+                        to="lending.posting",
+                    ),
+                ),
+                ("hash", models.BinaryField(max_length=32)),
+            ],
+        ),
+        migrations.CreateModel(
             name="ProductVersion",
             fields=[
                 (

@@ -92,3 +92,13 @@ class Checkpoint(models.Model):
                 fields=["account", "currency", "business_date", "last_entry_id"], name="checkpoint_once"
             )
         ]
+
+
+class PostingHash(models.Model):
+    """A posting's place in the hash chain, in the order of ids; lending.chain is the only writer."""
+
+    posting = models.OneToOneField(Posting, models.PROTECT, primary_key=True, related_name="chained")
+    hash = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return bytes(self.hash).hex()

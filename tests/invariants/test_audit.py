@@ -42,6 +42,9 @@ BREAKS = {
     "checkpoints say what the entries up to them say": """
         UPDATE lending_checkpoint SET debit_cents = debit_cents + 1
          WHERE id = (SELECT max(id) FROM lending_checkpoint)""",
+    "the chain holds every posting up to its head, unchanged": """
+        UPDATE lending_posting SET occurred_at = occurred_at - interval '1 second'
+         WHERE id = (SELECT min(id) FROM lending_posting)""",
     **{f"{kind} receivable is what live loans still owe of it": _raised_due(kind) for kind in invariants.KINDS},
     "each loan's entries are what it still owes": f"""
         UPDATE lending_posting SET loan_id = {ONE_LIVE}

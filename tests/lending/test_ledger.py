@@ -1,10 +1,7 @@
 """The books, and what PostgreSQL refuses whatever Python says."""
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime, timedelta
-from threading import Event
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -30,12 +27,9 @@ from lending.ledger import (
     reverse,
 )
 from lending.models import Checkpoint, Entry, Posting
-from lending.rules.accounting import Line, capital, credit, debit
+from lending.rules.accounting import Line, credit, debit
 from tests.factories import NOON
-
-
-def fund(cents: int = 1_000, reference: str = "capital:1", at: datetime = NOON) -> Posting:
-    return post(kind="capital", reference=reference, occurred_at=at, currency="KES", lines=capital(cents))
+from tests.lending.posters import SlowWriter, elsewhere, fund
 
 
 @pytest.mark.usefixtures("law")
@@ -80,37 +74,6 @@ class TestPost:
         days = Checkpoint.objects.filter(account_id="mpesa_payout").order_by("id")
         assert sorted(days.values_list("business_date__day", "debit_cents")) == [(1, 30), (1, 500), (2, 1_000)]
         assert balance_cents("mpesa_payout", "KES") == 1_530
-
-
-def elsewhere(pool: ThreadPoolExecutor, act: Callable[..., Any], *args: Any) -> "Future[Any]":
-    """Do something on a connection of its own."""
-
-    def run() -> Any:
-        try:
-            return act(*args)
-        finally:
-            connection.close()
-
-    return pool.submit(run)
-
-
-class SlowWriter:
-    """Somebody who has posted and takes a long time to commit."""
-
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self.posted, self.may_commit = Event(), Event()
-        self.done = elsewhere(pool, self._post)
-        assert self.posted.wait(20)
-
-    def _post(self) -> None:
-        with transaction.atomic():
-            fund(1_000, "slow")
-            self.posted.set()
-            assert self.may_commit.wait(20)
-
-    def commits(self) -> None:
-        self.may_commit.set()
-        self.done.result(20)
 
 
 @pytest.mark.django_db(transaction=True)
