@@ -14,7 +14,7 @@ from lending.ledger import make_checkpoints
 from lending.models import JobRun, Loan
 from lending.rules import calendar
 
-JOB = "close_of_business"
+JOB = JobRun.CLOSE_OF_BUSINESS
 REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
 # A run that was cut off (kill -9, power) is taken over after this long.
 STALE = timedelta(minutes=30)

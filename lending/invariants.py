@@ -183,6 +183,21 @@ BOOKS = (
          ORDER BY posting_id
         """,  # noqa: S608
     ),
+    Invariant(
+        "nothing was booked into a period after it was closed",
+        "closed periods",
+        "SELECT count(*) FROM lending_periodclosing",
+        """
+        SELECT format('posting %s of %s came after the books were closed until %s',
+                      posting.id, business_date, last_on)
+          FROM lending_periodclosing JOIN lending_posting posting
+            ON business_date <= last_on AND posting.id > head_posting_id
+         UNION ALL
+        SELECT format('the books until %s were closed over another chain', last_on)
+          FROM lending_periodclosing LEFT JOIN lending_postinghash ON posting_id = head_posting_id
+         WHERE head_posting_id > 0 AND hash IS DISTINCT FROM head_hash
+        """,
+    ),
 )
 
 SUB_LEDGERS = (

@@ -5,7 +5,7 @@ Balance and append-only are enforced by PostgreSQL (triggers in the first migrat
 
 import time
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.conf import settings
@@ -45,6 +45,7 @@ def post(
 ) -> Posting:
     """Write one posting with its entries inside the caller's transaction.
 
+    What happened in a period that is closed already is booked on the first open day, with its own `occurred_at`.
     Repeats safely: a `reference` posted before returns the posting on record.
 
     Raises:
@@ -64,7 +65,7 @@ def post(
                 loan=loan,
                 reverses=reverses,
                 occurred_at=occurred_at,
-                business_date=calendar.business_date(occurred_at, settings.TIME_ZONE),
+                business_date=_open_day(calendar.business_date(occurred_at, settings.TIME_ZONE)),
                 booked_at=timezone.now(),
             )
             Entry.objects.bulk_create(
@@ -84,6 +85,19 @@ def post(
             raise
         return _same_or_refuse(known, currency, lines)
     return posting
+
+
+def _open_day(on: date) -> date:
+    """Return the date or, if its period is closed, the first open one; it stays open until we commit."""
+    with connection.cursor() as cursor:
+        # The lock that an INSERT takes anyway: whoever closes a period waits for it.
+        cursor.execute(
+            "LOCK TABLE lending_posting IN ROW EXCLUSIVE MODE;"
+            " SELECT greatest(%s, max(last_on) + 1) FROM lending_periodclosing",
+            [on],
+        )
+        day: date = cursor.fetchone()[0]
+        return day
 
 
 def _same_or_refuse(known: Posting, currency: str, lines: Sequence[Line]) -> Posting:

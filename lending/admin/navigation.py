@@ -82,6 +82,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
                 _room("Accounts", "account_balance", "lending", "account"),
                 _room("Postings", "menu_book", "lending", "posting"),
                 _room("Entries", "list_alt", "lending", "entry"),
+                _room("Closed periods", "lock_clock", "lending", "periodclosing"),
                 _room("Trail", "history", "lending", "auditevent"),
                 _room("Owed effects", "outbox", "lending", "outboxmessage"),
                 _room("Daily jobs", "event_available", "lending", "jobrun"),

@@ -462,7 +462,13 @@ class Migration(migrations.Migration):
                 ),
                 ("reference", models.CharField(max_length=120, unique=True)),
                 ("occurred_at", models.DateTimeField(help_text="When it happened, by the operator's clock.")),
-                ("business_date", models.DateField(db_index=True)),
+                (
+                    "business_date",
+                    models.DateField(
+                        db_index=True,
+                        help_text="Its local day, or the first open one if that day's period was closed already.",
+                    ),
+                ),
                 ("booked_at", models.DateTimeField()),
                 (
                     "borrower",
@@ -519,6 +525,43 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+        ),
+        migrations.CreateModel(
+            name="PeriodClosing",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID"),
+                ),
+                ("last_on", models.DateField(unique=True)),
+                ("head_posting_id", models.BigIntegerField()),
+                ("head_hash", models.BinaryField(max_length=32)),
+                ("closed_at", models.DateTimeField()),
+                (
+                    "checker",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "maker",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("maker", models.F("checker")), _negated=True),
+                        name="period_closed_by_two",
+                    )
+                ],
+            },
         ),
         migrations.CreateModel(
             name="PostingHash",

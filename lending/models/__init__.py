@@ -1,7 +1,7 @@
 """Tables, constraints, choices. No rules live here: those are in lending.rules and lending.services."""
 
 from lending.models.audit import AuditEvent
-from lending.models.ledger import Account, Checkpoint, Entry, Posting, PostingHash
+from lending.models.ledger import Account, Checkpoint, Entry, PeriodClosing, Posting, PostingHash
 from lending.models.loans import Allocation, Application, Decision, Installment, Loan, Repayment, Review
 from lending.models.outbox import JobRun, OutboxMessage
 from lending.models.payments import (
@@ -34,6 +34,7 @@ __all__ = [
     "OutboxMessage",
     "PaymentAttempt",
     "PaymentIntent",
+    "PeriodClosing",
     "Posting",
     "PostingHash",
     "ProductVersion",

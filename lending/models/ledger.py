@@ -2,8 +2,9 @@
 (the triggers are in the first migration); lending.ledger is the only writer.
 """
 
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from lending.models.loans import Loan
 from lending.models.people import Borrower
@@ -48,7 +49,9 @@ class Posting(models.Model):
     loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="postings")
     reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
     occurred_at = models.DateTimeField(help_text="When it happened, by the operator's clock.")
-    business_date = models.DateField(db_index=True)
+    business_date = models.DateField(
+        db_index=True, help_text="Its local day, or the first open one if that day's period was closed already."
+    )
     booked_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -102,3 +105,26 @@ class PostingHash(models.Model):
 
     def __str__(self) -> str:
         return bytes(self.hash).hex()
+
+
+class PeriodClosing(models.Model):
+    """The end of an accounting period: nothing is booked on or before `last_on` any more, says PostgreSQL.
+
+    The period began on the day after the last closing before. `head_posting_id` and `head_hash` are the end of
+    the hash chain in that moment, so they stand for every posting of the period.
+    """
+
+    last_on = models.DateField(unique=True)
+    maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    checker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    head_posting_id = models.BigIntegerField()
+    head_hash = models.BinaryField(max_length=32)
+    closed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="period_closed_by_two", condition=~Q(maker=F("checker"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"until {self.last_on.isoformat()}"

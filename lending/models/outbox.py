@@ -34,6 +34,8 @@ class OutboxMessage(models.Model):
 class JobRun(models.Model):
     """One daily job on one business date: whoever inserts the row runs it, everybody else has nothing to do."""
 
+    CLOSE_OF_BUSINESS = "close_of_business"
+
     job = models.CharField(max_length=40)
     business_date = models.DateField()
     started_at = models.DateTimeField()

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 
@@ -12,6 +15,8 @@ from lending import invariants
 from lending.demo import economy, writer
 from lending.management.commands.demo_portfolio import setting_of
 from lending.models import CountryPack, ProductVersion
+from lending.rules.calendar import start_of
+from lending.services.periods import close_period
 from tests.lending.demo.conftest import AS_OF, DAYS, PEOPLE, SEED
 
 ONE_LIVE = "(SELECT min(id) FROM lending_loan WHERE state = 'live')"
@@ -45,6 +50,9 @@ BREAKS = {
     "the chain holds every posting up to its head, unchanged": """
         UPDATE lending_posting SET occurred_at = occurred_at - interval '1 second'
          WHERE id = (SELECT min(id) FROM lending_posting)""",
+    "nothing was booked into a period after it was closed": """
+        INSERT INTO lending_posting (kind, reference, occurred_at, business_date, booked_at)
+        SELECT 'capital', 'late', now(), last_on, now() FROM lending_periodclosing""",
     **{f"{kind} receivable is what live loans still owe of it": _raised_due(kind) for kind in invariants.KINDS},
     "each loan's entries are what it still owes": f"""
         UPDATE lending_posting SET loan_id = {ONE_LIVE}
@@ -124,6 +132,10 @@ def books(law: None) -> None:
     """Books with a little of everything."""
     portfolio = economy.tell(setting_of(PEOPLE, SEED, AS_OF, DAYS))
     writer.load(portfolio, ProductVersion.objects.get(), CountryPack.objects.get(), lambda text: None)
+    maker, checker = (User.objects.create_user(name) for name in ("wambui", "njeri"))
+    close_period(
+        last_on=AS_OF - timedelta(days=30), maker=maker, checker=checker, at=start_of(AS_OF, settings.TIME_ZONE)
+    )
     _run("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 
