@@ -19,29 +19,28 @@ BATCH = 10_000
 
 # A JSON array of all that a posting says, its entries in the order of their ids; written by PostgreSQL alone.
 CONTENT = """
-    SELECT posting.id AS posting_id, jsonb_build_array(
+    SELECT posting.id AS posting_id, json_build_array(
                posting.id, posting.kind, posting.reference,
                posting.borrower_id, posting.loan_id, posting.reverses_id,
                to_char(posting.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                posting.business_date,
                to_char(posting.booked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-               jsonb_agg(jsonb_build_array(entry.id, account_id, currency, debit_cents, credit_cents)
-                         ORDER BY entry.id) FILTER (WHERE entry.id IS NOT NULL)
+               json_agg(json_build_array(entry.id, account_id, currency, debit_cents, credit_cents)
+                        ORDER BY entry.id) FILTER (WHERE entry.id IS NOT NULL)
            )::text AS content
       FROM lending_posting posting LEFT JOIN lending_entry entry ON entry.posting_id = posting.id
 """
 
+NEXT = """
+    SELECT max(id) FROM (
+           SELECT id FROM lending_posting WHERE id > %(after)s AND id <= %(upto)s ORDER BY id LIMIT %(batch)s
+    ) batch
+"""
 # The chain is a function of the postings: two who extend it at once write the same rows.
 EXTEND = f"""
-    WITH head AS (SELECT posting_id, hash FROM lending_postinghash ORDER BY posting_id DESC LIMIT 1),
-    batch AS (
-        SELECT id FROM lending_posting
-         WHERE id > coalesce((SELECT posting_id FROM head), 0) AND id <= %(upto)s ORDER BY id LIMIT %(batch)s
-    )
     INSERT INTO lending_postinghash (posting_id, hash)
-    SELECT posting_id,
-           lending_chain(coalesce((SELECT hash FROM head), %(genesis)s), content) OVER (ORDER BY posting_id)
-      FROM ({CONTENT} WHERE posting.id IN (SELECT id FROM batch) GROUP BY posting.id) batched
+    SELECT posting_id, lending_chain(%(hash)s, content) OVER (ORDER BY posting_id)
+      FROM ({CONTENT} WHERE posting.id > %(after)s AND posting.id <= %(last)s GROUP BY posting.id) batch
         ON CONFLICT DO NOTHING
 """  # noqa: S608 - made of texts above
 
@@ -64,18 +63,23 @@ def extend() -> int:
     chained = 0
     with connection.cursor() as cursor:
         while True:
-            cursor.execute(EXTEND, {"upto": upto, "batch": BATCH, "genesis": GENESIS})
-            chained += cursor.rowcount
-            if cursor.rowcount < BATCH:
+            after, known = _end()
+            cursor.execute(NEXT, {"after": after, "upto": upto, "batch": BATCH})
+            last = cursor.fetchone()[0]
+            if last is None:
                 return chained
+            cursor.execute(EXTEND, {"after": after, "last": last, "hash": known})
+            chained += cursor.rowcount
+
+
+def _end() -> tuple[int, bytes]:
+    last = PostingHash.objects.order_by("-posting_id").first()
+    return (last.posting_id, bytes(last.hash)) if last else (0, GENESIS)
 
 
 def head() -> Head:
     """Return the end of the chain, for an auditor to note."""
-    last = PostingHash.objects.order_by("-posting_id").first()
-    if last is None:
-        return Head(0, 0, GENESIS)
-    return Head(PostingHash.objects.count(), last.posting_id, bytes(last.hash))
+    return Head(PostingHash.objects.count(), *_end())
 
 
 def still_holds(posting_id: int, noted: bytes) -> bool:
