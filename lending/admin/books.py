@@ -10,17 +10,21 @@ from lending import ledger
 from lending.admin import cells
 from lending.admin.history import History
 from lending.admin.postings import legs
+from lending.admin.statements import StatementsView
 from lending.models import Account, Entry, PeriodClosing, Posting
 
 
 @admin.register(Account)
 class AccountAdmin(History):
-    """The chart of accounts."""
+    """The chart of accounts, and the page of what they add up to."""
 
     list_display = ("name", "code", "kind", "balance")
     list_filter = ("kind",)
     ordering = ("kind", "name")
     fieldsets = ((None, {"fields": (("name", "code"), ("kind", "balance"))}),)
+
+    def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
+        return (("statements", "lending_account_statements", StatementsView.as_view(model_admin=self)),)
 
     @display(description="Balance")
     def balance(self, row: Account) -> str:

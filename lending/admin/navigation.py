@@ -79,6 +79,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
         (
             "Books",
             [
+                ("Statements", "balance", reverse("admin:lending_account_statements"), "lending.view_account"),
                 _room("Accounts", "account_balance", "lending", "account"),
                 _room("Postings", "menu_book", "lending", "posting"),
                 _room("Entries", "list_alt", "lending", "entry"),

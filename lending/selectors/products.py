@@ -50,3 +50,8 @@ def terms_of(version: ProductVersion) -> Terms:
         min_cents=version.min_cents,
         max_cents=version.max_cents,
     )
+
+
+def currencies() -> set[str]:
+    """Return the currencies in which there are or were products."""
+    return set(ProductVersion.objects.values_list("currency", flat=True))
