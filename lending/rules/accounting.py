@@ -100,6 +100,11 @@ def write_off(left: Due) -> list[Line]:
     )
 
 
+def refund(cents: int) -> list[Line]:
+    """What was kept for a customer goes back to them by a payout."""
+    return nonzero(debit("customer_overpayments", cents), credit("mpesa_payout", cents))
+
+
 def savings_deposit(cents: int) -> list[Line]:
     """The partner bank reports a deposit: our book mirrors what they hold and owe."""
     return nonzero(debit("savings_at_partner", cents), credit("savings_owed", cents))

@@ -12,16 +12,18 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from lending import closing
-from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, PaymentIntent
+from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, PaymentIntent, Posting
 from lending.rules import accounting, arrears, calendar, identity, limits, money, pricing
 from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.rules.country import country_from, may_contact
-from lending.selectors import portfolio
+from lending.selectors import books, portfolio
+from lending.services import loans, periods, receipts, savings
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
+from tests.lending import posters
 from ussd import words
 
 # Those of the other pages have a test file of their own.
@@ -45,7 +47,10 @@ def rows(name: str) -> Callable[[Any], Any]:
 # Compared as a whole, not row by row.
 WHOLE = {
     "accounting.chart",
+    "accounting.kinds",
+    "accounting.late",
     "accounting.legs",
+    "accounting.statements",
     "arrears.classes",
     "arrears.closing",
     "arrears.par",
@@ -252,6 +257,7 @@ LEGS = {
     ),
     "write-off after KES 20 were repaid": accounting.write_off(AFTER_20),
     "KES 100 recovered after the write-off": accounting.recovery(total_of(allocate(10_000, [AFTER_20])[0]), 0),
+    "the KES 70 that were over are given back": accounting.refund(7_000),
     "partner reports savings of KES 200": accounting.savings_deposit(20_000),
     "partner reports a withdrawal of KES 50": accounting.savings_withdrawal(5_000),
 }
@@ -281,6 +287,98 @@ class TestAccounting:
     def test_every_account_with_legs_is_in_the_chart(self) -> None:
         used = {line.account for legs in LEGS.values() for line in legs}
         assert used <= {row["Account"] for row in whole("accounting.chart")}
+
+    def test_each_kind_of_posting_has_an_example(self) -> None:
+        kinds = whole("accounting.kinds")
+        assert {row["Kind of posting"] for row in kinds} == set(Posting.Kind.values)
+        assert [row["Example"] for row in kinds if row["Example"] not in LEGS] == []
+        assert {row["Example"] for row in kinds} == set(LEGS)
+
+    def test_the_services_post_what_the_examples_say(self, law: None, fixed_scorer: object) -> None:
+        _everything_happens()
+        posted = {(one.kind, _legs(one)) for one in Posting.objects.prefetch_related("entries")}
+        for row in whole("accounting.kinds"):
+            if row["Kind of posting"] != Posting.Kind.REFUND:
+                assert (row["Kind of posting"], frozenset(LEGS[row["Example"]])) in posted, row
+
+    def test_the_statements_are_those_of_the_example(self, aminas_loan: Loan) -> None:
+        posters.fund(100_000)
+        factories.pay(aminas_loan.reference, 2_000, at=factories.NOON + timedelta(days=2))
+        loans.write_off_loan(
+            loan_id=aminas_loan.id, actor=None, reason="gone", at=factories.NOON + timedelta(days=5)
+        )
+        for row in whole("accounting.statements"):
+            assert (
+                _signed(row["Amount"]) == _amounts(row["Statement"], date.fromisoformat(row["On"]))[row["Line"]]
+            ), row
+
+    def test_what_is_told_late_is_booked_into_the_open_period(self, law: None, django_user_model: Any) -> None:
+        table = whole("accounting.late")
+        told = datetime.fromisoformat(f"{table[0]['Told on']} 09:00").replace(tzinfo=NAIROBI)
+        closing.close_business(date(2026, 3, 31), told)
+        maker, checker = (django_user_model.objects.create_user(name) for name in ("wambui", "njeri"))
+        periods.close_period(last_on=date(2026, 3, 31), maker=maker, checker=checker, at=told)
+        for row in table:
+            paid = datetime.fromisoformat(row["Paid (local time)"]).replace(tzinfo=NAIROBI)
+            posting = posters.fund(reference=str(row), at=paid)
+            assert posting.business_date.isoformat() == row["Booked on"]
+            assert posting.occurred_at == paid
+
+
+def _everything_happens() -> None:
+    """Let each event of the examples happen, through the services."""
+    posters.fund(10_000_000)
+    factories.live_loan(factories.register())
+    factories.pay("254711000101", 60_000, "AMINA")
+    _payout_fails(factories.register("Brian Otieno", "254711000102", "23456782"))
+    cheptoo = factories.register("Cheptoo Kiplagat", "254711000103", "23456783")
+    factories.live_loan(cheptoo)
+    receipts.match_receipt(
+        receipt_id=factories.pay("nobody", 30_000, "NOBODY").id, borrower_id=cheptoo.id, officer=None,
+        reason="her slip", at=factories.NOON,
+    )  # fmt: skip
+    lost = factories.live_loan(factories.register("Daudi Mwangi", "254711000104", "23456784"))
+    factories.pay(lost.reference, 2_000, "DAUDI1")
+    loans.write_off_loan(loan_id=lost.id, actor=None, reason="gone", at=factories.NOON)
+    factories.pay(lost.reference, 10_000, "DAUDI2")
+    for kind, amount_cents in (("deposit", 20_000), ("withdrawal", 5_000)):
+        savings.mirror_movement(
+            borrower_id=cheptoo.id, kind=kind, amount_cents=amount_cents, reference=kind,
+            moved_at=factories.NOON, partner="Umoja Bank", currency="KES",
+        )  # fmt: skip
+
+
+def _payout_fails(borrower: Borrower) -> None:
+    application = factories.apply(borrower, origin="ussd:fails:1")
+    factories.decide(application)
+    attempt = PaymentAttempt.objects.create(
+        intent=PaymentIntent.objects.get(loan__application=application), number=1, provider="daraja",
+        state="failed", created_at=factories.NOON,
+    )  # fmt: skip
+    loans.payout_failed(attempt_id=attempt.id, code="2001", text="refused", at=factories.NOON)
+
+
+def _legs(posting: Posting) -> frozenset[accounting.Line]:
+    return frozenset(
+        accounting.Line(entry.account_id, entry.debit_cents, entry.credit_cents) for entry in posting.entries.all()
+    )
+
+
+def _amounts(statement: str, on: date) -> dict[str, int]:
+    """Return the amounts of a statement by line, credits of a trial balance with a minus."""
+    made = {
+        "trial balance": lambda: books.trial_balance(on, "KES"),
+        "balance sheet": lambda: books.balance_sheet(on, "KES"),
+        "income statement of March": lambda: books.income_statement(date(2026, 3, 1), on, "KES"),
+    }[statement]()
+    return {
+        row["name"]: row["amount_cents"] if "amount_cents" in row else row["debit_cents"] - row["credit_cents"]
+        for row in made.rows()
+    }
+
+
+def _signed(cell: str) -> int:
+    return -cents(cell.removeprefix("-")) if cell.startswith("-") else cents(cell)
 
 
 # --- reminders ----------------------------------------------------------------------------------------------

@@ -31,19 +31,26 @@ def elsewhere(pool: ThreadPoolExecutor, act: Callable[..., Any], *args: Any) -> 
 
 
 class SlowWriter:
-    """Somebody who has posted and takes a long time to commit."""
+    """Somebody who has posted, or has done something else, and takes a long time to commit."""
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
-        self.posted, self.may_commit = Event(), Event()
+    def __init__(self, pool: ThreadPoolExecutor, act: Callable[[], Any] = lambda: fund(1_000, "slow")) -> None:
+        self.act, self.posted, self.may_commit = act, Event(), Event()
         self.done = elsewhere(pool, self._post)
         assert self.posted.wait(20)
 
     def _post(self) -> None:
         with transaction.atomic():
-            fund(1_000, "slow")
+            self.act()
             self.posted.set()
             assert self.may_commit.wait(20)
 
     def commits(self) -> None:
         self.may_commit.set()
         self.done.result(20)
+
+
+def waiting_for(table: str) -> int:
+    """Return how many wait for a lock on a table."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass", [table])
+        return int(cursor.fetchone()[0])

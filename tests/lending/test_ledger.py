@@ -29,7 +29,7 @@ from lending.ledger import (
 from lending.models import Checkpoint, Entry, Posting
 from lending.rules.accounting import Line, credit, debit
 from tests.factories import NOON
-from tests.lending.posters import SlowWriter, elsewhere, fund
+from tests.lending.posters import SlowWriter, elsewhere, fund, waiting_for
 
 
 @pytest.mark.usefixtures("law")
@@ -93,6 +93,17 @@ class TestWhileSomebodyPosts:
             assert checkpoint.result(20) == 2
         assert Checkpoint.objects.filter(account_id="mpesa_payout", debit_cents__gte=1_500).exists()
         assert balance_cents("mpesa_payout", "KES") == 1_520
+
+    def test_two_checkpoints_at_once_count_each_entry_once(self, law: None) -> None:
+        fund()
+        with ThreadPoolExecutor(2) as pool:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE lending_checkpoint IN EXCLUSIVE MODE")
+                both = [elsewhere(pool, make_checkpoints, NOON) for _ in range(2)]
+                while waiting_for("lending_checkpoint") < 2:
+                    assert not any(one.done() for one in both)
+            assert sorted(one.result(20) for one in both) == [0, 2]
+        assert balance_cents("mpesa_payout", "KES") == 1_000
 
     def test_an_open_transaction_that_never_ends_costs_a_checkpoint_and_nothing_else(
         self, law: None, monkeypatch: pytest.MonkeyPatch

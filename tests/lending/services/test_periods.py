@@ -6,13 +6,13 @@ from datetime import date, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
-from lending import chain, closing
+from lending import chain, closing, ledger
 from lending.models import AuditEvent, Entry, Loan, PeriodClosing, Posting
 from lending.services.periods import PeriodNotClosed, close_period
 from tests.factories import NAIROBI, NOON, pay
-from tests.lending.posters import SlowWriter, elsewhere, fund
+from tests.lending.posters import SlowWriter, elsewhere, fund, waiting_for
 
 MARCH = date(2026, 3, 31)
 APRIL = datetime(2026, 4, 2, 9, 0, tzinfo=NAIROBI)
@@ -124,11 +124,18 @@ class TestWhileSomebodyPosts:
         with ThreadPoolExecutor(2) as pool:
             slow = SlowWriter(pool)
             closed = elsewhere(pool, close)
-            while not _somebody_waits():
+            while not waiting_for("lending_posting"):
                 assert not closed.done()
             slow.commits()
             assert closed.result(20).head_posting_id == Posting.objects.get(reference="slow").id
         assert Posting.objects.get(reference="slow").business_date == NOON.date()
+
+    def test_a_posting_that_has_found_its_day_open_keeps_it_open(self) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            about_to_post = SlowWriter(pool, lambda: ledger._open_day(MARCH))
+            with pytest.raises(PeriodNotClosed, match="too busy"):
+                close()
+            about_to_post.commits()
 
     def test_a_writer_who_never_ends_keeps_the_period_open_and_holds_up_nobody_for_long(self) -> None:
         with ThreadPoolExecutor(1) as pool:
@@ -138,9 +145,3 @@ class TestWhileSomebodyPosts:
             assert fund(reference="next").business_date == NOON.date()
             slow.commits()
         assert close().last_on == MARCH
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'lending_posting'::regclass")
-        return cursor.fetchone() is not None
