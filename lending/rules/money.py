@@ -1,6 +1,7 @@
 """Money: the only place that rounds, splits, parses and prints it. Amounts are integer cents."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -62,6 +63,30 @@ def split(cents: int, parts: int) -> list[int]:
         raise ValueError(f"parts must be 1 or more, got {parts}")
     each = cents // parts
     return [each] * (parts - 1) + [cents - each * (parts - 1)]
+
+
+def apportion(cents: int, weights: Sequence[int], unit_cents: int = 1) -> list[int]:
+    """Split in proportion to weights without losing a cent: whole units by largest remainder, ties to the first.
+
+    What is smaller than a unit goes to the greatest weight, ties to the first.
+
+    >>> apportion(1_000, [1, 1, 1]), apportion(1_050, [1, 2], 100)
+    ([334, 333, 333], [300, 750])
+
+    Raises:
+        ValueError: no weight is above zero, or one is below.
+    """
+    total = sum(weights)
+    if total <= 0 or min(weights) < 0:
+        raise ValueError(f"weights must be 0 or more and one of them above, got {list(weights)[:20]}")
+    units, rest_cents = divmod(cents, unit_cents)
+    shares = [units * weight // total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda place: -(units * weights[place] % total))
+    for place in by_remainder[: units - sum(shares)]:
+        shares[place] += 1
+    parts = [share * unit_cents for share in shares]
+    parts[max(range(len(weights)), key=lambda place: weights[place])] += rest_cents
+    return parts
 
 
 _PLAIN = re.compile(r"(?P<whole>[0-9]{1,9}|[0-9]{1,3}(,[0-9]{3}){1,2})(\.(?P<cents>[0-9]{1,2}))?", re.ASCII)
