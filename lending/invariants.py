@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from lending.rules.savings import PARTS_PER_CENT
+
 MAX_OFFENDERS = 5
 KINDS = ("principal", "fee", "tax", "interest", "penalty")
 
@@ -88,6 +90,19 @@ def _receivable(kind: str) -> Invariant:
         _control(f"{kind}_receivable", 1, held, "loans"),
     )
 
+
+# lending.rules.savings.parts_a_day, from the terms as they are stored: `balance` earns `parts`.
+_PARTS_A_DAY = """
+    SELECT CASE terms #>> '{interest,tiers_apply_to}'
+           WHEN 'part' THEN sum(greatest(0, balance - start) * (ppm - below))
+           ELSE greatest(0, balance) * coalesce(max(ppm) FILTER (WHERE is_last), 0) END AS parts
+      FROM (
+          SELECT start, ppm, lag(ppm, 1, 0::numeric) OVER (ORDER BY start) AS below,
+                 start = max(start) FILTER (WHERE start <= greatest(0, balance)) OVER () AS is_last
+            FROM (SELECT (tier ->> 'from_cents')::numeric AS start, (tier ->> 'rate')::numeric * 1000000 AS ppm
+                    FROM jsonb_array_elements(terms #> '{interest,tiers}') tier) read
+      ) tiers
+"""
 
 BOOKS = (
     Invariant(
@@ -190,12 +205,23 @@ SUB_LEDGERS = (
         _control(
             "savings_owed",
             -1,
-            "SELECT currency, balance_cents AS cents FROM lending_savingsaccount",
+            "SELECT currency, balance_cents AS cents FROM lending_savingsaccount WHERE partner <> ''",
             "accounts",
         ),
     ),
     Invariant(
-        "a savings balance is its deposits less its withdrawals",
+        "customer savings are the balances that we hold ourselves",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount WHERE partner = ''",
+        _control(
+            "customer_savings",
+            -1,
+            "SELECT currency, balance_cents AS cents FROM lending_savingsaccount WHERE partner = ''",
+            "accounts",
+        ),
+    ),
+    Invariant(
+        "a savings balance is what moved in less what moved out",
         "savings accounts",
         "SELECT count(*) FROM lending_savingsaccount",
         """
@@ -203,10 +229,88 @@ SUB_LEDGERS = (
                       account.id, balance_cents, coalesce(moved, 0))
           FROM lending_savingsaccount account
           LEFT JOIN (
-               SELECT account_id, sum(CASE kind WHEN 'deposit' THEN amount_cents ELSE -amount_cents END) AS moved
+               SELECT account_id, sum(CASE WHEN kind IN ('deposit', 'interest') THEN amount_cents
+                                           ELSE -amount_cents END) AS moved
                  FROM lending_savingsmovement GROUP BY account_id
           ) movement ON movement.account_id = account.id
          WHERE balance_cents <> coalesce(moved, 0)
+        """,
+    ),
+    Invariant(
+        "savings are no lower than their minimum and their open holds",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount",
+        """
+        SELECT format('savings account %s: balance %s, floor %s, held %s, open holds %s',
+                      account.id, balance_cents, floor_cents, held_cents, coalesce(open_cents, 0))
+          FROM lending_savingsaccount account
+          LEFT JOIN (
+               SELECT account_id, sum(amount_cents) AS open_cents
+                 FROM lending_savingshold WHERE released_at IS NULL GROUP BY account_id
+          ) hold ON hold.account_id = account.id
+         WHERE held_cents <> coalesce(open_cents, 0) OR balance_cents < floor_cents + held_cents
+        """,
+    ),
+    Invariant(
+        "savings interest is what the closing balances earned",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount account JOIN lending_savingsproductversion version"
+        " ON version.id = product_version_id WHERE terms #>> '{interest,balance}' = 'daily'",
+        f"""
+        SELECT format('savings account %s: %s parts credited and accrued, %s earned', account_id, said, earned)
+          FROM (
+               SELECT account.id AS account_id, accrued_parts + {PARTS_PER_CENT} * (
+                          SELECT coalesce(sum(amount_cents), 0) FROM lending_savingsmovement
+                           WHERE account_id = account.id AND kind = 'interest' AND value_on > earns_from
+                      ) AS said, (
+                          SELECT coalesce(sum(parts * greatest(0, until - since)), 0) FROM (
+                              SELECT greatest(value_on, earns_from) AS since,
+                                     least(lead(value_on, 1, accrued_on + 1) OVER (ORDER BY value_on),
+                                           accrued_on + 1) AS until,
+                                     sum(cents) OVER (ORDER BY value_on) AS balance
+                                FROM (SELECT value_on, sum(CASE WHEN kind IN ('deposit', 'interest')
+                                                           THEN amount_cents ELSE -amount_cents END) AS cents
+                                        FROM lending_savingsmovement
+                                       WHERE account_id = account.id GROUP BY value_on) day
+                          ) span, LATERAL ({_PARTS_A_DAY}) rate
+                      ) AS earned
+                 FROM lending_savingsaccount account
+                 JOIN lending_savingsproductversion version ON version.id = product_version_id
+                WHERE terms #>> '{{interest,balance}}' = 'daily' AND closing_at IS NULL
+          ) account
+         WHERE said <> earned
+        """,  # noqa: S608 - made of a constant
+    ),
+    Invariant(
+        "a savings instruction moved once what it said, or nothing",
+        "instructions",
+        "SELECT count(*) FROM lending_savingsinstruction",
+        """
+        SELECT format('instruction %s of %s is %s: %s moved', asked.reference, asked.amount_cents, state,
+                      coalesce(movement.amount_cents, 0))
+          FROM lending_savingsinstruction asked
+          LEFT JOIN lending_savingsmovement movement ON movement.instruction_id = asked.id
+          LEFT JOIN lending_savingshold hold ON hold.id = hold_id
+         WHERE (state = 'confirmed') <> (movement.id IS NOT NULL)
+            OR (movement.account_id, movement.amount_cents) <> (asked.account_id, asked.amount_cents)
+            OR (state = 'open') <> (released_at IS NULL) AND hold.id IS NOT NULL
+        """,
+    ),
+    Invariant(
+        "a group's money left as often as its members agreed to",
+        "group withdrawals",
+        "SELECT count(*) FROM lending_groupwithdrawal",
+        """
+        SELECT format('group withdrawal %s of %s is %s: %s of %s approvals, %s instructed',
+                      asked.id, amount_cents, state, agreed, approvals_needed, instructed)
+          FROM lending_groupwithdrawal asked,
+               LATERAL (SELECT count(DISTINCT identity_index) AS agreed
+                          FROM lending_groupapproval JOIN lending_groupmember member ON member.id = member_id
+                         WHERE withdrawal_id = asked.id) approval,
+               LATERAL (SELECT coalesce(sum(amount_cents), 0) AS instructed
+                          FROM lending_savingsinstruction WHERE withdrawal_id = asked.id) payment
+         WHERE instructed <> CASE state WHEN 'approved' THEN amount_cents ELSE 0 END
+            OR state = 'approved' AND agreed < approvals_needed
         """,
     ),
     Invariant(

@@ -119,7 +119,7 @@ class BorrowerAdmin(History):
         return (
             super()
             .get_queryset(request)
-            .select_related("savings_account")
+            .prefetch_related("savings_accounts")
             .annotate(
                 open_loan_id=Subquery(open_loans.values("id")[:1]),
                 open_loan_reference=Subquery(open_loans.values("reference")[:1]),
@@ -158,8 +158,9 @@ class BorrowerAdmin(History):
 
     @display(description="Savings at the partner")
     def savings(self, row: Borrower) -> str:
-        account = getattr(row, "savings_account", None)
-        return cells.shown(account.balance_cents, account.currency) if account else cells.NOTHING
+        accounts = row.savings_accounts.all()
+        saved = sum(account.balance_cents for account in accounts)
+        return cells.shown(saved, accounts[0].currency) if accounts else cells.NOTHING
 
     @display(description="PIN")
     def pin_state(self, row: Borrower) -> str:

@@ -48,6 +48,7 @@ from lending.models import (
     Repayment,
     SavingsAccount,
     SavingsMovement,
+    SavingsProductVersion,
     WalletMovement,
 )
 from lending.payments.engine import reference_of
@@ -55,14 +56,15 @@ from lending.rules import accounting, arrears, calendar, limits, money
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due, allocate
 from lending.rules.pricing import Quote
-from lending.selectors import offers
+from lending.selectors import offers, savings
 from lending.services.people import choose_pin_after_reset, identity_index
 from lending.services.repayments import AFTER_SESSION
 
 PROVIDER = "daraja"
-PARTNER = "Umoja Bank"
+SAVINGS_PRODUCT = "jirani-save"
 TEXT_VERSION = "demo-1"
 POLICY_VERSION = "starter"
+DAY = timedelta(days=1)
 BRIANS_PIN = "2580"
 # The letters and digits of which lending.services.loans makes a code; asking PostgreSQL each time whether one
 # is free, as it does there, would double the time of a load.
@@ -144,6 +146,7 @@ class Books:
         self,
         portfolio: Portfolio,
         product: ProductVersion,
+        savings_product: SavingsProductVersion,
         pack: CountryPack,
         first_ids: dict[type[models.Model], int],
         balances: dict[str, list[int]],
@@ -151,6 +154,7 @@ class Books:
         references: set[str],
     ) -> None:
         self.portfolio, self.product, self.pack = portfolio, product, pack
+        self.savings_product = savings_product
         self.zone = portfolio.setting.zone
         self.customers: dict[int, Customer] = {}
         self.balances, self.closed, self.references = balances, closed, references
@@ -207,8 +211,12 @@ class Books:
         self.allocations = rows(
             Allocation, "repayment_id installment_id " + " ".join(f"{kind}_cents" for kind in KINDS)
         )
-        self.savings = rows(SavingsAccount, "borrower_id partner currency balance_cents opened_at")
-        self.movements = rows(SavingsMovement, "account_id kind amount_cents reference moved_at")
+        self.savings = rows(
+            SavingsAccount,
+            "borrower_id product_version_id partner currency balance_cents accrued_on period_on earns_from used_on"
+            " opened_at",
+        )
+        self.movements = rows(SavingsMovement, "account_id kind amount_cents reference moved_at value_on")
         self.postings = rows(
             Posting, "kind reference borrower_id loan_id reverses_id occurred_at business_date booked_at"
         )
@@ -583,19 +591,23 @@ class Books:
 
     @play.register
     def _(self, event: story.SavingsMoved) -> None:
-        customer = self.customers[event.who]
+        customer, saving = self.customers[event.who], self.savings_product
+        on = calendar.business_date(event.at, self.zone)
         if customer.savings is None:
-            customer.savings = self.savings.add(customer.id, PARTNER, self.product.currency, 0, event.at)
+            customer.savings = self.savings.add(
+                customer.id, saving.id, saving.partner, saving.currency, 0, on - DAY, on, on, on, event.at
+            )
         account = customer.savings
         deposit = event.kind == "deposit"
-        self.movements.add(account[0], event.kind, event.amount_cents, event.reference, event.at)
+        self.movements.add(account[0], event.kind, event.amount_cents, event.reference, event.at, on)
         account[self.savings.place["balance_cents"]] += event.amount_cents if deposit else -event.amount_cents
+        self.savings.change(account, used_on=on)
         legs = accounting.savings_deposit if deposit else accounting.savings_withdrawal
         self.post(
             "savings",
             f"savings:{event.reference}",
             event.at,
-            legs(event.amount_cents),
+            legs(event.amount_cents, saving.partner),
             booked_at=event.at,
             borrower=customer.id,
         )
@@ -661,7 +673,10 @@ def play(portfolio: Portfolio, product: ProductVersion, pack: CountryPack) -> Bo
         balances = {account: [debits, credits] for account, debits, credits in cursor.fetchall()}
     closed = set(JobRun.objects.filter(job=JOB).values_list("business_date", flat=True))
     references = set(Application.objects.values_list("reference", flat=True))
-    books = Books(portfolio, product, pack, first_ids, balances, closed, references)
+    first_on = portfolio.started_at.date()
+    saving = savings.product_in_force(product.country, SAVINGS_PRODUCT, first_on)
+    assert saving.terms["interest"] is None, "the partner of the story reports interest as a deposit"
+    books = Books(portfolio, product, saving, pack, first_ids, balances, closed, references)
     for event in portfolio.events:
         books.play(event)
     books.finish()

@@ -14,7 +14,20 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
-from lending.models.savings import SavingsAccount, SavingsMovement
+from lending.models.savings import (
+    GroupApproval,
+    GroupMember,
+    GroupWithdrawal,
+    SavingsAccount,
+    SavingsGroup,
+    SavingsHold,
+    SavingsInstruction,
+    SavingsMovement,
+    SavingsProductVersion,
+    SettlementFile,
+    SettlementLine,
+    SweepMandate,
+)
 
 __all__ = [
     "Account",
@@ -28,6 +41,9 @@ __all__ = [
     "CountryPack",
     "Decision",
     "Entry",
+    "GroupApproval",
+    "GroupMember",
+    "GroupWithdrawal",
     "Installment",
     "JobRun",
     "Loan",
@@ -42,6 +58,13 @@ __all__ = [
     "Repayment",
     "Review",
     "SavingsAccount",
+    "SavingsGroup",
+    "SavingsHold",
+    "SavingsInstruction",
     "SavingsMovement",
+    "SavingsProductVersion",
+    "SettlementFile",
+    "SettlementLine",
+    "SweepMandate",
     "WalletMovement",
 ]

@@ -175,6 +175,8 @@ class Case(models.Model):
         RAIL_STOPPED = "rail_stopped", "A rail is stopped"
         PIN_LOCKED = "pin_locked", "Customer locked out"
         BAD_TASK = "bad_task", "Work that keeps failing"
+        SAVINGS_MISMATCH = "savings_mismatch", "Partner and savings disagree"
+        SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")

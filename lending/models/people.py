@@ -62,6 +62,7 @@ class Consent(models.Model):
         WALLET = "wallet", "Read my mobile-money flow"
         BUREAU = "bureau", "Share with credit bureaus"
         MARKETING = "marketing", "Send me offers"
+        SAVINGS = "savings", "Let my deposits speak for me when I ask for a loan"
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="consents")
     purpose = models.CharField(max_length=12, choices=Purpose.choices)

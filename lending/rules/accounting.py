@@ -100,10 +100,27 @@ def write_off(left: Due) -> list[Line]:
     )
 
 
-def savings_deposit(cents: int) -> list[Line]:
-    """The partner bank reports a deposit: our book mirrors what they hold and owe."""
-    return nonzero(debit("savings_at_partner", cents), credit("savings_owed", cents))
+def savings_deposit(cents: int, partner: str) -> list[Line]:
+    """A deposit. What a partner bank holds, our book mirrors; what we hold ourselves, we owe."""
+    if partner:
+        return nonzero(debit("savings_at_partner", cents), credit("savings_owed", cents))
+    return nonzero(debit("mpesa_paybill", cents), credit("customer_savings", cents))
 
 
-def savings_withdrawal(cents: int) -> list[Line]:
-    return nonzero(debit("savings_owed", cents), credit("savings_at_partner", cents))
+def savings_withdrawal(cents: int, partner: str) -> list[Line]:
+    """Savings paid out."""
+    if partner:
+        return nonzero(debit("savings_owed", cents), credit("savings_at_partner", cents))
+    return nonzero(debit("customer_savings", cents), credit("mpesa_payout", cents))
+
+
+def savings_interest(gross_cents: int, tax_cents: int, partner: str) -> list[Line]:
+    """Interest credited, the tax in it withheld. A partner pays both: only the net reaches the mirror."""
+    net_cents = gross_cents - tax_cents
+    if partner:
+        return nonzero(debit("savings_at_partner", net_cents), credit("savings_owed", net_cents))
+    return nonzero(
+        debit("savings_interest_expense", gross_cents),
+        credit("customer_savings", net_cents),
+        credit("withholding_tax_payable", tax_cents),
+    )

@@ -14,6 +14,11 @@ def start_of(day: date, zone: str) -> datetime:
     return datetime.combine(day, time.min, tzinfo=ZoneInfo(zone))
 
 
+def end_of(day: date, zone: str) -> datetime:
+    """Return the last moment of a local day."""
+    return start_of(day + timedelta(days=1), zone) - timedelta(microseconds=1)
+
+
 def days_between(first: date, last: date) -> list[date]:
     """Return the days after `first` up to and including `last`: what is still to be closed."""
     return [first + timedelta(days=n) for n in range(1, (last - first).days + 1)]

@@ -252,8 +252,12 @@ LEGS = {
     ),
     "write-off after KES 20 were repaid": accounting.write_off(AFTER_20),
     "KES 100 recovered after the write-off": accounting.recovery(total_of(allocate(10_000, [AFTER_20])[0]), 0),
-    "partner reports savings of KES 200": accounting.savings_deposit(20_000),
-    "partner reports a withdrawal of KES 50": accounting.savings_withdrawal(5_000),
+    "partner reports savings of KES 200": accounting.savings_deposit(20_000, "Umoja Bank"),
+    "partner reports a withdrawal of KES 50": accounting.savings_withdrawal(5_000, "Umoja Bank"),
+    "partner's interest of KES 10, tax 1.50": accounting.savings_interest(1_000, 150, "Umoja Bank"),
+    "we hold savings: KES 200 come in": accounting.savings_deposit(20_000, ""),
+    "we hold savings: KES 50 go out": accounting.savings_withdrawal(5_000, ""),
+    "we hold savings: interest of KES 10, tax 1.50": accounting.savings_interest(1_000, 150, ""),
 }
 
 

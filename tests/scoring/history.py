@@ -15,6 +15,7 @@ from lending.models import (
     Repayment,
     SavingsAccount,
     SavingsMovement,
+    SavingsProductVersion,
     WalletMovement,
 )
 from tests.factories import NAIROBI
@@ -69,13 +70,19 @@ def repay(to: Loan, paid_at: datetime, amount_cents: int) -> None:
 
 
 def save(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "deposit") -> None:
+    opened_on = borrower.registered_at.date()
     account, _ = SavingsAccount.objects.get_or_create(
         borrower=borrower,
-        defaults={"partner": "bank", "currency": "KES", "opened_at": borrower.registered_at},
-    )
+        defaults={
+            "product_version": SavingsProductVersion.objects.get(code="jirani-save"), "partner": "bank",
+            "currency": "KES", "accrued_on": opened_on, "period_on": opened_on, "earns_from": opened_on,
+            "used_on": opened_on, "opened_at": borrower.registered_at,
+        },
+    )  # fmt: skip
     SavingsMovement.objects.create(
-        account=account, kind=kind, amount_cents=amount_cents, reference=number(), moved_at=moved_at
-    )
+        account=account, kind=kind, amount_cents=amount_cents, reference=number(), moved_at=moved_at,
+        value_on=moved_at.date(),
+    )  # fmt: skip
 
 
 def move(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "received") -> None:

@@ -14,8 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from lending.models import Account, CountryPack, ProductVersion, Rail
+from lending.models import Account, CountryPack, ProductVersion, Rail, SavingsProductVersion
 from lending.rules.country import country_from
+from lending.rules.savings import SavingsTermsRefused, read_terms
 
 
 class Command(BaseCommand):
@@ -30,6 +31,8 @@ class Command(BaseCommand):
             load_pack(json.loads(path.read_text()), path.name)
         for path in sorted((fixtures / "products").glob("*.json")):
             load_product(json.loads(path.read_text()), path.name)
+        for path in sorted((fixtures / "savings").glob("*.json")):
+            load_savings_product(json.loads(path.read_text()), path.name)
         for provider in settings.PAYMENT_PROVIDERS:
             Rail.objects.get_or_create(provider=provider)
         for name, rights in json.loads((fixtures / "groups.json").read_text()).items():
@@ -55,6 +58,15 @@ def load_pack(data: dict[str, Any], source: str) -> None:
 
 def load_product(data: dict[str, Any], source: str) -> None:
     _load_version(ProductVersion, {"code": data.pop("code"), "version": data.pop("version")}, data, source)
+
+
+def load_savings_product(data: dict[str, Any], source: str) -> None:
+    try:
+        read_terms(data["terms"])
+    except SavingsTermsRefused as refused:
+        raise CommandError(f"{source}: terms.{refused}") from None
+    key = {"code": data.pop("code"), "version": data.pop("version")}
+    _load_version(SavingsProductVersion, key, data, source)
 
 
 def _load_version(model: Any, key: dict[str, Any], data: dict[str, Any], source: str) -> None:

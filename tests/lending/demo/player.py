@@ -175,8 +175,6 @@ class Player:
             amount_cents=event.amount_cents,
             reference=event.reference,
             moved_at=event.at,
-            partner=writer.PARTNER,
-            currency=self.product.currency,
         )
 
     @play.register
