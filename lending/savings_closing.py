@@ -33,7 +33,8 @@ class Accrued:
 def accrue_savings(on: date, ids_from: int, ids_to: int) -> Accrued:
     """Bring the accounts of a range of ids, both ends included, up to the end of a date.
 
-    Dates that were missed are caught up, each credit on its own day. Row locks are taken in order of id.
+    Dates that were missed are caught up, each credit on its own day. A saver waits for the chunk at most, so it
+    should be short: some thousand accounts.
     """
     total = Accrued()
     for version in SavingsProductVersion.objects.order_by("id"):
@@ -116,7 +117,10 @@ CREDIT = f"""
            AND accrued_on = %(on)s AND period_on <= %(on)s AND closing_at IS NULL AND ({{credits}})
          ORDER BY id FOR NO KEY UPDATE
     ), taxed AS (
-        SELECT id, gross, div(gross::numeric * %(tax_ppm)s + 500000, 1000000)::bigint AS tax FROM due
+        SELECT id, gross, div(gross::numeric * %(tax_ppm)s + 500000, 1000000)::bigint AS tax,
+               -- Numbered here, so that no join by reference is needed below.
+               CASE WHEN gross > 0 THEN nextval(pg_get_serial_sequence('lending_posting', 'id')) END AS posting_id
+          FROM due
     ), credited AS (
         UPDATE lending_savingsaccount account SET
                accrued_parts = accrued_parts - gross::numeric * {PARTS_PER_CENT},
@@ -125,7 +129,7 @@ CREDIT = f"""
                period_on = %(on)s::date + 1,
                lowest_cents = NULL
           FROM taxed WHERE account.id = taxed.id
-     RETURNING account.id, gross, tax, borrower_id, currency, partner
+     RETURNING account.id, gross, tax, posting_id, borrower_id, currency, partner
     ), moved AS (
         INSERT INTO lending_savingsmovement
                (account_id, kind, amount_cents, reference, moved_at, value_on)
@@ -133,16 +137,14 @@ CREDIT = f"""
           FROM credited, LATERAL (VALUES ('interest', gross, 1), ('tax', tax, 2)) part (kind, cents, place)
          WHERE cents > 0 ORDER BY id, place
     ), posted AS (
-        INSERT INTO lending_posting (kind, reference, borrower_id, occurred_at, business_date, booked_at)
-        SELECT 'savings', 'savings-interest:' || id || ':' || %(on)s, borrower_id, %(moved_at)s, %(on)s,
+        INSERT INTO lending_posting (id, kind, reference, borrower_id, occurred_at, business_date, booked_at)
+        SELECT posting_id, 'savings', 'savings-interest:' || id || ':' || %(on)s, borrower_id, %(moved_at)s, %(on)s,
                statement_timestamp()
-          FROM credited WHERE gross > 0 ORDER BY id
-     RETURNING id, reference
+          FROM credited WHERE gross > 0
     ), legs AS (
         INSERT INTO lending_entry (posting_id, account_id, currency, debit_cents, credit_cents)
-        SELECT posted.id, leg.account, currency, leg.debit, leg.credit
-          FROM credited
-          JOIN posted ON posted.reference = 'savings-interest:' || credited.id || ':' || %(on)s,
+        SELECT posting_id, leg.account, currency, leg.debit, leg.credit
+          FROM credited,
                LATERAL (VALUES
                    ('savings_at_partner', partner <> '', gross - tax, 0, 1),
                    ('savings_owed', partner <> '', 0, gross - tax, 2),
@@ -150,7 +152,7 @@ CREDIT = f"""
                    ('customer_savings', partner = '', 0, gross - tax, 2),
                    ('withholding_tax_payable', partner = '', 0, tax, 3)
                ) leg (account, applies, debit, credit, place)
-         WHERE gross > 0 AND applies AND debit + credit > 0 ORDER BY posted.id, leg.place
+         WHERE gross > 0 AND applies AND debit + credit > 0 ORDER BY posting_id, leg.place
     )
     SELECT count(*) FILTER (WHERE gross > 0) FROM credited
 """  # noqa: S608 - a constant
@@ -169,13 +171,9 @@ def _close(version_id: int, interest: Interest, on: date, ids_from: int, ids_to:
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            WITH due AS (
-                SELECT id FROM lending_savingsaccount
-                 WHERE id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s
-                   AND accrued_on < %(on)s AND closing_at IS NULL AND {EARNING}
-                 ORDER BY id FOR NO KEY UPDATE
-            )
-            UPDATE lending_savingsaccount account SET {_earn(interest)} FROM due WHERE account.id = due.id
+            UPDATE lending_savingsaccount SET {_earn(interest)}
+             WHERE id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s
+               AND accrued_on < %(on)s AND closing_at IS NULL AND {EARNING}
             """,  # noqa: S608 - numbers of a product version, read with types
             facts,
         )
