@@ -13,7 +13,7 @@ import pytest
 
 from lending import closing
 from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, PaymentIntent
-from lending.rules import accounting, arrears, calendar, identity, limits, money, pricing
+from lending.rules import accounting, arrears, calendar, identity, limits, money, pricing, savings, settlement_file
 from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.rules.country import country_from, may_contact
 from lending.selectors import portfolio
@@ -285,6 +285,84 @@ class TestAccounting:
     def test_every_account_with_legs_is_in_the_chart(self) -> None:
         used = {line.account for legs in LEGS.values() for line in legs}
         assert used <= {row["Account"] for row in whole("accounting.chart")}
+
+
+# --- savings ------------------------------------------------------------------------------------------------
+def _savings_interest(row: Row) -> savings.Interest:
+    tiers = [
+        {"from_cents": cents(start), "rate": str(share(f"{rate} %"))}
+        for rate, start in re.findall(r"([\d.]+) % from ([\d,]*\d)", row["Tiers"])
+    ]
+    return savings.Interest.model_validate(
+        {
+            "tiers": tiers,
+            "tiers_apply_to": row["On"],
+            "balance": row["Balance"],
+            "credited": "monthly",
+            "tax_rate": str(share(row["Tax rate"])),
+        }
+    )
+
+
+class TestSavings:
+    @rows("savings.interest")
+    def test_a_month_earns_what_the_formula_says(self, row: Row) -> None:
+        interest = _savings_interest(row)
+        moves = [
+            savings.Move(date(2026, 1, int(day)), cents(amount) if sign == "+" else -cents(amount))
+            for day, sign, amount in re.findall(r"(\d+)\.: ([+-])([\d,]*\d)", row["January"])
+        ]
+        standing = savings.Standing(0, 0, date(2025, 12, 31), date(2026, 1, 1))
+        for move in moves:
+            standing, _ = savings.accrue(interest, standing, move.on - savings.DAY)
+            standing = savings.replace(standing, balance_cents=standing.balance_cents + move.cents)
+        _, [credit] = savings.accrue(interest, standing, date(2026, 1, 31))
+        assert (credit.gross_cents, credit.tax_cents) == (cents(row["Interest"]), cents(row["Tax"]))
+        parts = savings.earned_parts(interest, moves, date(2026, 1, 1), date(2026, 1, 31))
+        assert parts // savings.PARTS_PER_CENT == credit.gross_cents
+
+    @rows("savings.suggested")
+    def test_small_deposits_are_suggested(self, row: Row) -> None:
+        inflow = cents(row["Inflow in a week"])
+        goal = savings.Goal.model_validate({"suggest_from": "0.01", "suggest_to": "0.02"})
+        assert savings.suggested_deposits(inflow, goal, 100) == (cents(row["Smaller"]), cents(row["Larger"]))
+
+    @rows("savings.floor")
+    def test_what_can_be_taken_out_is_above_minimum_and_holds(self, row: Row) -> None:
+        balance, minimum = cents(row["Balance"]), cents(row["Minimum"])
+        floor = savings.floor_after(0, balance, minimum)
+        assert savings.available_cents(balance, cents(row["Held"]), floor) == cents(row["Can be taken out"])
+
+    @rows("savings.on_time")
+    def test_deposits_on_time_are_counted(self, row: Row) -> None:
+        stored = json.loads((REPOSITORY / "fixtures/savings/jirani-save.json").read_text())["terms"]
+        rule = savings.read_terms(stored).save_first
+        assert rule is not None
+        opened = date(2026, 1, 1)
+        moves = [savings.Move(opened + int(day) * savings.DAY, 1_000) for day in row["Deposits on day"].split(", ")]
+        as_of = opened + int(row["Asked on day"]) * savings.DAY
+        on_time = savings.deposits_on_time(rule, opened, moves, as_of)
+        assert (on_time, on_time >= rule.deposits) == (int(row["On time"]), row["Can stand in"] == "yes")
+
+    @rows("savings.share_out")
+    def test_shares_are_the_pot(self, row: Row) -> None:
+        paid = dict(enumerate(map(cents, row["Paid in"].split(" / "))))
+        shares = savings.share_out(cents(row["Pot"]), paid, 100)
+        assert list(shares.values()) == [cents(share) for share in row["Shares"].split(" / ")]
+        assert sum(shares.values()) == cents(row["Pot"])
+
+    def test_the_file_of_the_page_is_read(self) -> None:
+        page = (REPOSITORY / "docs/domain/savings.md").read_text()
+        blocks = re.findall(r"```csv\n(.*?)```", page, flags=re.DOTALL)
+        assert blocks[0].splitlines()[0] == settlement_file.write_asked([]).strip()
+        assert [answer.outcome for answer in settlement_file.read_answers(blocks[1])] == ["confirmed", "rejected"]
+
+    def test_the_terms_of_the_page_are_those_of_the_goal(self) -> None:
+        page = (REPOSITORY / "docs/domain/savings.md").read_text()
+        [told] = re.findall(r"```json\n(.*?)```", page, flags=re.DOTALL)
+        stored = json.loads((REPOSITORY / "fixtures/savings/jirani-goal.json").read_text())["terms"]
+        assert json.loads(told) == stored
+        savings.read_terms(stored)
 
 
 # --- reminders ----------------------------------------------------------------------------------------------
