@@ -16,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from lending.models import Account, CountryPack, ProductVersion, Rail
 from lending.rules.country import country_from
+from lending.rules.provisions import provision_table
 
 
 class Command(BaseCommand):
@@ -50,6 +51,7 @@ def load_group(name: str, sees: list[str], may: list[str]) -> None:
 
 def load_pack(data: dict[str, Any], source: str) -> None:
     country_from(data["rules"])
+    provision_table(data["rules"])
     _load_version(CountryPack, {"country": data.pop("country"), "version": data.pop("version")}, data, source)
 
 
