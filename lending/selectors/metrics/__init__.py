@@ -3,7 +3,7 @@
 Dashboard, reports page and `manage.py report` all read from it. Source: docs/domain/metrics.md.
 """
 
-from lending.selectors.metrics import cohorts, flows, portfolio, provisions, rolls
+from lending.selectors.metrics import bureau, cohorts, flows, portfolio, provisions, rolls
 from lending.selectors.metrics.report import Column, Report, Unit
 
 REPORTS = {
@@ -21,6 +21,8 @@ REPORTS = {
         provisions.EXPECTED_LOSS,
         flows.WRITE_OFFS,
         flows.CASH_FLOW,
+        bureau.BUREAU,
+        bureau.BUREAU_REJECTS,
     )
 }
 
