@@ -7,6 +7,7 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.decorators import display
 
 from lending.admin import cells
@@ -103,7 +104,7 @@ class PostingInline(HistoryInline):
 
 
 class LatenessFilter(SimpleListFilter):
-    """How late, as of the last close of business."""
+    """How late today, counted as PAR is."""
 
     title = "lateness"
     parameter_name = "late"
@@ -113,7 +114,9 @@ class LatenessFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         value = self.value() or ""
-        return queryset.filter(portfolio.late_loans(int(value))) if value in ("0", "30") else queryset
+        if value not in ("0", "30"):
+            return queryset
+        return queryset.filter(portfolio.late_loans(int(value), timezone.localdate()))
 
 
 @admin.register(Loan)

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from lending.admin import dashboard
+from lending.admin import dashboard, reports
 from lending.admin.dashboard import listing
 
 Room = tuple[str, str, str, str]  # words, icon, address, permission
@@ -53,6 +53,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
             "Loans",
             [
                 _room("Loans", "payments", "lending", "loan"),
+                ("Reports", "monitoring", reverse("reports"), reports.PERMISSION),
                 _room("Products", "sell", "lending", "productversion"),
                 _room("Country packs", "gavel", "lending", "countrypack"),
             ],
