@@ -98,11 +98,11 @@ def heading(column: Column) -> Heading:
     return Heading(words.input_name(column.name), column.words, column.unit in NUMBERS)
 
 
-def _cells(report: Report, row: tuple[Any, ...]) -> list[tuple[str, bool]]:
-    """Return what is shown of each value, and whether it is a number."""
+def _cells(report: Report, row: tuple[Any, ...]) -> list[tuple[str, Unit]]:
+    """Return what is shown of each value, and its unit."""
     values = dict(zip((column.name for column in report.columns), row, strict=True))
     currency = values.get("currency", "")
-    return [(shown(values[one.name], one.unit, currency), one.unit in NUMBERS) for one in report.columns]
+    return [(shown(values[one.name], one.unit, currency), one.unit) for one in report.columns]
 
 
 def shown(value: Any, unit: Unit, currency: str) -> str:

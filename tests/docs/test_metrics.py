@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from lending.admin import reports
 from lending.models import Loan
 from lending.rules.arrears import BUCKETS
@@ -45,14 +43,14 @@ def test_the_loans_are_those_of_the_story(four_loans: dict[str, Loan]) -> None:
         assert sum(part.amount_cents for part in loan.repayments.all()) == cents(row["Repaid"])
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_worked_example_is_what_the_report_counts(four_loans: dict[str, Loan], name: str) -> None:
-    report = REPORTS[name.removeprefix("metrics.")]
-    titles = [reports.heading(column).title for column in report.columns]
-    shown = [_shown(report, row, titles) for row in report.rows(story.ON.date())]
-    for row in TABLES[name]:
-        assert row.cells.keys() <= set(titles), row
-        assert row.cells in [{title: one[title] for title in row.cells} for one in shown], (str(row), shown)
+def test_the_worked_example_is_what_the_reports_count(four_loans: dict[str, Loan]) -> None:
+    for name in EXAMPLES:
+        report = REPORTS[name.removeprefix("metrics.")]
+        titles = [reports.heading(column).title for column in report.columns]
+        shown = [_shown(report, row, titles) for row in report.rows(story.ON.date())]
+        for row in TABLES[name]:
+            assert row.cells.keys() <= set(titles), row
+            assert row.cells in [{title: one[title] for title in row.cells} for one in shown], (str(row), shown)
 
 
 def _shown(report: Any, row: tuple[Any, ...], titles: list[str]) -> dict[str, str]:

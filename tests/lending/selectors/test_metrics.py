@@ -97,9 +97,17 @@ def test_restructured_loans_count_as_at_risk_in_their_twin(
 
 
 class TestOfANewLender:
-    @pytest.mark.parametrize("name", REPORTS)
-    def test_every_report_can_be_made(self, law: None, name: str):
-        assert isinstance(REPORTS[name].records(JUNE), list)
+    def test_every_report_can_be_made(self, law: None):
+        by_loan = (
+            "vintage_weeks",
+            "vintage_months",
+            "roll_rates",
+            "first_payment_default",
+            "bureau",
+            "bureau_rejects",
+        )
+        for name, shown in REPORTS.items():
+            assert bool(shown.records(JUNE)) == (name not in by_loan), name
 
     def test_there_is_a_row_of_nothing(self, law: None):
         assert row("portfolio", JUNE)["gross_portfolio_cents"] == 0
