@@ -463,9 +463,15 @@ PROMISES = (
         """
         SELECT format('application %s: %s cents on %s, APR %s',
                       asked.id, fee_cents + tax_cents, principal_cents, apr)
-          FROM lending_application asked JOIN lending_countrypack pack ON pack.id = asked.country_pack_id
+          FROM lending_application asked
+          JOIN lending_countrypack pack ON pack.id = asked.country_pack_id
+          JOIN lending_productversion product ON product.id = asked.product_version_id
          WHERE (fee_cents + tax_cents)::numeric / principal_cents
                > (pack.rules -> 'price_caps' ->> 'max_total_cost_rate')::numeric
+            OR (fee_cents + tax_cents)::numeric * 365 / product.term_days / 12 / principal_cents
+               > (pack.rules -> 'price_caps' ->> 'max_monthly_rate')::numeric
+            OR (fee_cents + tax_cents)::numeric * 365 / product.term_days / principal_cents
+               > (pack.rules -> 'price_caps' ->> 'max_yearly_rate')::numeric
             OR apr > (pack.rules -> 'price_caps' ->> 'max_apr')::numeric
         """,
     ),

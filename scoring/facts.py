@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from lending.models import Application, Borrower, Consent, Loan
 from lending.rules import calendar
+from lending.rules.country import country_from
 from scoring.policy import Facts, Policy
 
 DEFAULT_DAYS = 30
@@ -22,7 +23,7 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         Q(borrower=borrower) | Q(identity_index=borrower.identity_index), approved_at__lt=as_of
     )
     loans = all_loans.filter(disbursed_at__lt=as_of)
-    ladder = product.ladder_cents
+    ladder, law = product.ladder_cents, country_from(application.country_pack.rules)
     return Facts(
         requested_cents=application.principal_cents,
         total_cents=application.total_cents,
@@ -30,7 +31,7 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         min_cents=product.min_cents,
         first_rung_cents=ladder[0],
         automatic_cents=ladder[max(0, len(ladder) - 1 - policy.top_rungs_referred)],
-        max_share_of_inflow=application.country_pack.rules["affordability"]["max_share_of_monthly_inflow"],
+        max_share_of_inflow=str(law.affordability.max_share_of_monthly_inflow),
         may_score=consented(borrower, Consent.Purpose.SCORING, as_of),
         shares_wallet=consented(borrower, Consent.Purpose.WALLET, as_of),
         days_in_arrears=days_in_arrears(loans, as_of),

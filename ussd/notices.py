@@ -87,9 +87,8 @@ def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> 
 def next_opening(country: Country, at: datetime) -> datetime:
     """Return the next moment at which contact hours begin."""
     local = at.astimezone(country.zone)
-    opening = local.replace(
-        hour=country.contact_from.hour, minute=country.contact_from.minute, second=0, microsecond=0
-    )
+    opens = country.contact.opens
+    opening = local.replace(hour=opens.hour, minute=opens.minute, second=0, microsecond=0)
     return opening if local < opening else opening + timedelta(days=1)
 
 

@@ -1,12 +1,15 @@
 """The longest that a screen or an SMS may have to say, for measuring: nothing here is read from a database."""
 
-from datetime import UTC, date, datetime, time, timedelta
+import json
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
+
+from django.conf import settings
 
 from lending.models import Application, Borrower, Decision, Loan, PaymentIntent, ProductVersion, Receipt
-from lending.rules.country import Country
+from lending.rules.country import Country, country_from
 from lending.rules.pricing import Quote
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
@@ -22,7 +25,13 @@ MSISDN = "254711000001"
 NAME = "Wanjirũ-Ñoñez’O'Néill{{name}} %s 🙂 [Quote]"
 REFERENCE = "WWWWWWWW"
 RECEIPT_NO = "SFC7XK2ABCDEFGH"
-COUNTRY = Country("KE", ZoneInfo("Africa/Nairobi"), "KES", time(8), time(19), {}, "[0-9]{6,9}", "254")
+
+
+@cache
+def country() -> Country:
+    """Return the law as it ships: screens read the form of a number and of an ID from it."""
+    pack = json.loads((settings.BASE_DIR / "fixtures/countries/ke.json").read_text())
+    return country_from(pack["rules"])
 
 
 def version() -> ProductVersion:
@@ -103,7 +112,7 @@ class LongestFacts(Facts):
                 "last_event": None,
                 "undecided": None,
                 "offer": Offer(version(), MOST_CENTS, MOST_CENTS - 1),
-                "country": COUNTRY,
+                "country": country(),
             }
             | known
         )

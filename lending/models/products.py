@@ -29,7 +29,11 @@ class ProductVersion(models.Model):
     currency = models.CharField(max_length=3)
     country = models.CharField(max_length=2)
     effective_on = models.DateField()
+    approved_on = models.DateField(help_text="Notice to customers and the regulator's year count from here.")
     approved_by = models.CharField(max_length=60)
+    approval_document = models.CharField(
+        max_length=80, blank=True, help_text="The regulator's approval of the price, where the country asks for it."
+    )
     term_days = models.PositiveSmallIntegerField()
     fee_rate = models.DecimalField(
         max_digits=7, decimal_places=5, help_text="Share of the principal, for the term."

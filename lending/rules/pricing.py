@@ -3,7 +3,6 @@
 Source: docs/domain/pricing.md.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, localcontext
@@ -43,14 +42,6 @@ class Quote:
         return disbursed_on + timedelta(days=self.term_days)
 
 
-class PriceCapExceeded(Exception):
-    """A charge would be dearer than the country's law allows; nothing may be lent at this price."""
-
-    def __init__(self, rule: str, allowed: Decimal, asked: Decimal) -> None:
-        super().__init__(f"{rule} allows {allowed}, this loan asks {asked}")
-        self.rule, self.allowed, self.asked = rule, allowed, asked
-
-
 def nominal_apr(cost_cents: int, received_cents: int, days: int) -> Decimal:
     """Return the yearly rate, act/365, without compounding: cost / received x 365 / days.
 
@@ -81,18 +72,3 @@ def quote(terms: Terms, principal_cents: int) -> Quote:
     tax = money.share(fee, terms.fee_tax_rate, unit)
     apr = nominal_apr(fee + tax, principal_cents, terms.term_days)
     return Quote(terms.currency, principal_cents, fee, tax, terms.term_days, apr)
-
-
-def enforce_caps(priced: Quote, caps: Mapping[str, str]) -> None:
-    """Refuse a price above the caps of the country pack; an absent cap does not bind.
-
-    Raises:
-        PriceCapExceeded: with the rule, what it allows and what was asked.
-    """
-    asked = {
-        "max_apr": priced.apr,
-        "max_total_cost_rate": Decimal(priced.fee_cents + priced.tax_cents) / priced.principal_cents,
-    }
-    for rule, rate in asked.items():
-        if rule in caps and rate > Decimal(caps[rule]):
-            raise PriceCapExceeded(rule, Decimal(caps[rule]), rate)

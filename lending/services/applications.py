@@ -14,7 +14,8 @@ from django.db import IntegrityError, transaction
 
 from lending import outbox, ports
 from lending.models import Application, Borrower, Decision, ProductVersion, Review
-from lending.rules import calendar, pricing
+from lending.rules import calendar, caps
+from lending.rules.country import country_from
 from lending.selectors import loans, offers, products
 from lending.services import audit
 from lending.services.loans import approve_loan, new_reference
@@ -83,7 +84,7 @@ def submit(
     Raises:
         AboveLimit, BelowMinimum: the amount is not within what was offered.
         HasOpenLoan, AlreadyApplied, Blocked: nothing may be asked for now.
-        PriceCapExceeded: the product is dearer than the law allows.
+        AgainstLaw: the law in force today does not allow this product or its price.
     """
     borrower = Borrower.objects.select_for_update().get(id=borrower_id)
     if known := Application.objects.filter(origin=origin).first():
@@ -93,7 +94,9 @@ def submit(
     _refuse_if_not_offered(borrower, principal_cents, on)
     pack = products.country_pack(version.country, on)
     priced = offers.quote(version, principal_cents)
-    pricing.enforce_caps(priced, pack.rules["price_caps"])
+    law = country_from(pack.rules)
+    caps.enforce_product(products.before_the_law(version), law, on)
+    caps.enforce_price(products.price_of(priced), law)
     application = Application.objects.create(
         borrower=borrower,
         product_version=version,

@@ -93,7 +93,7 @@ def register_borrower(
     on = calendar.business_date(at, settings.TIME_ZONE)
     country = products.country_rules(settings.COUNTRY, on)
     name = identity.clean_name(full_name)
-    known_id = identity.clean_national_id(national_id, country.national_id_pattern)
+    known_id = identity.clean_national_id(national_id, country.national_id.pattern)
     identity.refuse_weak_pin(pin, (msisdn, known_id))
     if known := Borrower.objects.filter(msisdn=msisdn).first():
         if known.identity_index != identity_index(known_id):

@@ -13,15 +13,17 @@ import pytest
 
 from lending import closing
 from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, PaymentIntent
-from lending.rules import accounting, arrears, calendar, identity, limits, money, pricing
+from lending.rules import accounting, arrears, calendar, caps, identity, limits, money, pricing
 from lending.rules.allocation import KINDS, Due, allocate, total_of
-from lending.rules.country import country_from, may_contact
+from lending.rules.country import Country, Section, may_contact
 from lending.selectors import portfolio
+from lending.selectors.products import price_of
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
+from tests.lending.rules.packs import LAWS
 from ussd import words
 
 # Those of the other pages have a test file of their own.
@@ -53,6 +55,7 @@ WHOLE = {
     "decisions.reasons",
     "decisions.rules",
     "decisions.steps",
+    "law.sections",
     "limits.ladder",
     "payments.attempts",
     "payments.intents",
@@ -118,10 +121,10 @@ class TestPricing:
         quote = pricing.quote(terms(str(share(row["Fee"])), str(share(row["Tax on the fee"]))), cents(row["Loan"]))
         assert share(row["Cost"]) == Decimal(quote.fee_cents + quote.tax_cents) / quote.principal_cents
         if row["Answer"] == "lent":
-            pricing.enforce_caps(quote, KENYA["price_caps"])
+            caps.enforce_price(price_of(quote), LAWS["ke"])
         else:
-            with pytest.raises(pricing.PriceCapExceeded):
-                pricing.enforce_caps(quote, KENYA["price_caps"])
+            with pytest.raises(caps.AgainstLaw, match="max_total_cost_rate"):
+                caps.enforce_price(price_of(quote), LAWS["ke"])
 
     @rows("pricing.typed")
     def test_an_amount_is_read_or_refused(self, row: Row) -> None:
@@ -224,6 +227,25 @@ class TestLimits:
         assert limits.next_rung(int(row["On rung"]), late, top) == int(row["New rung"])
 
 
+# --- law ----------------------------------------------------------------------------------------------------
+class TestLaw:
+    def test_the_sections_rest_on_what_the_table_says(self) -> None:
+        codes = ("GH", "KE", "NG", "TZ", "UG")
+        told = {row["Section"]: [row[code] for code in codes] for row in whole("law.sections")}
+        real: dict[str, list[str]] = {}
+        for name in Country.model_fields:
+            parts = [getattr(LAWS[code.lower()], name) for code in codes]
+            if any(isinstance(part, Section) for part in parts):
+                real[name] = [part.basis if part else "not found" for part in parts]
+        assert told == real
+
+    @rows("law.prices")
+    def test_a_price_is_allowed_or_refused_with_the_rule(self, row: Row) -> None:
+        price = caps.Price(cents(row["On"]), cents(row["Charges"]), int(row["Days"]))
+        broken = [breach.rule for breach in caps.price_breaches(price, LAWS[row["Country"].lower()])]
+        assert (broken or ["allowed"])[0] == row["Answer"]
+
+
 # --- PINs ---------------------------------------------------------------------------------------------------
 @rows("pins.weak")
 def test_a_pin_is_taken_or_refused(row: Row) -> None:
@@ -288,7 +310,7 @@ class TestReminders:
     @rows("reminders.hours")
     def test_contact_hours_are_kept(self, row: Row) -> None:
         local = datetime.combine(date(2026, 3, 2), time.fromisoformat(row["Local time"]), tzinfo=NAIROBI)
-        assert may_contact(country_from(KENYA), local) is (row["May be sent"] == "yes")
+        assert may_contact(LAWS["ke"], local) is (row["May be sent"] == "yes")
 
     def test_a_closed_date_owes_the_next_days_reminders(self, aminas_loan: Loan) -> None:
         for row in whole("reminders.days"):

@@ -36,7 +36,7 @@ def loan(
     written_off_at: datetime | None = None,
 ) -> Loan:
     """Write one loan of 30 days; `days_late` None is still open, 0 and below was repaid in time."""
-    product, pack = ProductVersion.objects.get(), CountryPack.objects.get()
+    product, pack = ProductVersion.objects.get(), CountryPack.objects.get(country="KE")
     cost = {"fee_cents": principal_cents // 20, "tax_cents": principal_cents // 100}
     application = Application.objects.create(
         borrower=borrower, product_version=product, country_pack=pack, origin=number(), reference=number(),
