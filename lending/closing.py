@@ -13,6 +13,7 @@ from lending import outbox
 from lending.ledger import make_checkpoints
 from lending.models import JobRun, Loan
 from lending.rules import calendar
+from lending.services.brakes import pull_brakes
 
 JOB = "close_of_business"
 REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
@@ -44,7 +45,8 @@ def close_until_yesterday(at: datetime) -> list[date]:
 
 
 def close_business(on: date, at: datetime) -> bool:
-    """Age the book as of the end of a date, checkpoint the ledger, owe the reminders; False if it was done."""
+    """Age the book as of the end of a date, pause what loses too much, checkpoint the ledger, owe the reminders;
+    False if it was done."""
     if not _claim(on, at):
         return False
     with transaction.atomic():
@@ -54,9 +56,10 @@ def close_business(on: date, at: datetime) -> bool:
         today = calendar.business_date(at, settings.TIME_ZONE)
         # A date that is caught up late reminds nobody: what it would say is no longer true.
         reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+        paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     JobRun.objects.filter(job=JOB, business_date=on).update(
-        finished_at=at, result={"aged": aged, "reminders": reminders, "checkpoints": checkpoints}
+        finished_at=at, result={"aged": aged, "reminders": reminders, "checkpoints": checkpoints, "paused": paused}
     )
     return True
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from django.conf import settings
 
-from lending.models import Application, Borrower, Decision, Loan, PaymentIntent, ProductVersion, Receipt
+from lending.models import (
+    Application,
+    Borrower,
+    Decision,
+    LimitRaise,
+    Loan,
+    PaymentIntent,
+    ProductVersion,
+    Receipt,
+)
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import Quote
 from lending.selectors.loans import StatementLine
@@ -113,6 +122,7 @@ class LongestFacts(Facts):
                 "undecided": None,
                 "offer": Offer(version(), MOST_CENTS, MOST_CENTS - 1),
                 "country": country(),
+                "offered_raise": None,
             }
             | known
         )
@@ -195,6 +205,15 @@ def no_limit() -> Sample:
     return Sample(
         LongestFacts(borrower=borrower(limit_cents=0), offer=Offer(version(), 0, MOST_CENTS - 1)), ANSWERS
     )
+
+
+def offered_raise() -> Sample:
+    raised = LimitRaise(id=1, rung=1, limit_cents=MOST_CENTS)
+    return Sample(LongestFacts(offered_raise=raised), ANSWERS)
+
+
+def paused() -> Sample:
+    return Sample(LongestFacts(offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "paused")), ANSWERS)
 
 
 def blocked() -> Sample:

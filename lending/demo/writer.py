@@ -608,7 +608,8 @@ class Books:
         today = event.on + timedelta(days=1)
         aged = self.live - self.live_disbursed[event.on] - self.live_disbursed[today]
         reminders = sum(self.live_due[today - timedelta(days=days)] for days in REMIND_DAYS)
-        result = {"aged": aged, "reminders": reminders, "checkpoints": self._checkpoint(event.at)}
+        # No brake is pulled in the story: its lender looks at the losses and goes on.
+        result = {"aged": aged, "reminders": reminders, "checkpoints": self._checkpoint(event.at), "paused": []}
         self.job_runs.add(JOB, event.on, event.at, event.at, json.dumps(result))
 
     def _checkpoint(self, at: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from lending.models.audit import AuditEvent
 from lending.models.ledger import Account, Checkpoint, Entry, Posting
+from lending.models.limits import LimitRaise
 from lending.models.loans import Allocation, Application, Decision, Installment, Loan, Repayment, Review
 from lending.models.outbox import JobRun, OutboxMessage
 from lending.models.payments import (
@@ -30,6 +31,7 @@ __all__ = [
     "Entry",
     "Installment",
     "JobRun",
+    "LimitRaise",
     "Loan",
     "OutboxMessage",
     "PaymentAttempt",

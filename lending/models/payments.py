@@ -174,6 +174,7 @@ class Case(models.Model):
         PAYOUT_MISMATCH = "payout_mismatch", "Rail and request disagree"
         RAIL_STOPPED = "rail_stopped", "A rail is stopped"
         PIN_LOCKED = "pin_locked", "Customer locked out"
+        LOSS_BRAKE = "loss_brake", "Product paused for its losses"
         BAD_TASK = "bad_task", "Work that keeps failing"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

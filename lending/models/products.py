@@ -43,6 +43,7 @@ class ProductVersion(models.Model):
     max_cents = models.PositiveBigIntegerField()
     allocation_order = models.JSONField(help_text="Kinds of due in the order in which money covers them.")
     ladder_cents = models.JSONField(help_text="Limit at each rung, rising.")
+    loss_brake = models.JSONField(help_text="When new approvals pause; read by lending.rules.limits.")
 
     class Meta:
         constraints = [

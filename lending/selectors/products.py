@@ -2,6 +2,8 @@
 
 from datetime import date
 
+from django.db.models import Exists
+
 from lending.models import CountryPack, ProductVersion
 from lending.rules import caps, pricing
 from lending.rules.country import Country, country_from
@@ -30,13 +32,14 @@ def country_rules(country: str, on: date) -> Country:
     return country_from(country_pack(country, on).rules)
 
 
-def product_in_force(country: str, on: date) -> ProductVersion:
-    """Return the newest product version effective on the day.
+def product_in_force(country: str, on: date, **also: Exists) -> ProductVersion:
+    """Return the newest product version effective on the day; `also` is read with it, in the same query.
 
     Raises:
         NothingInForce: none is.
     """
-    version = ProductVersion.objects.filter(country=country, effective_on__lte=on).order_by("-version").first()
+    in_time = ProductVersion.objects.filter(country=country, effective_on__lte=on).annotate(**also)
+    version = in_time.order_by("-version").first()
     if version is None:
         raise NothingInForce(f"no product for {country} on {on}; run manage.py load_fixtures")
     return version

@@ -16,7 +16,7 @@ from lending import outbox, ports
 from lending.models import Application, Borrower, Decision, ProductVersion, Review
 from lending.rules import calendar, caps
 from lending.rules.country import country_from
-from lending.selectors import loans, offers, products
+from lending.selectors import limits, loans, offers, products
 from lending.services import audit
 from lending.services.loans import approve_loan, new_reference
 
@@ -59,6 +59,10 @@ class Blocked(Exception):
     """This borrower may not borrow now."""
 
 
+class Paused(Exception):
+    """No new loan of this product is made until a person has looked at its losses."""
+
+
 class NotReferred(Exception):
     """The application is not waiting for an officer."""
 
@@ -84,6 +88,7 @@ def submit(
     Raises:
         AboveLimit, BelowMinimum: the amount is not within what was offered.
         HasOpenLoan, AlreadyApplied, Blocked: nothing may be asked for now.
+        Paused: no loan of this product is made for now.
         AgainstLaw: the law in force today does not allow this product or its price.
     """
     borrower = Borrower.objects.select_for_update().get(id=borrower_id)
@@ -130,6 +135,7 @@ def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date) -
         "payout_pending": HasOpenLoan,
         "undecided": AlreadyApplied,
         "blocked": Blocked,
+        "paused": Paused,
     }
     if offer.refusal:
         raise refusals[offer.refusal]
@@ -203,7 +209,7 @@ def _locked_application(application_id: int) -> Application:
 
 
 def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Verdict:
-    """Hold the scorer to what it may say: never above its own limit, never a second loan for one person, and
+    """Hold the scorer to what it may say: never above its own limit, never beyond what binds every loan, and
     nobody is paid who was blocked or died meanwhile."""
     if verdict.outcome != Decision.Outcome.APPROVE:
         return verdict
@@ -211,9 +217,25 @@ def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Ve
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
     if application.borrower.state != Borrower.State.ACTIVE:
         return replace(verdict, outcome="refer", reasons=(ports.Reason("data_missing"),), next_step="wait_officer")
-    if loans.open_loan_of_person(application.borrower.identity_index):
-        return replace(verdict, outcome="decline", reasons=(ports.Reason("open_loan"),), next_step="pay_on_time")
+    if broken := _bound_broken(application):
+        reason, next_step = broken
+        return replace(verdict, outcome="decline", reasons=(ports.Reason(reason),), next_step=next_step)
     return verdict
+
+
+def _bound_broken(application: Application) -> tuple[str, str] | None:
+    """Return reason and next step where something holds that no scorer may overrule; None for nothing."""
+    person = application.borrower.identity_index
+    if loans.open_loan_of_person(person):
+        return "open_loan", "pay_on_time"
+    if limits.is_paused(application.product_version.code):
+        return "product_paused", "try_tomorrow"
+    try:
+        law = country_from(application.country_pack.rules)
+        caps.enforce_exposure(application.principal_cents, limits.owing_cents(person), law)
+    except caps.AgainstLaw:
+        return "owes_enough", "pay_on_time"
+    return None
 
 
 def _conclude(application: Application, *, approved: bool, at: datetime) -> None:
@@ -244,6 +266,7 @@ def review(*, application_id: int, officer: Any, approve: bool, reason: str, at:
         NotReferred: it is not waiting for an officer, or somebody else was first.
         HasOpenLoan: it would be a second open loan.
         Blocked: the borrower was blocked or has died meanwhile.
+        Paused: no loan of this product is made until a person has looked at its losses.
     """
     if not reason.strip():
         raise ReasonMissing("a review needs a reason in words")
@@ -257,6 +280,8 @@ def review(*, application_id: int, officer: Any, approve: bool, reason: str, at:
         raise Blocked
     if approve and loans.open_loan_of_person(application.borrower.identity_index):
         raise HasOpenLoan
+    if approve and limits.is_paused(application.product_version.code):
+        raise Paused
     given = Review.objects.create(
         application=application,
         officer=officer,

@@ -5,9 +5,9 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import Max
 
-from lending.models import Borrower, Loan
-from lending.rules import calendar, limits
-from lending.services import audit
+from lending.models import Loan
+from lending.rules import calendar
+from lending.services.limits import assign_limit
 
 
 def settle_if_paid(loan: Loan, at: datetime) -> None:
@@ -28,20 +28,3 @@ def settle_if_paid(loan: Loan, at: datetime) -> None:
         loan.state = Loan.State.SETTLED
         assign_limit(loan.borrower, loan, at)
     loan.save(update_fields=["state", "settled_at", "days_past_due", "worst_days_past_due"])
-
-
-def assign_limit(borrower: Borrower, settled: Loan, at: datetime) -> None:
-    """Move the borrower one step on the visible ladder after a settled loan."""
-    ladder = settled.product_version.ladder_cents
-    rung = limits.next_rung(borrower.rung, settled.worst_days_past_due, top=len(ladder) - 1)
-    Borrower.objects.filter(id=borrower.id).update(rung=rung, limit_cents=limits.limit_at(rung, ladder))
-    if rung != borrower.rung:
-        audit.record(
-            "limit_moved",
-            subject=f"borrower:{borrower.id}",
-            borrower=borrower,
-            at=at,
-            rung_before=borrower.rung,
-            rung=rung,
-            days_late=settled.worst_days_past_due,
-        )

@@ -226,6 +226,24 @@ class TestLimits:
         top = len(PRODUCT["ladder_cents"]) - 1
         assert limits.next_rung(int(row["On rung"]), late, top) == int(row["New rung"])
 
+    @rows("limits.income")
+    def test_an_income_carries_what_the_median_and_the_share_say(self, row: Row) -> None:
+        inflow = limits.estimated_inflow([cents(one) for one in row["Inflows, latest first"].split(", ")])
+        assert inflow is not None
+        repayable = limits.repayable_cents(inflow, share(row["Share"]), cents(row["Owed already"]))
+        assert repayable == cents(row["May be repaid within a month"])
+
+    @rows("limits.explained")
+    def test_a_climb_is_explained_by_clean_loans(self, row: Row) -> None:
+        on, lately = date(2026, 3, 2), int(row["of them in the last 30 days"])
+        long_ago = int(row["Clean loans"]) - lately
+        clean_on = [on - timedelta(days=29)] * lately + [on - timedelta(days=30)] * long_ago
+        policy_ = policy.IN_FORCE
+        explained = limits.explained_rung(
+            int(row["On rung"]), clean_on, on, window_days=policy_.climb_window_days, most=policy_.climb_rungs
+        )
+        assert explained == int(row["Explained rung"])
+
 
 # --- law ----------------------------------------------------------------------------------------------------
 class TestLaw:
@@ -381,6 +399,18 @@ def changed(what: str) -> dict[str, Any]:
                 case.shares_wallet = False
             case ["wallet", "not", "seen", "yet"]:
                 case.inflow_cents = None
+            case [_, "applications", "today"]:
+                case.facts["applications_in_day"] = number
+            case [_, "applications", "this", "week"]:
+                case.facts["applications_in_week"] = number
+            case [_, "payouts", "today"]:
+                case.facts["payouts_in_day"] = number
+            case ["owes", *_]:
+                case.facts["owing_cents"] = cents(last.removesuffix(" elsewhere"))
+            case [_, "registered", "alike"]:
+                case.facts["registered_alike"] = number
+            case ["climb", "explains", *_]:
+                case.facts["explained_cents"] = cents(last)
             case ["identity", "in", "conflict"]:
                 case.facts["identity_in_conflict"] = True
             case _:
@@ -398,16 +428,16 @@ def asked(case: dict[str, Any]) -> policy.Asking:
         "limit_cents": case["limit_cents"],
         "min_cents": PRODUCT["min_cents"],
         "first_rung_cents": ladder[0],
+        "explained_cents": case["limit_cents"],
         "automatic_cents": ladder[len(ladder) - 1 - policy.IN_FORCE.top_rungs_referred],
         "max_share_of_inflow": KENYA["affordability"]["max_share_of_monthly_inflow"],
         "may_score": True,
         "shares_wallet": case["shares_wallet"],
+        "monthly_inflow_cents": case["inflow_cents"],
     }
-    inflow = case["inflow_cents"]
     known = {
         "loans_settled": case["settled"],
         "principal_last_cents": 50_000.0,
-        "wallet_in_90d_cents": 3.0 * inflow if inflow and case["shares_wallet"] else None,
     }
     return policy.Asking(
         known,

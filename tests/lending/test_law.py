@@ -71,6 +71,7 @@ class TestLoading:
             ),
             ({"country": "RW"}, "no country pack for RW"),
             ({"country": "UG", "currency": "UGX"}, r"fee_rate: price_caps\.max_monthly_rate allows 0\.028"),
+            ({"loss_brake": {}}, r"loss_brake\.window_days: Field required"),
         ],
     )
     def test_a_product_against_the_law_is_refused_with_field_and_rule(

@@ -210,6 +210,17 @@ class TestAReminder:
         assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
         assert tell("repayment_reminder", again.due_at, **again.payload) is not None
 
+    def test_is_the_only_message_of_its_day_that_nobody_asked_for(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is not None
+        tell("repayment_reminder", self.DUE + timedelta(hours=1), loan_id=aminas_loan.id, days=1)
+        assert len(aggregator.received) == 1
+        again = OutboxMessage.objects.get(topic="repayment_reminder")
+        assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
+        tell("repayment_reminder", again.due_at, **again.payload)
+        assert len(aggregator.received) == 2
+
     def test_never_goes_to_who_said_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         people.stop_sms(msisdn="254711000101", at=NOON)
         stopped = tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2)

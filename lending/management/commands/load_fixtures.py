@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from lending.models import Account, CountryPack, ProductVersion, Rail
-from lending.rules import caps
+from lending.rules import caps, limits
 from lending.rules.country import country_from
 from lending.rules.reading import Refused
 from lending.selectors import products
@@ -89,8 +89,11 @@ def load_product(data: dict[str, Any], source: str) -> None:
     version = _load_version(ProductVersion, key, data, source)
     version.refresh_from_db()
     try:
+        limits.brake_from(version.loss_brake)
         law = products.country_rules(version.country, version.effective_on)
         caps.enforce_product(products.before_the_law(version), law, version.effective_on)
+    except Refused as refused:
+        raise CommandError(f"{source}: loss_brake.{refused}") from None
     except (caps.AgainstLaw, products.NothingInForce) as refused:
         raise CommandError(f"{source}: {refused}") from None
 
