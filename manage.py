@@ -6,13 +6,15 @@ import sys
 
 from config import embedded, environment
 
+NEED_NO_SERVER = {"whatif"}
+
 
 def main() -> None:
     """Prepare the environment, then hand over to Django."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     environment.end_on_sigterm()
     try:
-        environment.prepare()
+        environment.prepare(servers=NEED_NO_SERVER.isdisjoint(sys.argv[1:2]))
     except embedded.EmbeddedError as error:
         sys.exit(f"jirani: {error}")
     from django.core.management import execute_from_command_line

@@ -39,10 +39,13 @@ WEB_PORT, SANDBOX_PORT = "8000", "8100"
 PASSWORDS = {"ADMIN_PASSWORD": 8, "OFFICER_PASSWORD": 8}
 
 
-def prepare(var: Path | None = None, *, durable: bool = True, dies_with_parent: bool = False) -> None:
+def prepare(
+    var: Path | None = None, *, durable: bool = True, dies_with_parent: bool = False, servers: bool = True
+) -> None:
     """Set what `config.settings` needs and nobody has set, and start the servers that are missing.
 
-    Servers of our own are left at the end of this process; the last one that uses them stops them.
+    Without `servers` none is started: for what opens no connection. Servers of our own are left at the end of
+    this process; the last one that uses them stops them.
 
     Raises:
         embedded.EmbeddedError: a server of ours cannot run.
@@ -52,7 +55,9 @@ def prepare(var: Path | None = None, *, durable: bool = True, dies_with_parent: 
         return
     var = embedded.default_var() if var is None else var.absolute()
     fill(var)
-    if missing:
+    if not servers:
+        _point_nowhere()
+    elif missing:
         found = embedded.ensure(
             var,
             postgres="DATABASE_URL" in missing,
@@ -63,6 +68,12 @@ def prepare(var: Path | None = None, *, durable: bool = True, dies_with_parent: 
         atexit.register(_leave, var, os.getpid())
         _set_if_unset("DATABASE_URL", found.database_url)
         _set_if_unset("REDIS_URL", found.redis_url)
+
+
+def _point_nowhere() -> None:
+    """Set addresses at which nothing answers, where none are set."""
+    _set_if_unset("DATABASE_URL", "postgres://127.0.0.1:1/none")
+    _set_if_unset("REDIS_URL", "redis://127.0.0.1:1/0")
 
 
 def fill(var: Path) -> None:
@@ -121,8 +132,7 @@ def main(arguments: list[str]) -> int:
     """Run a command in the prepared environment; `--no-servers` for one that opens no connection."""
     if arguments[:1] == ["--no-servers"]:
         fill(embedded.default_var())
-        _set_if_unset("DATABASE_URL", "postgres://127.0.0.1:1/none")
-        _set_if_unset("REDIS_URL", "redis://127.0.0.1:1/0")
+        _point_nowhere()
         arguments = arguments[1:]
     else:
         end_on_sigterm()

@@ -6,10 +6,13 @@ from django.db import connection
 from django.db.models import Count, Min, Q, Sum
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, generate_latest
 
-from lending.models import Case, OutboxMessage, PaymentAttempt, ProductVersion, Receipt
+from lending.models import Case, OutboxMessage, PaymentAttempt, ProductVersion, Proposal, Receipt
+from lending.services import life
 from lending.wake import broker_answers
+
+disable_created_metrics()  # when a counter began is nothing that anybody watches
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -33,7 +36,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     for name, words, value in _figures():
         Gauge(f"jirani_{name}", words, registry=registry).set(value)
-    return HttpResponse(generate_latest(registry), content_type="text/plain; version=0.0.4")
+    text = generate_latest(registry) + generate_latest(life.METRICS)
+    return HttpResponse(text, content_type="text/plain; version=0.0.4")
 
 
 def _figures() -> list[tuple[str, str, float]]:
@@ -57,4 +61,9 @@ def _figures() -> list[tuple[str, str, float]]:
         ("payments_oldest_unsettled_seconds", "Age of the oldest", since(unknown["oldest"])),
         ("suspense_cents", "Money in suspense", suspense["cents"] or 0),
         ("cases_open", "Cases waiting for a person", Case.objects.filter(closed_at__isnull=True).count()),
+        (
+            "proposals_pending",
+            "Proposals waiting for a second person",
+            Proposal.objects.filter(state=Proposal.State.PENDING).count(),
+        ),
     ]

@@ -151,6 +151,7 @@ OUTBOX_HANDLERS = {
     "repayment_received": ("ussd.notices.send_notice", "messages"),
     "repayment_not_made": ("ussd.notices.send_notice", "messages"),
     "repayment_reminder": ("ussd.notices.send_notice", "messages"),
+    "limit_raise_offered": ("ussd.notices.send_notice", "messages"),
     "pin_locked": ("ussd.notices.send_notice", "messages"),
     "pin_reset": ("ussd.notices.send_notice", "messages"),
     "sms_due": ("ussd.sms.send_from_outbox", "messages"),

@@ -7,6 +7,7 @@ from django.urls import include, path
 from config import health
 
 urlpatterns = [
+    path("admin/reports/", include("lending.admin.reports")),
     path("admin/", admin.site.urls),
     path("gateways/daraja/", include("lending.payments.urls")),
     path("gateways/", include("ussd.gateways.urls")),

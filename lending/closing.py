@@ -1,32 +1,41 @@
 """Close of business: each business date is closed once, in order, and a missed one is caught up.
 
-Whoever inserts the JobRun row of a date owns it. Ageing is one set-based statement over live loans; closing a
-date twice changes nothing. Source: docs/domain/arrears.md.
+Any number of workers may close the same date side by side: loans and savings are claimed in chunks, and a loan
+that is past the date is not touched, so a worker that dies takes nothing with it. The last one to find nothing
+left finishes the date. Source: docs/domain/closing.md.
 """
 
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import transaction
+from django.db.models import Max, Min
 
-from lending import outbox
+from lending import chain, loan_closing, outbox, savings_closing
 from lending.ledger import make_checkpoints
-from lending.models import JobRun, Loan
+from lending.models import JobRun, Loan, SavingsAccount
 from lending.rules import calendar
+from lending.selectors import contracts
+from lending.services import life
+from lending.services.brakes import pull_brakes
+from lending.services.people import lock_person
 
-JOB = "close_of_business"
+JOB = JobRun.CLOSE_OF_BUSINESS
 REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
-# A run that was cut off (kill -9, power) is taken over after this long.
-STALE = timedelta(minutes=30)
+# So short that nobody notices having waited for one.
+LOAN_CHUNK = 1_000
+SAVINGS_CHUNK = 2_000
 
-# Unpaid at the end of the due date is 0, the next day is 1; nothing to do is not touched.
-AGE = """
-    UPDATE lending_loan SET
-           days_past_due = GREATEST(0, %(on)s::date - due_on),
-           worst_days_past_due = GREATEST(worst_days_past_due, %(on)s::date - due_on),
-           aged_on = %(on)s::date
-     WHERE state = 'live' AND aged_on < %(on)s::date
-"""
+
+@dataclass
+class Work:
+    """What closing a date came to in one worker."""
+
+    aged: int = 0
+    penalties: int = 0
+    savers: int = 0
 
 
 def close_until_yesterday(at: datetime) -> list[date]:
@@ -39,57 +48,95 @@ def close_until_yesterday(at: datetime) -> list[date]:
         if close_business(day, at):
             closed.append(day)
         elif not JobRun.objects.filter(job=JOB, business_date=day, finished_at__isnull=False).exists():
-            break  # somebody is at it: later dates wait for their turn
+            break  # another worker is at the last of it: later dates wait for their turn
     return closed
 
 
 def close_business(on: date, at: datetime) -> bool:
-    """Age the book as of the end of a date, checkpoint the ledger, owe the reminders; False if it was done."""
-    if not _claim(on, at):
+    """Bring loans and savings to the end of a date, owe the reminders, checkpoint and chain the ledger.
+
+    Repeats safely, also side by side. False: the date is closed already, or another worker is at the last of it.
+    """
+    run, _ = JobRun.objects.get_or_create(job=JOB, business_date=on, defaults={"started_at": at})
+    if run.finished_at:
         return False
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(AGE, {"on": on})
-            aged = cursor.rowcount
-        today = calendar.business_date(at, settings.TIME_ZONE)
-        # A date that is caught up late reminds nobody: what it would say is no longer true.
-        reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
-    checkpoints = make_checkpoints(at)
-    JobRun.objects.filter(job=JOB, business_date=on).update(
-        finished_at=at, result={"aged": aged, "reminders": reminders, "checkpoints": checkpoints}
-    )
+    work = Work()
+    _close_loans(on, at, work)
+    _close_savings(on, work)
+    if loan_closing.left_to_close(on).exists():
+        return False
+    return _finish(on, at, work)
+
+
+def _close_loans(on: date, at: datetime, work: Work) -> None:
+    """Close loans in chunks from the first id to the last, then one by one what SQL could not."""
+    terms, last_id = loan_closing.agreed(), 0
+    while (chunk := loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK)).last_id:
+        work.aged += chunk.loans
+        work.penalties += chunk.penalties
+        last_id = chunk.last_id
+    for loan_id in loan_closing.left_to_close(on).order_by("id").values_list("id", flat=True):
+        work.aged += close_singly(loan_id, on, at)
+
+
+@transaction.atomic
+def close_singly(loan_id: int, on: date, at: datetime) -> bool:
+    """Bring one loan to the end of a date by replaying it; False if it is past the date."""
+    loan = contracts.with_contract().get(id=loan_id)
+    lock_person(loan.borrower)
+    # Waits for a chunk of another worker that holds it, and looks at what that left.
+    if loan_closing.left_to_close(on).select_for_update(no_key=True).filter(id=loan_id).first() is None:
+        return False
+    life.replay(loan, at, closed_on=on)
     return True
 
 
-def _claim(on: date, at: datetime) -> bool:
-    try:
-        with transaction.atomic():
-            JobRun.objects.create(job=JOB, business_date=on, started_at=at)
-            return True
-    except IntegrityError:
-        return bool(
-            JobRun.objects.filter(
-                job=JOB, business_date=on, finished_at__isnull=True, started_at__lt=at - STALE
-            ).update(started_at=at)
-        )
+def _close_savings(on: date, work: Work) -> None:
+    """Close savings in ranges of ids; one that another worker is at is looked at once more at the end."""
+    ids = SavingsAccount.objects.aggregate(first=Min("id"), last=Max("id"))
+    others = []
+    for first in range(ids["first"] or 0, (ids["last"] or -1) + 1, SAVINGS_CHUNK):
+        chunk = (on, first, first + SAVINGS_CHUNK - 1)
+        done = savings_closing.claim_and_accrue(*chunk)
+        if done is None:
+            others.append(chunk)
+        else:
+            work.savers += done.accrued
+    for chunk in others:
+        # Waits for its rows. There is nothing left to do, unless the other worker died.
+        work.savers += savings_closing.accrue_savings(*chunk).accrued
+
+
+def _finish(on: date, at: datetime, work: Work) -> bool:
+    """Do once what a date ends with: reminders, brakes, checkpoints, chain; False if another worker was quicker."""
+    today = calendar.business_date(at, settings.TIME_ZONE)
+    # A date that is caught up late reminds nobody: what it would say is no longer true.
+    reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+    paused = pull_brakes(on, at)
+    checkpoints = make_checkpoints(at)
+    chain.extend()
+    result = asdict(work) | {"reminders": reminders, "paused": paused, "checkpoints": checkpoints}
+    unfinished = JobRun.objects.filter(job=JOB, business_date=on, finished_at__isnull=True)
+    return bool(unfinished.update(finished_at=at, result=result))
 
 
 def _owe_reminders(today: date, at: datetime) -> int:
     """Owe today's reminders for the evening: they bring more repayments than in the morning
     (docs/domain/reminders.md), and the notice itself checks hours, STOP and whether it was paid meanwhile."""
     evening = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=17, minutes=30)
-    owed = 0
-    for days in REMIND_DAYS:
-        for loan_id in Loan.objects.filter(state=Loan.State.LIVE, due_on=today - timedelta(days=days)).values_list(
-            "id", flat=True
-        ):
-            outbox.write(
-                "repayment_reminder",
-                reference=f"reminder:{loan_id}:{today.isoformat()}",
-                loan_id=loan_id,
-                days=days,
-                at=at,
-                due_at=max(evening, at),
-            )
-            owed += 1
-    return owed
+    return sum(
+        outbox.write_many(
+            "repayment_reminder",
+            (
+                (f"reminder:{loan_id}:{today.isoformat()}", {"loan_id": loan_id, "days": days})
+                for loan_id in _live_due_on(today - timedelta(days=days))
+            ),
+            at=at,
+            due_at=max(evening, at),
+        )
+        for days in REMIND_DAYS
+    )
+
+
+def _live_due_on(due_on: date) -> Iterator[int]:
+    return Loan.objects.filter(state=Loan.State.LIVE, due_on=due_on).values_list("id", flat=True).iterator()

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 from django.db import connection, transaction
 
+from lending import chain
+from lending.rules.accounting import HISTORY
+from lending.rules.savings import PARTS_PER_CENT
+
 MAX_OFFENDERS = 5
 KINDS = ("principal", "fee", "tax", "interest", "penalty")
 
@@ -48,18 +52,22 @@ class Finding:
 _UNPAID = {kind: f"item.{kind}_cents - coalesce(paid.{kind}_cents, 0)" for kind in KINDS}
 _LEFT = f"""
     SELECT loan.id, loan.currency, loan.state, loan.outstanding_cents,
-           loan.principal_cents + loan.fee_cents + loan.tax_cents AS total_cents,
+           loan.principal_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents AS total_cents,
+           loan.accrued_cents, loan.written_off_cents,
+           coalesce(sum(paid.earned_paid_cents), 0) AS interest_paid,
            {", ".join(f"coalesce(sum({unpaid}), 0) AS {kind}" for kind, unpaid in _UNPAID.items())},
            min(item.due_on) FILTER (WHERE {" + ".join(_UNPAID.values())} > 0) AS unpaid_since
       FROM lending_loan loan
       LEFT JOIN lending_installment item ON item.loan_id = loan.id
       LEFT JOIN (
-           SELECT installment_id, {", ".join(f"sum({k}_cents) AS {k}_cents" for k in KINDS)}
+           SELECT installment_id, {", ".join(f"sum({k}_cents) AS {k}_cents" for k in KINDS)},
+                  sum(interest_cents) FILTER (WHERE kind IN ('paid', 'written_off')) AS earned_paid_cents
              FROM lending_allocation GROUP BY installment_id
       ) paid ON paid.installment_id = item.id
      GROUP BY loan.id
 """  # noqa: S608 - made of names declared above
 _ALL_LEFT = " + ".join(KINDS)
+_ALLOCATED = " + ".join(f"allocation.{kind}_cents" for kind in KINDS)
 
 
 def _control(account: str, normal_side: int, held: str, what: str) -> str:
@@ -80,7 +88,9 @@ def _control(account: str, normal_side: int, held: str, what: str) -> str:
 
 
 def _receivable(kind: str) -> Invariant:
-    held = f"SELECT currency, {kind} AS cents FROM ({_LEFT}) due WHERE state = 'live'"  # noqa: S608
+    # Interest is a receivable as far as it is earned.
+    owed = "accrued_cents - interest_paid" if kind == "interest" else kind
+    held = f"SELECT currency, {owed} AS cents FROM ({_LEFT}) due WHERE state = 'live'"  # noqa: S608
     return Invariant(
         f"{kind} receivable is what live loans still owe of it",
         "live loans",
@@ -88,6 +98,19 @@ def _receivable(kind: str) -> Invariant:
         _control(f"{kind}_receivable", 1, held, "loans"),
     )
 
+
+# lending.rules.savings.parts_a_day, from the terms as they are stored: `balance` earns `parts`.
+_PARTS_A_DAY = """
+    SELECT CASE terms #>> '{interest,tiers_apply_to}'
+           WHEN 'part' THEN sum(greatest(0, balance - start) * (ppm - below))
+           ELSE greatest(0, balance) * coalesce(max(ppm) FILTER (WHERE is_last), 0) END AS parts
+      FROM (
+          SELECT start, ppm, lag(ppm, 1, 0::numeric) OVER (ORDER BY start) AS below,
+                 start = max(start) FILTER (WHERE start <= greatest(0, balance)) OVER () AS is_last
+            FROM (SELECT (tier ->> 'from_cents')::numeric AS start, (tier ->> 'rate')::numeric * 1000000 AS ppm
+                    FROM jsonb_array_elements(terms #> '{interest,tiers}') tier) read
+      ) tiers
+"""
 
 BOOKS = (
     Invariant(
@@ -145,22 +168,55 @@ BOOKS = (
         "checkpoints",
         "SELECT count(*) FROM lending_checkpoint",
         """
-        SELECT format('checkpoint %s of %s: %s, entries say %s',
-                      checkpoint_id, account_id, said_cents, summed_cents)
+        SELECT format('%s in %s on %s: checkpoints say %s and %s, entries %s and %s', account_id, currency,
+                      business_date, coalesce(said.debits, 0), coalesce(said.credits, 0),
+                      coalesce(summed.debits, 0), coalesce(summed.credits, 0))
           FROM (
-               SELECT checkpoint_id, account_id, said_cents,
-                      sum(cents) OVER (PARTITION BY account_id, currency ORDER BY position, is_checkpoint
-                                       ROWS UNBOUNDED PRECEDING) AS summed_cents
-                 FROM (
-                      SELECT NULL AS checkpoint_id, account_id, currency, id AS position, FALSE AS is_checkpoint,
-                             debit_cents - credit_cents AS cents, NULL AS said_cents
-                        FROM lending_entry
-                       UNION ALL
-                      SELECT id, account_id, currency, last_entry_id, TRUE, 0, debit_cents - credit_cents
-                        FROM lending_checkpoint
-                 ) both_kinds
-          ) running
-         WHERE checkpoint_id IS NOT NULL AND said_cents <> summed_cents
+               SELECT account_id, currency, business_date, sum(debit_cents) AS debits, sum(credit_cents) AS credits
+                 FROM lending_checkpoint GROUP BY account_id, currency, business_date
+          ) said
+          FULL JOIN (
+               SELECT account_id, currency, business_date, sum(debit_cents) AS debits, sum(credit_cents) AS credits
+                 FROM lending_entry entry JOIN lending_posting posting ON posting.id = entry.posting_id
+                WHERE entry.id <= (SELECT max(last_entry_id) FROM lending_checkpoint)
+                GROUP BY account_id, currency, business_date
+          ) summed USING (account_id, currency, business_date)
+         WHERE (said.debits, said.credits) IS DISTINCT FROM (summed.debits, summed.credits)
+        """,
+    ),
+    Invariant(
+        "the chain holds every posting up to its head, unchanged",
+        "chained postings",
+        "SELECT count(*) FROM lending_postinghash",
+        f"""
+        SELECT format(CASE WHEN content IS NULL THEN 'posting %s is in the chain and not in the books'
+                           WHEN hash IS NULL THEN 'posting %s is in the books and not in the chain'
+                           ELSE 'posting %s is not what was chained, or does not follow the one before' END,
+                      posting_id)
+          FROM ({chain.CONTENT} GROUP BY posting.id) book
+          FULL JOIN (
+               SELECT posting_id, hash, lag(hash, 1, decode('{chain.GENESIS.hex()}', 'hex'))
+                                            OVER (ORDER BY posting_id) AS previous
+                 FROM lending_postinghash
+          ) chained USING (posting_id)
+         WHERE content IS NULL OR hash <> sha256(previous || convert_to(content, 'UTF8'))
+            OR hash IS NULL AND posting_id <= (SELECT max(posting_id) FROM lending_postinghash)
+         ORDER BY posting_id
+        """,  # noqa: S608
+    ),
+    Invariant(
+        "nothing was booked into a period after it was closed",
+        "closed periods",
+        "SELECT count(*) FROM lending_periodclosing",
+        """
+        SELECT format('posting %s of %s came after the books were closed until %s',
+                      posting.id, business_date, last_on)
+          FROM lending_periodclosing JOIN lending_posting posting
+            ON business_date <= last_on AND posting.id > head_posting_id
+         UNION ALL
+        SELECT format('the books until %s were closed over another chain', last_on)
+          FROM lending_periodclosing LEFT JOIN lending_postinghash ON posting_id = head_posting_id
+         WHERE head_posting_id > 0 AND hash IS DISTINCT FROM head_hash
         """,
     ),
 )
@@ -173,11 +229,12 @@ SUB_LEDGERS = (
         "SELECT count(*) FROM lending_loan",
         f"""
         SELECT format('loan %s (%s): entries say %s, dues say %s', due.id, state, coalesce(booked, 0), owed)
-          FROM (SELECT id, state, CASE state WHEN 'live' THEN {_ALL_LEFT} ELSE 0 END AS owed FROM ({_LEFT}) one) due
+          FROM (SELECT id, state, CASE state WHEN 'live' THEN {_ALL_LEFT} - interest ELSE 0 END AS owed
+                  FROM ({_LEFT}) one) due
           LEFT JOIN (
                SELECT loan_id, sum(debit_cents - credit_cents) AS booked
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
-                WHERE account_id IN ({", ".join(f"'{kind}_receivable'" for kind in KINDS)})
+                WHERE account_id IN ({", ".join(f"'{kind}_receivable'" for kind in KINDS if kind != "interest")})
                 GROUP BY loan_id
           ) book ON book.loan_id = due.id
          WHERE coalesce(booked, 0) <> owed
@@ -190,12 +247,23 @@ SUB_LEDGERS = (
         _control(
             "savings_owed",
             -1,
-            "SELECT currency, balance_cents AS cents FROM lending_savingsaccount",
+            "SELECT currency, balance_cents AS cents FROM lending_savingsaccount WHERE partner <> ''",
             "accounts",
         ),
     ),
     Invariant(
-        "a savings balance is its deposits less its withdrawals",
+        "customer savings are the balances that we hold ourselves",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount WHERE partner = ''",
+        _control(
+            "customer_savings",
+            -1,
+            "SELECT currency, balance_cents AS cents FROM lending_savingsaccount WHERE partner = ''",
+            "accounts",
+        ),
+    ),
+    Invariant(
+        "a savings balance is what moved in less what moved out",
         "savings accounts",
         "SELECT count(*) FROM lending_savingsaccount",
         """
@@ -203,10 +271,88 @@ SUB_LEDGERS = (
                       account.id, balance_cents, coalesce(moved, 0))
           FROM lending_savingsaccount account
           LEFT JOIN (
-               SELECT account_id, sum(CASE kind WHEN 'deposit' THEN amount_cents ELSE -amount_cents END) AS moved
+               SELECT account_id, sum(CASE WHEN kind IN ('deposit', 'interest') THEN amount_cents
+                                           ELSE -amount_cents END) AS moved
                  FROM lending_savingsmovement GROUP BY account_id
           ) movement ON movement.account_id = account.id
          WHERE balance_cents <> coalesce(moved, 0)
+        """,
+    ),
+    Invariant(
+        "savings are no lower than their minimum and their open holds",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount",
+        """
+        SELECT format('savings account %s: balance %s, floor %s, held %s, open holds %s',
+                      account.id, balance_cents, floor_cents, held_cents, coalesce(open_cents, 0))
+          FROM lending_savingsaccount account
+          LEFT JOIN (
+               SELECT account_id, sum(amount_cents) AS open_cents
+                 FROM lending_savingshold WHERE released_at IS NULL GROUP BY account_id
+          ) hold ON hold.account_id = account.id
+         WHERE held_cents <> coalesce(open_cents, 0) OR balance_cents < floor_cents + held_cents
+        """,
+    ),
+    Invariant(
+        "savings interest is what the closing balances earned",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount account JOIN lending_savingsproductversion version"
+        " ON version.id = product_version_id WHERE terms #>> '{interest,balance}' = 'daily'",
+        f"""
+        SELECT format('savings account %s: %s parts credited and accrued, %s earned', account_id, said, earned)
+          FROM (
+               SELECT account.id AS account_id, accrued_parts + {PARTS_PER_CENT} * (
+                          SELECT coalesce(sum(amount_cents), 0) FROM lending_savingsmovement
+                           WHERE account_id = account.id AND kind = 'interest' AND value_on > earns_from
+                      ) AS said, (
+                          SELECT coalesce(sum(parts * greatest(0, until - since)), 0) FROM (
+                              SELECT greatest(value_on, earns_from) AS since,
+                                     least(lead(value_on, 1, accrued_on + 1) OVER (ORDER BY value_on),
+                                           accrued_on + 1) AS until,
+                                     sum(cents) OVER (ORDER BY value_on) AS balance
+                                FROM (SELECT value_on, sum(CASE WHEN kind IN ('deposit', 'interest')
+                                                           THEN amount_cents ELSE -amount_cents END) AS cents
+                                        FROM lending_savingsmovement
+                                       WHERE account_id = account.id GROUP BY value_on) day
+                          ) span, LATERAL ({_PARTS_A_DAY}) rate
+                      ) AS earned
+                 FROM lending_savingsaccount account
+                 JOIN lending_savingsproductversion version ON version.id = product_version_id
+                WHERE terms #>> '{{interest,balance}}' = 'daily' AND closing_at IS NULL
+          ) account
+         WHERE said <> earned
+        """,  # noqa: S608 - made of a constant
+    ),
+    Invariant(
+        "a savings instruction moved once what it said, or nothing",
+        "instructions",
+        "SELECT count(*) FROM lending_savingsinstruction",
+        """
+        SELECT format('instruction %s of %s is %s: %s moved', asked.reference, asked.amount_cents, state,
+                      coalesce(movement.amount_cents, 0))
+          FROM lending_savingsinstruction asked
+          LEFT JOIN lending_savingsmovement movement ON movement.instruction_id = asked.id
+          LEFT JOIN lending_savingshold hold ON hold.id = hold_id
+         WHERE (state = 'confirmed') <> (movement.id IS NOT NULL)
+            OR (movement.account_id, movement.amount_cents) <> (asked.account_id, asked.amount_cents)
+            OR (state = 'open') <> (released_at IS NULL) AND hold.id IS NOT NULL
+        """,
+    ),
+    Invariant(
+        "a group's money left as often as its members agreed to",
+        "group withdrawals",
+        "SELECT count(*) FROM lending_groupwithdrawal",
+        """
+        SELECT format('group withdrawal %s of %s is %s: %s of %s approvals, %s instructed',
+                      asked.id, amount_cents, state, agreed, approvals_needed, instructed)
+          FROM lending_groupwithdrawal asked,
+               LATERAL (SELECT count(DISTINCT identity_index) AS agreed
+                          FROM lending_groupapproval JOIN lending_groupmember member ON member.id = member_id
+                         WHERE withdrawal_id = asked.id) approval,
+               LATERAL (SELECT coalesce(sum(amount_cents), 0) AS instructed
+                          FROM lending_savingsinstruction WHERE withdrawal_id = asked.id) payment
+         WHERE instructed <> CASE state WHEN 'approved' THEN amount_cents ELSE 0 END
+            OR state = 'approved' AND agreed < approvals_needed
         """,
     ),
     Invariant(
@@ -214,7 +360,11 @@ SUB_LEDGERS = (
         "receipts",
         "SELECT count(*) FROM lending_receipt WHERE over_cents > 0",
         _control(
-            "customer_overpayments", -1, "SELECT currency, over_cents AS cents FROM lending_receipt", "receipts"
+            "customer_overpayments",
+            -1,
+            "SELECT currency, over_cents AS cents FROM lending_receipt"
+            " UNION ALL SELECT currency, over_cents FROM lending_loan",
+            "receipts",
         ),
     ),
     Invariant(
@@ -258,24 +408,27 @@ MONEY_IN = (
         "a receipt is counted once and by its own amount",
         "receipts",
         "SELECT count(*) FROM lending_receipt",
-        """
+        f"""
         SELECT format('receipt %s of %s: posted %s', receipt_no, amount_cents, coalesce(posted, 0))
           FROM lending_receipt receipt
           LEFT JOIN (
-               SELECT reference, sum(debit_cents) AS posted
+               SELECT event_key, sum(debit_cents - credit_cents) AS posted
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
-                WHERE account_id = 'mpesa_paybill' AND posting.kind IN ('repayment', 'suspense', 'recovery')
-                GROUP BY reference
-          ) book ON reference = 'receipt:' || provider || ':' || receipt_no
-         WHERE posted IS DISTINCT FROM amount_cents
+                WHERE account_id = 'mpesa_paybill'
+                GROUP BY event_key
+          ) book ON event_key = 'receipt:' || provider || ':' || receipt_no
+         WHERE posted IS DISTINCT FROM CASE state WHEN 'reversed' THEN 0 ELSE amount_cents END
          UNION ALL
         SELECT format('posting %s has no receipt', reference) FROM lending_posting posting
          WHERE kind IN ('repayment', 'suspense', 'recovery') AND NOT EXISTS (
                SELECT FROM lending_receipt
-                WHERE 'receipt:' || provider || ':' || receipt_no
-                      = regexp_replace(reference, ':(matched|applied)$', '')
+                WHERE 'receipt:' || provider || ':' || receipt_no = split_part(event_key, '#', 1)
+         ) AND NOT EXISTS (
+               SELECT FROM lending_loanevent event JOIN lending_loan loan ON loan.id = event.loan_id
+                WHERE event.key = event_key AND loan.id = posting.loan_id AND origin <> ''
+                  AND event.details ->> 'account' = '{HISTORY}'
          )
-        """,
+        """,  # noqa: S608 - made of a name of ours
     ),
     Invariant(
         "a receipt is its repayment and what is over",
@@ -286,7 +439,7 @@ MONEY_IN = (
                       coalesce(repayment.amount_cents, 0), over_cents)
           FROM lending_receipt receipt LEFT JOIN lending_repayment repayment ON repayment.receipt_id = receipt.id
          WHERE coalesce(repayment.amount_cents, 0) + over_cents
-               <> CASE state WHEN 'suspense' THEN 0 ELSE receipt.amount_cents END
+               <> CASE WHEN state IN ('suspense', 'reversed') THEN 0 ELSE receipt.amount_cents END
         """,
     ),
     Invariant(
@@ -295,14 +448,30 @@ MONEY_IN = (
         "SELECT count(*) FROM lending_repayment",
         f"""
         SELECT format('repayment %s of %s: %s allocated', repayment.id, repayment.amount_cents, coalesce(sum(
-                      {" + ".join(f"allocation.{kind}_cents" for kind in KINDS)}), 0))
+                      {_ALLOCATED}), 0))
           FROM lending_repayment repayment
-          LEFT JOIN lending_allocation allocation ON allocation.repayment_id = repayment.id
-          LEFT JOIN lending_installment item
-            ON item.id = allocation.installment_id AND item.loan_id = repayment.loan_id
+          JOIN lending_loanevent event ON event.id = repayment.event_id
+          LEFT JOIN (
+               lending_allocation allocation
+               JOIN lending_installment item ON item.id = allocation.installment_id
+          ) ON allocation.event_key = event.key AND allocation.kind = 'paid' AND item.loan_id = repayment.loan_id
          GROUP BY repayment.id
-        HAVING repayment.amount_cents <> coalesce(sum(
-               {" + ".join(f"allocation.{kind}_cents" for kind in KINDS)}) FILTER (WHERE item.id IS NOT NULL), 0)
+        HAVING repayment.amount_cents <> coalesce(sum({_ALLOCATED}), 0)
+        """,  # noqa: S608
+    ),
+    Invariant(
+        "what was paid on a loan came by a receipt, or with the loan",
+        "payments",
+        "SELECT count(*) FROM lending_loanevent WHERE kind = 'pay'",
+        f"""
+        SELECT format('payment %s of loan %s: %s', event.key, event.loan_id,
+                      CASE WHEN repayment.id IS NULL THEN 'no receipt' ELSE 'a receipt, and brought in' END)
+          FROM lending_loanevent event JOIN lending_loan loan ON loan.id = event.loan_id
+          LEFT JOIN lending_repayment repayment ON repayment.event_id = event.id
+         WHERE kind = 'pay' AND NOT EXISTS (
+               SELECT FROM lending_loanevent undone WHERE undone.reverses_id = event.id
+         ) AND (repayment.id IS NULL)
+               <> (origin <> '' AND coalesce(event.details ->> 'account', '') = '{HISTORY}')
         """,  # noqa: S608
     ),
     Invariant(
@@ -376,22 +545,59 @@ MONEY_OUT = (
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
                 WHERE account_id = 'mpesa_payout' GROUP BY loan_id
           ) book ON book.loan_id = loan.id
-         WHERE coalesce(intended, 0) <> CASE WHEN disbursed_at IS NULL THEN 0 ELSE loan.principal_cents END
-            OR coalesce(paid_out, 0) <> CASE WHEN disbursed_at IS NULL THEN 0 ELSE loan.principal_cents END
+         WHERE coalesce(intended, 0) <> CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
+                                             ELSE loan.principal_cents END
+            OR coalesce(paid_out, 0) <> CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
+                                             ELSE loan.principal_cents END
         """,
     ),
     Invariant(
         "no loan is live without a confirmed payout",
         "loans paid out",
-        "SELECT count(*) FROM lending_loan WHERE state NOT IN ('approved', 'not_paid_out')",
+        "SELECT count(*) FROM lending_loan WHERE state NOT IN ('approved', 'not_paid_out') AND origin = ''",
         """
         SELECT format('loan %s is %s and no payout succeeded', loan.id, loan.state) FROM lending_loan loan
-         WHERE state NOT IN ('approved', 'not_paid_out') AND NOT EXISTS (
+         WHERE state NOT IN ('approved', 'not_paid_out') AND origin = '' AND NOT EXISTS (
                SELECT FROM lending_paymentintent intent
                  JOIN lending_paymentattempt attempt ON attempt.intent_id = intent.id
                 WHERE intent.loan_id = loan.id AND purpose = 'disburse' AND attempt.state = 'succeeded'
          )
         """,
+    ),
+    Invariant(
+        "a loan brought in was paid out by the system it comes from",
+        "loans brought in",
+        "SELECT count(*) FROM lending_loan WHERE origin <> ''",
+        f"""
+        SELECT format('loan %s from %s: %s payouts there', loan.id, origin, count(event.id)) FROM lending_loan loan
+          LEFT JOIN lending_loanevent event ON event.loan_id = loan.id AND event.kind = 'disburse'
+                AND event.details ->> 'account' = '{HISTORY}' AND event.happened_at = disbursed_at
+         WHERE origin <> '' GROUP BY loan.id HAVING count(event.id) <> 1
+        """,  # noqa: S608 - made of a name of ours
+    ),
+    Invariant(
+        "history brought in is what its loans were lent and repaid",
+        "loans brought in",
+        "SELECT count(*) FROM lending_loan WHERE origin <> ''",
+        f"""
+        SELECT format('loan %s (%s): events say %s, entries say %s', loan_id,
+                      coalesce(nullif(origin, ''), 'made here'), coalesce(told, 0), coalesce(booked, 0))
+          FROM (
+               SELECT loan_id, sum((details ->> 'amount_cents')::bigint
+                                   * CASE kind WHEN 'disburse' THEN 1 ELSE -1 END) AS told
+                 FROM lending_loanevent event
+                WHERE details ->> 'account' = '{HISTORY}'
+                  AND NOT EXISTS (SELECT FROM lending_loanevent undoing WHERE undoing.reverses_id = event.id)
+                GROUP BY loan_id
+          ) event
+          FULL JOIN (
+               SELECT loan_id, sum(credit_cents - debit_cents) AS booked
+                 FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
+                WHERE account_id = '{HISTORY}' GROUP BY loan_id
+          ) book USING (loan_id)
+          LEFT JOIN lending_loan loan ON loan.id = loan_id
+         WHERE coalesce(told, 0) <> coalesce(booked, 0) OR coalesce(origin, '') = ''
+        """,  # noqa: S608
     ),
 )
 
@@ -414,6 +620,11 @@ LOANS = (
         f"""
         SELECT format('loan %s: a due is overpaid', id) FROM ({_LEFT}) due
          WHERE least({", ".join(KINDS)}) < 0
+         UNION ALL
+        SELECT format('installment %s of loan %s: more than all of it is covered', item.id, item.loan_id)
+          FROM lending_installment item JOIN lending_allocation allocation ON allocation.installment_id = item.id
+         GROUP BY item.id
+        HAVING least({", ".join(f"item.{kind}_cents - sum(allocation.{kind}_cents)" for kind in KINDS)}) < 0
         """,  # noqa: S608
     ),
     Invariant(
@@ -426,14 +637,15 @@ LOANS = (
         """,  # noqa: S608
     ),
     Invariant(
-        "a loan was settled by its last repayment",
+        "a loan was settled by the last event that took something off it",
         "loans",
         "SELECT count(*) FROM lending_loan WHERE state = 'settled'",
         """
-        SELECT format('loan %s: settled %s, last repaid %s', loan.id, settled_at, max(received_at))
-          FROM lending_loan loan LEFT JOIN lending_repayment repayment ON repayment.loan_id = loan.id
+        SELECT format('loan %s: settled %s, last event %s', loan.id, settled_at, max(happened_at))
+          FROM lending_loan loan LEFT JOIN lending_loanevent event ON event.loan_id = loan.id
+                AND EXISTS (SELECT FROM lending_allocation WHERE event_key = event.key)
          WHERE state = 'settled' GROUP BY loan.id
-        HAVING count(*) FILTER (WHERE received_at = settled_at) = 0
+        HAVING settled_at IS DISTINCT FROM max(happened_at)
         """,
     ),
     Invariant(
@@ -442,8 +654,9 @@ LOANS = (
         "SELECT count(*) FROM lending_loan WHERE aged_on IS NOT NULL",
         f"""
         SELECT format('loan %s as of %s: %s days, should be %s', loan.id, aged_on, days_past_due, late)
-          FROM (SELECT loan.*, CASE WHEN loan.state IN ('live', 'written_off')
-                                    THEN greatest(0, aged_on - unpaid_since) ELSE 0 END AS late
+          FROM (SELECT loan.id, aged_on, days_past_due, worst_days_past_due,
+                       CASE WHEN loan.state IN ('live', 'charged_off')
+                            THEN greatest(0, aged_on - due.unpaid_since) ELSE 0 END AS late
                   FROM lending_loan loan JOIN ({_LEFT}) due ON due.id = loan.id) loan
          WHERE days_past_due <> coalesce(late, 0) OR worst_days_past_due < days_past_due
         """,  # noqa: S608
@@ -476,25 +689,28 @@ PROMISES = (
             OR (loan.product_version_id, loan.borrower_id) <> (asked.product_version_id, asked.borrower_id)
          UNION ALL
         SELECT format('loan %s: installments ask for another amount', loan.id)
-          FROM lending_loan loan JOIN lending_installment item ON item.loan_id = loan.id
-         GROUP BY loan.id
-        HAVING (sum(item.principal_cents), sum(item.fee_cents), sum(item.tax_cents))
-            <> (loan.principal_cents, loan.fee_cents, loan.tax_cents)
+          FROM lending_loan loan JOIN lending_loanevent event ON event.loan_id = loan.id AND event.kind = 'disburse'
+          JOIN lending_installment item ON item.loan_id = loan.id AND item.event_key = event.key
+         GROUP BY loan.id, event.id
+        HAVING (sum(item.principal_cents), sum(item.fee_cents), sum(item.tax_cents), sum(item.interest_cents))
+            <> (loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.interest_cents)
          UNION ALL
         SELECT format('loan %s: the books charge %s', loan.id, charged)
           FROM lending_loan loan
           JOIN (
-               SELECT loan_id, sum(credit_cents - debit_cents) AS charged
+               SELECT loan_id, sum(debit_cents - credit_cents) AS charged
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
-                WHERE account_id IN ('fee_income', 'interest_income', 'penalty_income')
-                   OR account_id = 'excise_payable' AND posting.kind IN ('disbursement', 'reversal')
+                WHERE account_id IN ('fee_receivable', 'tax_receivable')
+                  AND posting.kind IN ('disbursement', 'reversal') AND posting.event_key LIKE 'disburse:%'
                 GROUP BY loan_id
           ) book ON book.loan_id = loan.id
-          JOIN (
-               SELECT loan_id, sum(interest_cents + penalty_cents) AS later
-                 FROM lending_installment GROUP BY loan_id
-          ) item ON item.loan_id = loan.id
-         WHERE charged <> fee_cents + tax_cents + later
+         WHERE charged <> fee_cents + tax_cents
+         UNION ALL
+        SELECT format('loan %s: %s is charged, and no event says why', item.loan_id, item.source)
+          FROM lending_installment item
+         WHERE source <> 'penalty' AND NOT EXISTS (
+               SELECT FROM lending_loanevent event WHERE event.key = item.event_key AND event.loan_id = item.loan_id
+         )
         """,
     ),
     Invariant(
@@ -504,9 +720,12 @@ PROMISES = (
         """
         SELECT format('application %s: %s cents on %s, APR %s',
                       asked.id, fee_cents + tax_cents, principal_cents, apr)
-          FROM lending_application asked JOIN lending_countrypack pack ON pack.id = asked.country_pack_id
-         WHERE (fee_cents + tax_cents)::numeric / principal_cents
+          FROM lending_application asked
+          JOIN lending_countrypack pack ON pack.id = asked.country_pack_id
+         WHERE (fee_cents + tax_cents + interest_cents)::numeric / principal_cents
                > (pack.rules -> 'price_caps' ->> 'max_total_cost_rate')::numeric
+            OR apr / 12 > (pack.rules -> 'price_caps' ->> 'max_monthly_rate')::numeric
+            OR apr > (pack.rules -> 'price_caps' ->> 'max_yearly_rate')::numeric
             OR apr > (pack.rules -> 'price_caps' ->> 'max_apr')::numeric
         """,
     ),

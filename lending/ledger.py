@@ -1,19 +1,23 @@
-"""The books: post() and reverse() are the only writers of entries.
+"""The books: post(), post_new() and reverse() are the only writers of entries.
 
 Balance and append-only are enforced by PostgreSQL (triggers in the first migration), not by this file.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Sum
 from django.utils import timezone
 
-from lending.models import Borrower, Checkpoint, Entry, Loan, Posting
+from lending.models import Borrower, Entry, Loan, Posting
 from lending.rules import calendar
 from lending.rules.accounting import Line
+
+# How long a checkpoint waits for those who are writing; payments take a few milliseconds.
+PATIENCE_SECONDS = 2.0
 
 
 class UnbalancedPosting(AssertionError):
@@ -37,18 +41,19 @@ def post(
     lines: Sequence[Line],
     borrower: Borrower | None = None,
     loan: Loan | None = None,
+    event_key: str = "",
     reverses: Posting | None = None,
 ) -> Posting:
     """Write one posting with its entries inside the caller's transaction.
 
+    What happened in a period that is closed already is booked on the first open day, with its own `occurred_at`.
     Repeats safely: a `reference` posted before returns the posting on record.
 
     Raises:
         UnbalancedPosting: the legs do not sum to zero.
         ReferenceReused: the reference is on record with other legs, or for another loan.
     """
-    if sum(line.debit_cents - line.credit_cents for line in lines) or len(lines) < 2:
-        raise UnbalancedPosting(f"{reference}: legs must balance, got {lines}")
+    _refuse_unbalanced(reference, lines)
     if known := Posting.objects.filter(reference=reference).first():
         return _same_or_refuse(known, loan, currency, lines)
     try:
@@ -58,21 +63,13 @@ def post(
                 reference=reference,
                 borrower=borrower if borrower is not None else (loan.borrower if loan else None),
                 loan=loan,
+                event_key=event_key,
                 reverses=reverses,
                 occurred_at=occurred_at,
-                business_date=calendar.business_date(occurred_at, settings.TIME_ZONE),
+                business_date=open_day(calendar.business_date(occurred_at, settings.TIME_ZONE)),
                 booked_at=timezone.now(),
             )
-            Entry.objects.bulk_create(
-                Entry(
-                    posting=posting,
-                    account_id=line.account,
-                    currency=currency,
-                    debit_cents=line.debit_cents,
-                    credit_cents=line.credit_cents,
-                )
-                for line in lines
-            )
+            Entry.objects.bulk_create(_entries(posting, currency, lines))
     except IntegrityError:
         # Somebody else posted the same event in this very moment; theirs counts.
         known = Posting.objects.filter(reference=reference).first()
@@ -80,6 +77,64 @@ def post(
             raise
         return _same_or_refuse(known, loan, currency, lines)
     return posting
+
+
+def post_new(drafts: Sequence[Mapping[str, Any]]) -> None:
+    """Write postings of which none is on record, each told as `post` is, with a statement for all of them.
+
+    Raises:
+        UnbalancedPosting: legs of one do not sum to zero.
+        IntegrityError: a reference is on record.
+    """
+    for draft in drafts:
+        _refuse_unbalanced(draft["reference"], draft["lines"])
+    first, now = open_day(date.min), timezone.now()
+    postings = Posting.objects.bulk_create(
+        Posting(
+            kind=draft["kind"],
+            reference=draft["reference"],
+            borrower=draft["loan"].borrower,
+            loan=draft["loan"],
+            event_key=draft.get("event_key", ""),
+            occurred_at=draft["occurred_at"],
+            business_date=max(first, calendar.business_date(draft["occurred_at"], settings.TIME_ZONE)),
+            booked_at=now,
+        )
+        for draft in drafts
+    )
+    pairs = zip(postings, drafts, strict=True)
+    Entry.objects.bulk_create(
+        entry for posting, draft in pairs for entry in _entries(posting, draft["currency"], draft["lines"])
+    )
+
+
+def _refuse_unbalanced(reference: str, lines: Sequence[Line]) -> None:
+    if sum(line.debit_cents - line.credit_cents for line in lines) or len(lines) < 2:
+        raise UnbalancedPosting(f"{reference}: legs must balance, got {lines}")
+
+
+def _entries(posting: Posting, currency: str, lines: Sequence[Line]) -> Iterator[Entry]:
+    for line in lines:
+        yield Entry(
+            posting=posting,
+            account_id=line.account,
+            currency=currency,
+            debit_cents=line.debit_cents,
+            credit_cents=line.credit_cents,
+        )
+
+
+def open_day(on: date) -> date:
+    """Return the date or, if its period is closed, the first open one; it stays open until we commit."""
+    with connection.cursor() as cursor:
+        # The lock that an INSERT takes anyway: whoever closes a period waits for it.
+        cursor.execute(
+            "LOCK TABLE lending_posting IN ROW EXCLUSIVE MODE;"
+            " SELECT greatest(%s, max(last_on) + 1) FROM lending_periodclosing",
+            [on],
+        )
+        day: date = cursor.fetchone()[0]
+        return day
 
 
 def _same_or_refuse(known: Posting, loan: Loan | None, currency: str, lines: Sequence[Line]) -> Posting:
@@ -103,49 +158,82 @@ def reverse(posting: Posting, *, reference: str, occurred_at: datetime) -> Posti
         lines=[Line(e.account_id, debit_cents=e.credit_cents, credit_cents=e.debit_cents) for e in entries],
         borrower=posting.borrower,
         loan=posting.loan,
+        event_key=posting.event_key,
         reverses=posting,
     )
 
 
 def balance_cents(account: str, currency: str) -> int:
-    """Return debits minus credits of an account: the last checkpoint plus the entries since."""
-    checkpoint = Checkpoint.objects.filter(account_id=account, currency=currency).order_by("-last_entry_id").first()
-    entries = Entry.objects.filter(account_id=account, currency=currency)
-    before = 0
-    if checkpoint:
-        entries = entries.filter(id__gt=checkpoint.last_entry_id)
-        before = checkpoint.debit_cents - checkpoint.credit_cents
-    since = entries.aggregate(debits=Sum("debit_cents"), credits=Sum("credit_cents"))
-    return before + (since["debits"] or 0) - (since["credits"] or 0)
+    """Return debits minus credits of an account: its checkpoints plus the entries since the last of all."""
+    with connection.cursor() as cursor:
+        cursor.execute(BALANCE, {"account": account, "currency": currency})
+        return int(cursor.fetchone()[0])
+
+
+BALANCE = """
+    SELECT coalesce(sum(debit_cents - credit_cents), 0) FROM (
+           SELECT debit_cents, credit_cents FROM lending_checkpoint
+            WHERE account_id = %(account)s AND currency = %(currency)s
+            UNION ALL
+           SELECT debit_cents, credit_cents FROM lending_entry
+            WHERE account_id = %(account)s AND currency = %(currency)s
+              AND id > (SELECT coalesce(max(last_entry_id), 0) FROM lending_checkpoint)
+    ) part
+"""
 
 
 def make_checkpoints(at: datetime) -> int:
-    """Store each account's balance so that reading it stays cheap; return how many were written.
+    """Store what each account moved on each business date since the last checkpoint, so that reading balances
+    stays cheap; return how many were written.
 
-    Entries still being written by open transactions may carry lower ids than the newest one seen, so a
-    checkpoint is taken under a lock that waits for them. Close of business calls this at night; only the
-    entries since the last checkpoint are summed.
+    Close of business calls this at night. Nobody who writes entries waits for it. When they do not come to an
+    end, nothing is written and the next night sums a little more.
     """
+    upto = settled_id("lending_entry")
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE lending_entry IN SHARE MODE")
-        cursor.execute(CHECKPOINTS, {"at": at})
+        # Two at once would count the same entries twice; readers and writers of entries do not notice.
+        cursor.execute("LOCK TABLE lending_checkpoint IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(CHECKPOINTS, {"upto": upto, "at": at})
         return int(cursor.rowcount)
 
 
 CHECKPOINTS = """
-    WITH last AS (
-        SELECT DISTINCT ON (account_id, currency) account_id, currency, last_entry_id, debit_cents, credit_cents
-          FROM lending_checkpoint ORDER BY account_id, currency, last_entry_id DESC
-    ), parts AS (
-        SELECT account_id, currency, debit_cents, credit_cents FROM last
-         UNION ALL
-        SELECT entry.account_id, entry.currency, sum(entry.debit_cents), sum(entry.credit_cents)
-          FROM lending_entry entry LEFT JOIN last USING (account_id, currency)
-         WHERE entry.id > coalesce(last.last_entry_id, 0)
-         GROUP BY entry.account_id, entry.currency
-    )
-    INSERT INTO lending_checkpoint (account_id, currency, last_entry_id, debit_cents, credit_cents, made_at)
-    SELECT account_id, currency, (SELECT max(id) FROM lending_entry), sum(debit_cents), sum(credit_cents), %(at)s
-      FROM parts GROUP BY account_id, currency
-        ON CONFLICT DO NOTHING
+    INSERT INTO lending_checkpoint
+           (account_id, currency, business_date, last_entry_id, debit_cents, credit_cents, made_at)
+    SELECT account_id, currency, business_date, %(upto)s, sum(debit_cents), sum(credit_cents), %(at)s
+      FROM lending_entry entry JOIN lending_posting posting ON posting.id = entry.posting_id
+     WHERE entry.id > (SELECT coalesce(max(last_entry_id), 0) FROM lending_checkpoint) AND entry.id <= %(upto)s
+     GROUP BY account_id, currency, business_date
 """
+
+
+def settled_id(table: str) -> int:
+    """Return the highest id of a table below which no row can appear any more, 0 if its writers take too long.
+
+    Ids are given out before their rows are committed, so a lower id may still come from whoever is writing
+    right now. They are waited for without a lock of our own: behind one, all later writers would queue.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT coalesce(max(id), 0) FROM {table}")  # noqa: S608 - a name of ours
+        newest = int(cursor.fetchone()[0])
+        writers = writing = _writers(cursor, table)
+        while writers & writing:
+            if time.monotonic() > until:
+                return 0
+            time.sleep(0.01)
+            writing = _writers(cursor, table)
+    return newest
+
+
+def _writers(cursor: Any, table: str) -> set[str]:
+    """Return the other transactions that have written to a table and have not ended."""
+    cursor.execute(
+        """
+        SELECT virtualtransaction FROM pg_locks
+         WHERE relation = %s::regclass AND mode = 'RowExclusiveLock' AND pid <> pg_backend_pid()
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        """,
+        [table],
+    )
+    return {transaction_id for (transaction_id,) in cursor.fetchall()}

@@ -7,8 +7,9 @@ is why every handler repeats safely.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,7 @@ LEASE = timedelta(seconds=60)
 LONGEST_WAIT = timedelta(minutes=5)
 # About a day of tries: an outage of a gateway passes, and nobody has to requeue every message by hand.
 MAX_TRIES = 300
+BATCH = 5_000
 
 
 def write(
@@ -40,6 +42,23 @@ def write(
     if message.due_at <= at:
         wake("lending.tasks.drain_outbox", queue=settings.OUTBOX_HANDLERS[topic][1])
     return message
+
+
+def write_many(
+    topic: str, payloads: Iterable[tuple[str, dict[str, Any]]], *, at: datetime, due_at: datetime
+) -> int:
+    """Owe an effect for each (reference, payload), as `write` does; return how many were told, also if known."""
+    told = 0
+    messages = (
+        OutboxMessage(topic=topic, reference=reference, payload=payload, created_at=at, due_at=due_at)
+        for reference, payload in payloads
+    )
+    while batch := list(islice(messages, BATCH)):
+        OutboxMessage.objects.bulk_create(batch, ignore_conflicts=True)
+        told += len(batch)
+    if told and due_at <= at:
+        wake("lending.tasks.drain_outbox", queue=settings.OUTBOX_HANDLERS[topic][1])
+    return told
 
 
 def topics_of(queue: str | None) -> list[str]:

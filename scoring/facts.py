@@ -6,7 +6,10 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from lending.models import Application, Borrower, Consent, Loan
-from lending.rules import calendar
+from lending.rules import calendar, limits
+from lending.rules.country import country_from
+from lending.selectors import limits as standing
+from lending.selectors import offers, products
 from scoring.policy import Facts, Policy
 
 DEFAULT_DAYS = 30
@@ -22,15 +25,20 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         Q(borrower=borrower) | Q(identity_index=borrower.identity_index), approved_at__lt=as_of
     )
     loans = all_loans.filter(disbursed_at__lt=as_of)
-    ladder = product.ladder_cents
+    ladder, person = product.ladder_cents, borrower.identity_index
+    law = country_from(application.country_pack.rules)
+    asked, paid_out = standing.applications_before(person, as_of), standing.payouts_before(person, as_of)
     return Facts(
         requested_cents=application.principal_cents,
         total_cents=application.total_cents,
-        limit_cents=min(borrower.limit_cents, product.max_cents),
-        min_cents=product.min_cents,
+        limit_cents=offers.limit_cents(borrower, product),
+        min_cents=products.terms_of(product).min_cents,
         first_rung_cents=ladder[0],
         automatic_cents=ladder[max(0, len(ladder) - 1 - policy.top_rungs_referred)],
-        max_share_of_inflow=application.country_pack.rules["affordability"]["max_share_of_monthly_inflow"],
+        explained_cents=limits.limit_at(explained_rung(borrower, as_of, policy), ladder),
+        max_share_of_inflow=str(law.affordability.max_share_of_monthly_inflow),
+        monthly_inflow_cents=limits.estimated_inflow(standing.monthly_inflows(borrower.id, as_of)),
+        owing_cents=standing.owing_cents(person),
         may_score=consented(borrower, Consent.Purpose.SCORING, as_of),
         shares_wallet=consented(borrower, Consent.Purpose.WALLET, as_of),
         days_in_arrears=days_in_arrears(loans, as_of),
@@ -38,6 +46,22 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         unpaid_write_off=loans.filter(written_off_at__lt=as_of, settled_at__isnull=True).exists(),
         days_since_default=days_since_default(loans, as_of),
         identity_in_conflict=identity_in_conflict(borrower, as_of),
+        applications_in_day=asked[0],
+        applications_in_week=asked[1],
+        payouts_in_day=paid_out[0],
+        payouts_in_week=paid_out[1],
+        registered_alike=standing.registered_alike(borrower),
+    )
+
+
+def explained_rung(borrower: Borrower, as_of: datetime, policy: Policy) -> int:
+    """Return the rung that the person's clean loans explain."""
+    return limits.explained_rung(
+        borrower.rung,
+        standing.clean_loan_days(borrower.identity_index, as_of),
+        local_day(as_of),
+        window_days=policy.climb_window_days,
+        most=policy.climb_rungs,
     )
 
 

@@ -189,12 +189,12 @@ CROSS JOIN LATERAL (
     ) each
 ) loan
 
-LEFT JOIN lending_savingsaccount account
-    ON account.borrower_id = asked.borrower_id AND account.opened_at < as_of
 LEFT JOIN LATERAL (
+    -- All pots of a borrower together.
     SELECT
-        greatest(coalesce(sum(CASE kind WHEN 'deposit' THEN amount_cents ELSE -amount_cents END), 0), 0)
-            AS balance_cents,
+        greatest(coalesce(sum(
+            CASE WHEN kind IN ('deposit', 'interest') THEN amount_cents ELSE -amount_cents END
+        ), 0), 0) AS balance_cents,
         count(*) FILTER (WHERE kind = 'deposit' AND moved_at >= since_90d) AS deposits_90d,
         coalesce(sum(amount_cents) FILTER (WHERE kind = 'deposit' AND moved_at >= since_90d), 0) AS deposited_90d,
         coalesce(sum(amount_cents) FILTER (WHERE kind = 'withdrawal' AND moved_at >= since_90d), 0)
@@ -203,9 +203,10 @@ LEFT JOIN LATERAL (
         count(DISTINCT date_bin('7 days', moved_at, as_of))
             FILTER (WHERE kind = 'deposit' AND moved_at >= since_84d)
             AS weeks_12
-    FROM lending_savingsmovement
-    WHERE account_id = account.id AND moved_at < as_of
-    HAVING account.id IS NOT NULL
+    FROM lending_savingsaccount account
+    LEFT JOIN lending_savingsmovement ON account_id = account.id AND moved_at < as_of
+    WHERE account.borrower_id = asked.borrower_id AND account.opened_at < as_of
+    HAVING count(account.id) > 0
 ) saved ON TRUE
 
 CROSS JOIN LATERAL (

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from lending.rules import limits
+
 APPROVE, REFER, DECLINE = "approve", "refer", "decline"
 
 
@@ -36,18 +38,35 @@ class Policy:
     # The most while the wallet may be read and was not seen yet, unless more was repaid; without that consent, the
     # smallest.
     unseen_cents: int
+    # So many applications and payouts of one person in a day and in a week; the next one is too soon.
+    applications_per_day: int
+    applications_per_week: int
+    payouts_per_day: int
+    payouts_per_week: int
+    # So many rungs climbed in so many days are explained; what lies above is lent by a person.
+    climb_window_days: int
+    climb_rungs: int
+    # So many others, registered within the hour from one block of numbers, are no coincidence.
+    alike_referred: int
     # An amount that we name is a multiple of this: people remember round sums.
     offer_step_cents: int
     most_reasons: int = 3
 
 
 IN_FORCE = Policy(
-    version="2026-11-1",
+    version="2026-11-2",
     approve_below=0.15,
     refer_below=0.25,
     cool_off_days=90,
     top_rungs_referred=3,
     unseen_cents=500_00,
+    applications_per_day=5,
+    applications_per_week=12,
+    payouts_per_day=2,
+    payouts_per_week=5,
+    climb_window_days=30,
+    climb_rungs=3,
+    alike_referred=10,
     offer_step_cents=50_00,
 )
 
@@ -56,9 +75,12 @@ IN_FORCE = Policy(
 class Facts:
     """What is true of the borrower and the law beside the model's features, as of the application.
 
-    total_cents: what would have to be repaid. limit_cents: the borrower's own rung. automatic_cents: the most
-    that is lent without a person. max_share_of_inflow: of a month's inflow, from the country pack.
-    days_since_default: since a loan over 30 days late was settled, None for never.
+    total_cents: what would have to be repaid. limit_cents: the borrower's own rung, or less at their wish.
+    automatic_cents: the most that is lent without a person. explained_cents: the limit at the rung that their
+    clean loans explain. max_share_of_inflow: of a month's inflow, from the country pack. monthly_inflow_cents:
+    what usually comes into the wallet, None where nothing was seen. owing_cents: over all products and numbers.
+    days_since_default: since a loan over 30 days late was settled, None for never. registered_alike: others who
+    registered within the hour from the same block of numbers.
     """
 
     requested_cents: int
@@ -67,14 +89,22 @@ class Facts:
     min_cents: int
     first_rung_cents: int
     automatic_cents: int
+    explained_cents: int
     max_share_of_inflow: str
     may_score: bool
     shares_wallet: bool
+    monthly_inflow_cents: int | None = None
+    owing_cents: int = 0
     days_in_arrears: int = 0
     has_open_loan: bool = False
     unpaid_write_off: bool = False
     days_since_default: int | None = None
     identity_in_conflict: bool = False
+    applications_in_day: int = 0
+    applications_in_week: int = 0
+    payouts_in_day: int = 0
+    payouts_in_week: int = 0
+    registered_alike: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +139,24 @@ class Asking:
 
     @property
     def monthly_inflow_cents(self) -> int | None:
-        """A month's inflow over the last three, None where the wallet is not shared."""
-        inflow = self.features.get("wallet_in_90d_cents")
-        return None if inflow is None or not self.facts.shares_wallet else int(inflow) // 3
+        """What usually comes in within a month, None where the wallet is not shared or was not seen yet."""
+        return self.facts.monthly_inflow_cents if self.facts.shares_wallet else None
 
     @property
     def affordable_cents(self) -> int | None:
-        """The principal whose repayment stays inside the country's share of a month's inflow."""
+        """The principal whose repayment, with what is owed already, stays inside the country's share of a
+        month's inflow."""
         if self.monthly_inflow_cents is None:
             return None
-        repayable = int(Decimal(self.facts.max_share_of_inflow) * self.monthly_inflow_cents)
+        share = Decimal(self.facts.max_share_of_inflow)
+        repayable = limits.repayable_cents(self.monthly_inflow_cents, share, self.facts.owing_cents)
         principal = repayable * self.facts.requested_cents // self.facts.total_cents
         return principal // self.policy.offer_step_cents * self.policy.offer_step_cents
 
     @property
     def ceiling_cents(self) -> int:
         """The most that limit, income and a first loan's caution leave."""
-        ceilings = [self.facts.limit_cents]
+        ceilings = [limits.room_cents(self.facts.limit_cents, self.facts.owing_cents)]
         if self.affordable_cents is not None:
             ceilings.append(self.affordable_cents)
         if self.is_new:
@@ -180,6 +211,32 @@ def defaulted_lately(asking: Asking) -> Judgement | None:
     return _decline(Reason("defaulted_before", {"days": days}), step="save_weekly")
 
 
+def asked_too_often(asking: Asking) -> Judgement | None:
+    facts, policy = asking.facts, asking.policy
+    if not limits.too_many(
+        facts.applications_in_day,
+        facts.applications_in_week,
+        per_day=policy.applications_per_day,
+        per_week=policy.applications_per_week,
+    ):
+        return None
+    in_a_week = facts.applications_in_week >= policy.applications_per_week
+    return _decline(Reason("asked_often"), step="try_next_week" if in_a_week else "try_tomorrow")
+
+
+def borrowed_too_often(asking: Asking) -> Judgement | None:
+    facts, policy = asking.facts, asking.policy
+    if not limits.too_many(
+        facts.payouts_in_day,
+        facts.payouts_in_week,
+        per_day=policy.payouts_per_day,
+        per_week=policy.payouts_per_week,
+    ):
+        return None
+    in_a_week = facts.payouts_in_week >= policy.payouts_per_week
+    return _decline(Reason("borrowed_often"), step="try_next_week" if in_a_week else "try_tomorrow")
+
+
 def nothing_on_this_rung(asking: Asking) -> Judgement | None:
     facts = asking.facts
     if facts.limit_cents >= facts.min_cents:
@@ -192,6 +249,14 @@ def above_own_limit(asking: Asking) -> Judgement | None:
     if facts.requested_cents <= facts.limit_cents:
         return None
     return _ask_less(asking, Reason("limit_reached", {"limit_cents": facts.limit_cents}))
+
+
+def owes_enough(asking: Asking) -> Judgement | None:
+    """One limit over all products of a person."""
+    facts = asking.facts
+    if facts.requested_cents <= limits.room_cents(facts.limit_cents, facts.owing_cents):
+        return None
+    return _ask_less(asking, Reason("owes_enough"), otherwise="pay_on_time")
 
 
 def more_than_income_carries(asking: Asking) -> Judgement | None:
@@ -214,6 +279,13 @@ def records_disagree(asking: Asking) -> Judgement | None:
     return _refer(asking, Reason("data_missing")) if asking.facts.identity_in_conflict else None
 
 
+def many_alike(asking: Asking) -> Judgement | None:
+    """A burst of new numbers from one block: farmed identities look like this."""
+    if not asking.is_new or asking.facts.registered_alike < asking.policy.alike_referred:
+        return None
+    return _refer(asking, Reason("many_alike"))
+
+
 def not_scored(asking: Asking) -> Judgement | None:
     """No model, an impossible feature, a failure inside: a person decides, never the absence of an answer."""
     return _refer(asking, Reason("data_missing")) if asking.score is None else None
@@ -232,6 +304,14 @@ def neither_clear_nor_hopeless(asking: Asking) -> Judgement | None:
     if asking.score is None or asking.score < asking.policy.approve_below:
         return None
     return _refer(asking, *reasons_from(asking))
+
+
+def climbed_too_fast(asking: Asking) -> Judgement | None:
+    """Small quick loans up to the largest, and then gone: what the climb does not explain, a person lends."""
+    facts = asking.facts
+    if facts.requested_cents <= max(facts.explained_cents, facts.first_rung_cents):
+        return None
+    return _refer(asking, Reason("climbed_fast"))
 
 
 def no_income_seen(asking: Asking) -> Judgement | None:
@@ -264,15 +344,20 @@ RULES: tuple[Callable[[Asking], Judgement | None], ...] = (
     one_loan_at_a_time,  # decline               | open_loan              | pay_on_time
     written_off_and_not_repaid,  # decline       | defaulted_before       | pay_on_time
     defaulted_lately,  # decline                 | defaulted_before       | save_weekly
+    asked_too_often,  # decline                  | asked_often            | try_tomorrow, try_next_week
+    borrowed_too_often,  # decline               | borrowed_often         | try_tomorrow, try_next_week
     nothing_on_this_rung,  # decline             | limit_reached          | try_later
     above_own_limit,  # decline                  | limit_reached          | ask_less
+    owes_enough,  # decline                      | owes_enough            | ask_less, pay_on_time
     more_than_income_carries,  # decline         | low_inflow,            | use_wallet,
     #                                            | amount_high_for_inflow | ask_less
     first_loan_too_large,  # decline             | new_customer           | ask_less
     records_disagree,  # refer                   | data_missing           | wait_officer
+    many_alike,  # refer                         | many_alike             | wait_officer
     not_scored,  # refer                         | data_missing           | wait_officer
     too_risky,  # decline                        | what hurt the score    | ask_less, or by the first reason
     neither_clear_nor_hopeless,  # refer         | what hurt the score    | wait_officer
+    climbed_too_fast,  # refer                   | climbed_fast           | wait_officer
     no_income_seen,  # refer                     | no_wallet_history      | wait_officer
     on_the_top_rungs,  # refer                   | asked_above_policy     | wait_officer
     nothing_against,  # approve
@@ -283,10 +368,10 @@ def _decline(*reasons: Reason, step: str) -> Judgement:
     return Judgement(DECLINE, 0, reasons, step)
 
 
-def _ask_less(asking: Asking, reason: Reason) -> Judgement:
+def _ask_less(asking: Asking, reason: Reason, otherwise: str = "use_wallet") -> Judgement:
     """Decline this amount and name one that nothing speaks against yet, where there is such an amount."""
     if asking.ceiling_cents < asking.facts.min_cents:
-        return _decline(reason, step="use_wallet")
+        return _decline(reason, step=otherwise)
     return Judgement(DECLINE, asking.ceiling_cents, (reason,), "ask_less")
 
 

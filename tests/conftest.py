@@ -42,6 +42,7 @@ def law(db: None) -> None:
 def fixed_scorer(settings) -> type[factories.FixedScorer]:  # type: ignore[no-untyped-def]
     """Let `factories.decide` say what the scorer answers."""
     settings.CREDIT_SCORER = "tests.factories.FixedScorer"
+    factories.FixedScorer.says = factories.verdict()  # not what an earlier test let it say
     return factories.FixedScorer
 
 

@@ -41,6 +41,17 @@ def register(
     )
 
 
+FLAT_30 = {
+    "kind": "bullet",
+    "currency": "KES",
+    "min_cents": 20_000,
+    "max_cents": 5_000_000,
+    "term": {"installments": 1, "every": 30, "unit": "day"},
+    "fees": [{"name": "Fee", "rate": "0.05"}],
+    "tax": {"rate": "0.2"},
+}
+
+
 def shown(at: datetime = NOON) -> applications.KeyFactsShown:
     return applications.KeyFactsShown("You get KES 500 ...", "en", "1", at, terms_read=False)
 
@@ -132,4 +143,4 @@ def pay(
 
 
 def quoted(principal_cents: int = 50_000) -> Any:
-    return offers.quote(products.product_in_force("KE", NOON.date()), principal_cents)
+    return offers.quote(products.product_in_force("KE", NOON.date()), principal_cents, NOON.date())

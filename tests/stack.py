@@ -24,6 +24,12 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOAT_CENTS = 1_000_000_00
 
 
+def database_url() -> str:
+    """Return where another process finds the test's own database."""
+    url = urlsplit(os.environ["DATABASE_URL"])
+    return urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
+
+
 class DidNotHappen(AssertionError):
     """What was waited for did not come."""
 
@@ -70,10 +76,8 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of a process that works on the test's database and operator."""
-        url = urlsplit(os.environ["DATABASE_URL"])
-        database = urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
         return os.environ | {
-            "DATABASE_URL": database,
+            "DATABASE_URL": database_url(),
             "DJANGO_SETTINGS_MODULE": "config.settings",
             "PUBLIC_BASE_URL": self.web_url,
             "DARAJA_BASE_URL": self.sandbox.url,

@@ -5,11 +5,11 @@ from functools import cached_property
 
 from django.conf import settings
 
-from lending.models import Application, Borrower, Decision, Loan
+from lending.models import Application, Borrower, Decision, LimitRaise, Loan
 from lending.rules import calendar
 from lending.rules.country import Country
-from lending.rules.pricing import Quote
-from lending.selectors import loans, offers, people, products
+from lending.rules.pricing import KeyFacts
+from lending.selectors import limits, loans, offers, people, products
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
 
@@ -50,6 +50,10 @@ class Facts:
         return offers.offer(self.known, self.today, settings.COUNTRY)
 
     @cached_property
+    def offered_raise(self) -> LimitRaise | None:
+        return limits.offered_raise(self.known.id)
+
+    @cached_property
     def statement(self) -> list[StatementLine]:
         return loans.statement(self.known.id)
 
@@ -61,9 +65,9 @@ class Facts:
     def undecided(self) -> Application | None:
         return loans.undecided_application(self.known.id)
 
-    def quote(self, principal_cents: int) -> Quote:
-        """Price an amount with the one calculator."""
-        return offers.quote(self.offer.product_version, principal_cents)
+    def quote(self, principal_cents: int) -> KeyFacts:
+        """Price an amount, paid out today, with the one calculator."""
+        return offers.quote(self.offer.product_version, principal_cents, self.today)
 
     def days_past_due(self, loan: Loan) -> int:
         """Count the days late of a loan from its dues."""
@@ -75,5 +79,5 @@ class Facts:
 
     def forget(self) -> None:
         """Read anew from here on: something was changed."""
-        for name in ("borrower", "open_loan", "offer", "statement", "last_event", "undecided"):
+        for name in ("borrower", "open_loan", "offer", "offered_raise", "statement", "last_event", "undecided"):
             self.__dict__.pop(name, None)

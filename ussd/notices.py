@@ -16,6 +16,7 @@ from lending.models import (
     AuditEvent,
     Borrower,
     Decision,
+    LimitRaise,
     Loan,
     PaymentIntent,
     Receipt,
@@ -80,19 +81,25 @@ def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> 
         _written(topic, notice, at, Sms.State.STOPPED)
         return False
     country = products.country_rules(settings.COUNTRY, calendar.business_date(at, settings.TIME_ZONE))
-    if may_contact(country, at):
+    if may_contact(country, at) and _unasked_today(notice, country, at) < country.contact.messages_per_day:
         return True
     due_at = next_opening(country, at)
     outbox.write(topic, reference=f"{notice.reference}:{due_at.date()}", at=at, due_at=due_at, **payload)
     return False
 
 
+def _unasked_today(notice: Notice, country: Country, at: datetime) -> int:
+    """Count what the borrower was sent today without having asked for it."""
+    midnight = at.astimezone(country.zone).replace(hour=0, minute=0, second=0, microsecond=0)
+    sent = Sms.objects.filter(borrower=notice.borrower, kind__in=UNASKED, sent_at__gte=midnight)
+    return sent.exclude(reference=notice.reference).count()
+
+
 def next_opening(country: Country, at: datetime) -> datetime:
     """Return the next moment at which contact hours begin."""
     local = at.astimezone(country.zone)
-    opening = local.replace(
-        hour=country.contact_from.hour, minute=country.contact_from.minute, second=0, microsecond=0
-    )
+    opens = country.contact.opens
+    opening = local.replace(hour=opens.hour, minute=opens.minute, second=0, microsecond=0)
     return opening if local < opening else opening + timedelta(days=1)
 
 
@@ -298,6 +305,27 @@ def reminder_words(loan: Loan, days: int) -> str:
     return f"{said % values} {how % values}"
 
 
+def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
+    offered = LimitRaise.objects.select_related("borrower", "earned_by").get(id=payload["raise_id"])
+    if offered.state != LimitRaise.State.OFFERED:
+        return None
+    return Notice(
+        f"limit_raise_offered:{offered.id}",
+        offered.borrower,
+        lambda: raise_words(offered.limit_cents, offered.earned_by.currency),
+        unasked=True,
+    )
+
+
+def raise_words(limit_cents: int, currency: str) -> str:
+    """Offer a higher limit without a push: more credit is not a gift."""
+    return pgettext(
+        "sms",
+        "Jirani: you repaid on time. Your limit can be %(limit)s if you want it; you need not. "
+        "Dial %(code)s, Loan. No offers: send STOP.",
+    ) % {"limit": words.amount(limit_cents, currency), "code": settings.USSD_CODE}
+
+
 def _pin_locked(payload: Payload, at: datetime) -> Notice | None:
     borrower = Borrower.objects.get(id=payload["borrower_id"])
     if borrower.pin_locked_at is None:
@@ -334,9 +362,14 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "repayment_received": _repayment_received,
     "repayment_not_made": _repayment_not_made,
     "repayment_reminder": _repayment_reminder,
+    "limit_raise_offered": _limit_raise_offered,
     "pin_locked": _pin_locked,
     "pin_reset": _pin_reset,
 }
+
+
+# Sent without having been asked for: only in contact hours, only so many a day, and not after STOP.
+UNASKED = ("repayment_reminder", "limit_raise_offered")
 
 
 def longest() -> Iterator[tuple[str, str]]:
@@ -358,6 +391,7 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):
         yield f"repayment_reminder {days}", reminder_words(loan, days)
+    yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()
     for waiting in (None, loan, samples.loan(due_on=None)):

@@ -1,13 +1,26 @@
 """The longest that a screen or an SMS may have to say, for measuring: nothing here is read from a database."""
 
-from datetime import UTC, date, datetime, time, timedelta
+import json
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from lending.models import Application, Borrower, Decision, Loan, PaymentIntent, ProductVersion, Receipt
-from lending.rules.country import Country
-from lending.rules.pricing import Quote
+from django.conf import settings
+
+from lending.models import (
+    Application,
+    Borrower,
+    Decision,
+    LimitRaise,
+    Loan,
+    PaymentIntent,
+    ProductVersion,
+    Receipt,
+)
+from lending.rules.country import Country, country_from
+from lending.rules.pricing import KeyFacts
+from lending.rules.schedule import Period, Row
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
 from ussd import words
@@ -22,7 +35,13 @@ MSISDN = "254711000001"
 NAME = "Wanjirũ-Ñoñez’O'Néill{{name}} %s 🙂 [Quote]"
 REFERENCE = "WWWWWWWW"
 RECEIPT_NO = "SFC7XK2ABCDEFGH"
-COUNTRY = Country("KE", ZoneInfo("Africa/Nairobi"), "KES", time(8), time(19), {}, "[0-9]{6,9}", "254")
+
+
+@cache
+def country() -> Country:
+    """Return the law as it ships: screens read the form of a number and of an ID from it."""
+    pack = json.loads((settings.BASE_DIR / "fixtures/countries/ke.json").read_text())
+    return country_from(pack["rules"])
 
 
 def version() -> ProductVersion:
@@ -31,11 +50,15 @@ def version() -> ProductVersion:
         code="longest",
         currency="KES",
         country="KE",
-        term_days=365,
-        fee_rate=Decimal("0.12345"),
-        fee_tax_rate=Decimal("0.12345"),
-        min_cents=MOST_CENTS - 1,
-        max_cents=MOST_CENTS,
+        terms={
+            "kind": "bullet",
+            "currency": "KES",
+            "min_cents": MOST_CENTS - 1,
+            "max_cents": MOST_CENTS,
+            "term": {"installments": 1, "every": 365, "unit": "day"},
+            "fees": [{"name": "Fee", "rate": "0.12345"}],
+            "tax": {"rate": "0.12345"},
+        },
     )
 
 
@@ -103,14 +126,17 @@ class LongestFacts(Facts):
                 "last_event": None,
                 "undecided": None,
                 "offer": Offer(version(), MOST_CENTS, MOST_CENTS - 1),
-                "country": COUNTRY,
+                "country": country(),
+                "offered_raise": None,
             }
             | known
         )
 
-    def quote(self, principal_cents: int) -> Quote:
+    def quote(self, principal_cents: int) -> KeyFacts:
         # Parts as long as can be, of a total that is still the longest; loans are whole shillings.
-        return Quote("KES", 899_999_900, 89_999_900, 9_999_900, 365, Decimal("9.999"))
+        lent, fee, tax, apr = 899_999_900, 89_999_900, 9_999_900, Decimal("9.999")
+        row = Row(Period(DAY, DAY, DAY), lent, 0, lent, fee, tax)
+        return KeyFacts("KES", lent, lent, 0, fee, tax, (row,), (), apr, apr)
 
     def days_past_due(self, loan: Loan) -> int:
         return self.late_days
@@ -186,6 +212,15 @@ def no_limit() -> Sample:
     return Sample(
         LongestFacts(borrower=borrower(limit_cents=0), offer=Offer(version(), 0, MOST_CENTS - 1)), ANSWERS
     )
+
+
+def offered_raise() -> Sample:
+    raised = LimitRaise(id=1, rung=1, limit_cents=MOST_CENTS)
+    return Sample(LongestFacts(offered_raise=raised), ANSWERS)
+
+
+def paused() -> Sample:
+    return Sample(LongestFacts(offer=Offer(version(), MOST_CENTS, MOST_CENTS - 1, "paused")), ANSWERS)
 
 
 def blocked() -> Sample:

@@ -195,7 +195,7 @@ def mask_digits(text: str) -> str:
 def _balance(msisdn: str, borrower: Borrower | None, at: datetime) -> str:
     if borrower is None:
         return _how(msisdn, borrower, at)
-    return balance_words(loans.open_loan(borrower.id), borrower.limit_cents)
+    return balance_words(loans.open_loan(borrower.id), borrower.offered_limit_cents)
 
 
 def balance_words(loan: Loan | None, limit_cents: int) -> str:

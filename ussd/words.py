@@ -140,6 +140,12 @@ REASONS: dict[str, Sentence] = {
     "score_low": _score_low,
     "not_consented": lambda *_: pgettext("reason", "You have not agreed that a computer decides."),
     "data_missing": lambda *_: pgettext("reason", "We know too little to decide."),
+    "product_paused": lambda *_: pgettext("reason", "We make no new loans of this kind for now."),
+    "asked_often": lambda *_: pgettext("reason", "You asked many times in a short time."),
+    "borrowed_often": lambda *_: pgettext("reason", "You borrowed many times in a short time."),
+    "owes_enough": lambda *_: pgettext("reason", "It is too much with what you owe."),
+    "climbed_fast": lambda *_: pgettext("reason", "Your limit has grown fast."),
+    "many_alike": lambda *_: pgettext("reason", "We must check your registration first."),
     "limit_reached": lambda *_: pgettext("reason", "You have reached your limit."),
 }
 
@@ -164,4 +170,6 @@ NEXT_STEPS: dict[str, Sentence] = {
     "wait_officer": lambda *_: pgettext("next step", "Wait for our officer's SMS."),
     "allow_scoring": lambda *_: pgettext("next step", "Agree by SMS: send HELP to us."),
     "try_later": _try_later,
+    "try_tomorrow": lambda *_: pgettext("next step", "Ask again tomorrow."),
+    "try_next_week": lambda *_: pgettext("next step", "Ask again in a week."),
 }

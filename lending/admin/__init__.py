@@ -10,6 +10,7 @@ from lending.admin import (
     loans,
     payments,
     products,
+    proposals,
     staff,
     trail,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "loans",
     "payments",
     "products",
+    "proposals",
     "staff",
     "trail",
 ]

@@ -10,17 +10,21 @@ from lending import ledger
 from lending.admin import cells
 from lending.admin.history import History
 from lending.admin.postings import legs
-from lending.models import Account, Entry, Posting
+from lending.admin.statements import StatementsView
+from lending.models import Account, Entry, PeriodClosing, Posting
 
 
 @admin.register(Account)
 class AccountAdmin(History):
-    """The chart of accounts."""
+    """The chart of accounts, and the page of what they add up to."""
 
     list_display = ("name", "code", "kind", "balance")
     list_filter = ("kind",)
     ordering = ("kind", "name")
     fieldsets = ((None, {"fields": (("name", "code"), ("kind", "balance"))}),)
+
+    def get_custom_urls(self) -> tuple[tuple[str, str, Any], ...]:
+        return (("statements", "lending_account_statements", StatementsView.as_view(model_admin=self)),)
 
     @display(description="Balance")
     def balance(self, row: Account) -> str:
@@ -37,7 +41,7 @@ class PostingAdmin(History):
     list_filter = ("kind", "business_date")
     search_fields = ("reference", "loan__reference", "borrower__full_name")
     ordering = ("-id",)
-    detail_related = ("borrower", "loan", "reverses")
+    detail_related = ("borrower", "loan", "reverses", "chained")
     fieldsets = (
         (
             None,
@@ -46,6 +50,7 @@ class PostingAdmin(History):
                     ("reference", "kind", "business_date"),
                     ("customer", "loan_link", "reverses_link"),
                     ("occurred_at", "booked_at"),
+                    "chained_as",
                 )
             },
         ),
@@ -55,6 +60,10 @@ class PostingAdmin(History):
     customer = cells.link_to("borrower", "Customer")
     loan_link = cells.link_to("loan", "Loan")
     reverses_link = cells.link_to("reverses", "Reverses")
+
+    @display(description="Hash in the chain")
+    def chained_as(self, row: Posting) -> str:
+        return str(row.chained) if hasattr(row, "chained") else "not chained yet"
 
     @display(description="")
     def entries_table(self, row: Posting) -> str:
@@ -87,3 +96,17 @@ class EntryAdmin(History):
     @display(description="When", ordering="posting__occurred_at")
     def occurred_at(self, row: Entry) -> str:
         return cells.moment(row.posting.occurred_at)
+
+
+@admin.register(PeriodClosing)
+class PeriodClosingAdmin(History):
+    """Which periods are closed, by whom, and what the chain ended with in that moment."""
+
+    list_display = ("last_on", "maker", "checker", "closed_at")
+    ordering = ("-last_on",)
+    detail_related = ("maker", "checker")
+    fieldsets = ((None, {"fields": (("last_on", "closed_at"), ("maker", "checker"), "head")}),)
+
+    @display(description="Head of the chain")
+    def head(self, row: PeriodClosing) -> str:
+        return f"{row.head_posting_id}:{bytes(row.head_hash).hex()}"

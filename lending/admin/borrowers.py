@@ -13,7 +13,7 @@ from unfold.enums import ActionVariant
 from lending.admin import cells
 from lending.admin.dialogs import ReasonForm, act
 from lending.admin.history import History, HistoryInline
-from lending.models import Application, AuditEvent, Borrower, Case, Consent, Loan, Receipt
+from lending.models import Application, AuditEvent, Borrower, Case, Consent, LimitRaise, Loan, Receipt
 from lending.selectors import search
 from lending.services import people
 
@@ -67,6 +67,16 @@ class ConsentInline(HistoryInline):
     ordering = ("purpose", "-given_at")
 
 
+class LimitRaiseInline(HistoryInline):
+    model = LimitRaise
+    verbose_name_plural = "Higher limits offered"
+    fields = ("raised_to", "state", "offered_at", "answered_at", "text_version", "language")
+    related = ("earned_by",)
+    ordering = ("-offered_at",)
+
+    raised_to = cells.amount("limit_cents", "Limit", "earned_by.currency")
+
+
 class CaseInline(HistoryInline):
     model = Case
     verbose_name_plural = "Cases"
@@ -102,24 +112,26 @@ class BorrowerAdmin(History):
         ApplicationInline,
         ReceiptInline,
         ConsentInline,
+        LimitRaiseInline,
         CaseInline,
         TrailInline,
     )
     fieldsets = (
         (None, {"fields": (("full_name", "phone", "identity"), ("state_label", "language", "registered_at"))}),
-        ("Borrowing", {"fields": (("rung", "limit", "open_loan"), ("savings",))}),
+        ("Borrowing", {"fields": (("rung", "limit", "own_limit"), ("open_loan", "savings"))}),
         ("Access", {"fields": (("pin_state", "wrong_pins", "reminders"),)}),
     )
 
     phone = cells.masked("msisdn")
     limit = cells.amount("limit_cents", "Limit")
+    own_limit = cells.amount("own_limit_cents", "At the customer's wish")
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Borrower]":
         open_loans = Loan.objects.filter(borrower=OuterRef("pk"), state__in=Loan.OPEN)
         return (
             super()
             .get_queryset(request)
-            .select_related("savings_account")
+            .prefetch_related("savings_accounts")
             .annotate(
                 open_loan_id=Subquery(open_loans.values("id")[:1]),
                 open_loan_reference=Subquery(open_loans.values("reference")[:1]),
@@ -166,8 +178,9 @@ class BorrowerAdmin(History):
 
     @display(description="Savings at the partner")
     def savings(self, row: Borrower) -> str:
-        account = getattr(row, "savings_account", None)
-        return cells.shown(account.balance_cents, account.currency) if account else cells.NOTHING
+        accounts = row.savings_accounts.all()
+        saved = sum(account.balance_cents for account in accounts)
+        return cells.shown(saved, accounts[0].currency) if accounts else cells.NOTHING
 
     @display(description="PIN")
     def pin_state(self, row: Borrower) -> str:

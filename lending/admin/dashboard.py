@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lending.admin import cells, words
-from lending.models import Application, Case, Receipt
+from lending.models import Application, Case, Proposal, Receipt
 from lending.rules import calendar
 from lending.selectors import portfolio
 
@@ -86,7 +86,7 @@ def cards() -> list[Card]:
         Card(
             "Live loans",
             f"{now.live_loans:,}",
-            f"principal {cells.shown(now.principal_outstanding_cents, currency)}",
+            f"principal {cells.shown(now.gross_portfolio_cents, currency)}",
             listing("loan", state__exact="live"),
             "lending.view_loan",
         ),
@@ -99,14 +99,14 @@ def cards() -> list[Card]:
         ),
         Card(
             "PAR 0",
-            f"{now.par0:.1%}",
+            f"{now.par0 or 0:.1%}",
             "of principal is late by a day or more",
             listing("loan", late=0),
             "lending.view_loan",
         ),
         Card(
             "PAR 30",
-            f"{now.par30:.1%}",
+            f"{now.par30 or 0:.1%}",
             "of principal is over 30 days late",
             listing("loan", late=30),
             "lending.view_loan",
@@ -158,6 +158,10 @@ def waiting_badge() -> str:
 
 def cases_badge() -> str:
     return str(Case.objects.filter(portfolio.OPEN_CASES).count() or "")
+
+
+def proposals_badge() -> str:
+    return str(Proposal.objects.filter(portfolio.PENDING_PROPOSALS).count() or "")
 
 
 def suspense_badge() -> str:

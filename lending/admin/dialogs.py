@@ -1,5 +1,7 @@
 """The small forms in which an officer says why, and the way back to the page afterwards."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +64,45 @@ class MatchForm(ReasonForm):
         if found is None:
             raise forms.ValidationError("This does not point to exactly one customer.")
         return found
+
+
+class PreviewedForm(ReasonForm):
+    """A form that is sent twice: the first time it shows what would happen, the second time it happens.
+
+    What was shown travels along as a fingerprint, so that whatever changed in between is shown again first.
+    """
+
+    form_before_template = "lending/preview.html"
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    shown: Any = None
+
+    def preview(self) -> Any:
+        """Return what would happen, as `rows` reads it; raise ValidationError with what speaks against it."""
+        raise NotImplementedError
+
+    def rows(self, shown: Any) -> list[tuple[Any, ...]]:
+        """Return what is shown of it: in words, before, after."""
+        raise NotImplementedError
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            self.shown = self.preview()
+            print_ = hashlib.sha256(json.dumps(self.shown, sort_keys=True).encode()).hexdigest()
+            if cleaned["seen"] != print_:
+                self.data: Any = self.data.copy()
+                self.data["seen"] = print_
+                raise forms.ValidationError(
+                    "Nothing has happened yet. This is what would; send it once more to go ahead."
+                )
+        return cleaned
+
+    def get_before_template_context(self, request: HttpRequest, object_id: Any = None) -> dict[str, Any]:
+        return {
+            "said": self.non_field_errors() if self.is_bound else [],
+            "headers": ("", "Now", "Afterwards"),
+            "rows": self.rows(self.shown) if self.shown else [],
+        }
 
 
 def act(

@@ -7,12 +7,14 @@ from django.contrib.admin import SimpleListFilter
 from django.db.models import F, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
+from django.utils import timezone
 from unfold.decorators import display
 
 from lending.admin import cells
+from lending.admin.changes import ChangesOfLoan, pending
 from lending.admin.history import History, HistoryInline
 from lending.admin.postings import legs
-from lending.models import Allocation, Installment, Loan, PaymentIntent, Posting, Repayment
+from lending.models import Allocation, Installment, Loan, LoanEvent, PaymentIntent, Posting, Repayment
 from lending.rules.allocation import KINDS
 from lending.selectors import portfolio
 
@@ -102,8 +104,28 @@ class PostingInline(HistoryInline):
         return legs(row)
 
 
+class EventInline(HistoryInline):
+    """What happened to the loan, and who did it."""
+
+    model = LoanEvent
+    verbose_name_plural = "Facts"
+    fields = ("kind", "what", "happened_at", "undone", "actor", "reason")
+    related = ("loan", "actor", "reverses", "reversed_by")
+    ordering = ("-happened_at", "-id")
+
+    @display(description="What")
+    def what(self, row: LoanEvent) -> str:
+        cents = row.details.get("amount_cents")
+        named = row.reverses.get_kind_display() if row.reverses else row.details.get("due_on", "")
+        return cells.shown(cents, row.loan.currency) if cents else named or cells.NOTHING
+
+    @display(description="Undone")
+    def undone(self, row: LoanEvent) -> str:
+        return "undone" if hasattr(row, "reversed_by") else cells.NOTHING
+
+
 class LatenessFilter(SimpleListFilter):
-    """How late, as of the last close of business."""
+    """How late today, counted as PAR is."""
 
     title = "lateness"
     parameter_name = "late"
@@ -113,11 +135,13 @@ class LatenessFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
         value = self.value() or ""
-        return queryset.filter(portfolio.late_loans(int(value))) if value in ("0", "30") else queryset
+        if value not in ("0", "30"):
+            return queryset
+        return queryset.filter(portfolio.late_loans(int(value), timezone.localdate()))
 
 
 @admin.register(Loan)
-class LoanAdmin(History):
+class LoanAdmin(ChangesOfLoan, History):
     list_display = (
         "reference",
         "customer",
@@ -133,7 +157,8 @@ class LoanAdmin(History):
     search_help_text = "Loan reference, name or phone number"
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "product_version", "country_pack")
-    inlines = (InstallmentInline, RepaymentInline, PaymentInline, PostingInline)
+    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, PostingInline)
+    actions_detail = ChangesOfLoan.MENUS
     fieldsets = (
         (
             None,
@@ -142,6 +167,7 @@ class LoanAdmin(History):
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
                     ("total", "repaid", "outstanding"),
+                    "waiting",
                 )
             },
         ),
@@ -151,11 +177,12 @@ class LoanAdmin(History):
                 "fields": (
                     ("approved_at", "disbursed_at", "due_on"),
                     ("days_past_due", "worst_days_past_due", "aged_on"),
+                    ("restructured_on", "stopped_on"),
                     ("settled_at", "written_off_at"),
                 )
             },
         ),
-        ("Made under", {"fields": (("application_link", "product_version", "country_pack"),)}),
+        ("Made under", {"fields": (("application_link", "origin", "product_version", "country_pack"),)}),
     )
 
     customer = cells.link_to("borrower", "Customer")
@@ -174,15 +201,21 @@ class LoanAdmin(History):
             Loan.State.LIVE.label: "success",
             Loan.State.NOT_PAID_OUT.label: "warning",
             Loan.State.WRITTEN_OFF.label: "danger",
+            Loan.State.CHARGED_OFF.label: "danger",
+            Loan.State.CANCELLED.label: "info",
             Loan.State.SETTLED.label: "primary",
         },
     )
     def state_label(self, row: Loan) -> str:
         return row.get_state_display()
 
+    @display(description="Waiting for a second person")
+    def waiting(self, row: Loan) -> str:
+        return pending(f"loan:{row.pk}")
+
     @display(description="Repaid")
     def repaid(self, row: Loan) -> str:
-        paid = Allocation.objects.filter(installment__loan=row).aggregate(
+        paid = Allocation.objects.filter(installment__loan=row, kind=Allocation.Kind.PAID).aggregate(
             **{kind: Coalesce(Sum(f"{kind}_cents"), 0) for kind in KINDS}
         )
         return cells.shown(sum(paid.values()), row.currency)

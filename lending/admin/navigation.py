@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from lending.admin import dashboard
+from lending.admin import dashboard, reports
 from lending.admin.dashboard import listing
 
 Room = tuple[str, str, str, str]  # words, icon, address, permission
@@ -26,6 +26,15 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
         (
             ("Referred applications", "rule", listing("application", work="waiting"), "lending.view_application"),
             dashboard.waiting_badge,
+        ),
+        (
+            (
+                "Waiting for a second person",
+                "group_add",
+                listing("proposal", work="waiting"),
+                "lending.view_proposal",
+            ),
+            dashboard.proposals_badge,
         ),
         (("Cases", "support", listing("case", work="open"), "lending.view_case"), dashboard.cases_badge),
         (
@@ -56,6 +65,8 @@ def _shelves() -> list[tuple[str, list[Room]]]:
             "Loans",
             [
                 _room("Loans", "payments", "lending", "loan"),
+                _room("Proposals", "approval", "lending", "proposal"),
+                ("Reports", "monitoring", reverse("reports"), reports.PERMISSION),
                 _room("Products", "sell", "lending", "productversion"),
                 _room("Country packs", "gavel", "lending", "countrypack"),
             ],
@@ -82,9 +93,11 @@ def _shelves() -> list[tuple[str, list[Room]]]:
         (
             "Books",
             [
+                ("Statements", "balance", reverse("admin:lending_account_statements"), "lending.view_account"),
                 _room("Accounts", "account_balance", "lending", "account"),
                 _room("Postings", "menu_book", "lending", "posting"),
                 _room("Entries", "list_alt", "lending", "entry"),
+                _room("Closed periods", "lock_clock", "lending", "periodclosing"),
                 _room("Trail", "history", "lending", "auditevent"),
                 _room("Owed effects", "outbox", "lending", "outboxmessage"),
                 _room("Daily jobs", "event_available", "lending", "jobrun"),

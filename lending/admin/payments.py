@@ -13,6 +13,7 @@ from unfold.enums import ActionVariant
 
 from lending.admin import cells
 from lending.admin.cases import MATCH_DIALOG, match, may_close
+from lending.admin.changes import ReceiptReversalForm, pending, propose_reversal
 from lending.admin.dialogs import MatchForm, act
 from lending.admin.history import History, HistoryInline
 from lending.models import PaymentAttempt, PaymentIntent, ProviderEvent, Rail, Receipt
@@ -149,12 +150,18 @@ class ReceiptAdmin(History):
     search_help_text = "Receipt number, account as typed, name or phone number"
     ordering = ("-paid_at",)
     detail_related = ("borrower", "attempt__intent")
-    actions_detail = ("match_customer",)
+    actions_detail = ("match_customer", "take_out")
     fieldsets = (
-        (None, {"fields": (("receipt_no", "amount", "over"), ("customer", "state_label", "paid_at"))}),
+        (None, {"fields": (("receipt_no", "amount", "over"), ("customer", "state_label", "paid_at"), "waiting")}),
         (
             "As the rail told it",
-            {"fields": (("party", "account_reference", "source"), ("provider", "attempt_link", "recorded_at"))},
+            {
+                "fields": (
+                    ("party", "account_reference", "source"),
+                    ("provider", "attempt_link", "recorded_at"),
+                    "reversed_at",
+                )
+            },
         ),
     )
 
@@ -170,18 +177,43 @@ class ReceiptAdmin(History):
             Receipt.State.ALLOCATED.label: "success",
             Receipt.State.SUSPENSE.label: "warning",
             Receipt.State.RESOLVED.label: "info",
+            Receipt.State.REVERSED.label: "danger",
         },
     )
     def state_label(self, row: Receipt) -> str:
         return row.get_state_display()
 
+    @display(description="Waiting for a second person")
+    def waiting(self, row: Receipt) -> str:
+        return pending(f"receipt:{row.pk}")
+
+    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
     def has_match_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return may_close(request)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer matching only for money in suspense."""
-        is_due = Receipt.objects.filter(portfolio.SUSPENSE, pk=object_id).exists()
-        return super().get_actions_detail(request, object_id) if is_due else []
+        """Offer matching only for money in suspense, and nothing for what is out of the books."""
+        receipt = Receipt.objects.get(pk=object_id)
+        if receipt.state == Receipt.State.REVERSED:
+            return []
+        offered = super().get_actions_detail(request, object_id)
+        return [one for one in offered if receipt.state == Receipt.State.SUSPENSE or one.path != "match_customer"]
+
+    @action(
+        description="The operator took it back",
+        permissions=["propose"],
+        icon="undo",
+        dialog={
+            "title": "The operator took this money back",
+            "description": "It is taken out of our books again, and out of the loan that it covered.",
+            "form_class": ReceiptReversalForm,
+            "form_submit_text": "Continue",
+        },
+    )
+    def take_out(self, request: HttpRequest, form: ReceiptReversalForm, object_id: str) -> HttpResponse:
+        return propose_reversal(request, form, object_id)
 
     @action(description="Match to a customer", permissions=["match"], icon="person_search", dialog=MATCH_DIALOG)
     def match_customer(self, request: HttpRequest, form: MatchForm, object_id: str) -> HttpResponse:

@@ -8,6 +8,7 @@ from unfold.decorators import display
 from lending.admin import cells
 from lending.admin.history import History
 from lending.models import CountryPack, ProductVersion
+from lending.selectors import products
 
 
 @admin.register(ProductVersion)
@@ -17,36 +18,51 @@ class ProductVersionAdmin(History):
         "version",
         "country",
         "effective_on",
-        "term_days",
-        "fee",
-        "fee_tax",
+        "kind",
+        "term",
         "lowest",
         "highest",
     )
     ordering = ("code", "-version")
     fieldsets = (
-        (None, {"fields": (("name", "code", "version"), ("country", "currency", "effective_on"), "approved_by")}),
-        ("Terms", {"fields": (("term_days", "fee", "fee_tax"), ("lowest", "highest"), "ladder", "order")}),
+        (
+            None,
+            {
+                "fields": (
+                    ("name", "code", "version"),
+                    ("country", "currency", "effective_on"),
+                    ("proposed_by", "approved_by"),
+                )
+            },
+        ),
+        ("Terms", {"fields": (("kind", "term"), ("lowest", "highest"), "ladder", "agreed")}),
     )
 
-    lowest = cells.amount("min_cents", "Smallest loan", "currency")
-    highest = cells.amount("max_cents", "Largest loan", "currency")
+    @display(description="Kind")
+    def kind(self, row: ProductVersion) -> str:
+        return products.terms_of(row).kind.replace("_", " ")
 
-    @display(description="Fee")
-    def fee(self, row: ProductVersion) -> str:
-        return f"{row.fee_rate:.2%}"
+    @display(description="Term")
+    def term(self, row: ProductVersion) -> str:
+        term = products.terms_of(row).term
+        each = f"{term.every} {term.unit.replace('_', ' ')}" + ("" if term.every == 1 else "s")
+        return each if term.installments == 1 else f"{term.installments} times {each}"
 
-    @display(description="Tax on the fee")
-    def fee_tax(self, row: ProductVersion) -> str:
-        return f"{row.fee_tax_rate:.2%}"
+    @display(description="Smallest loan")
+    def lowest(self, row: ProductVersion) -> str:
+        return cells.shown(products.terms_of(row).min_cents, row.currency)
+
+    @display(description="Largest loan")
+    def highest(self, row: ProductVersion) -> str:
+        return cells.shown(products.terms_of(row).max_cents, row.currency)
 
     @display(description="Limit at each rung")
     def ladder(self, row: ProductVersion) -> str:
         return ", ".join(cells.shown(cents, row.currency) for cents in row.ladder_cents)
 
-    @display(description="Money covers")
-    def order(self, row: ProductVersion) -> str:
-        return ", then ".join(row.allocation_order)
+    @display(description="All that is agreed")
+    def agreed(self, row: ProductVersion) -> str:
+        return cells.words_as_shown(json.dumps(row.terms, indent=2, ensure_ascii=False))
 
 
 @admin.register(CountryPack)

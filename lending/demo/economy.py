@@ -34,7 +34,8 @@ from lending.demo.story import (
     WrittenOff,
 )
 from lending.rules import arrears, calendar, limits, pricing
-from lending.rules.pricing import Quote, Terms
+from lending.rules.pricing import KeyFacts
+from lending.rules.terms import Terms
 
 DAY = 86_400
 SHILLING = 100
@@ -164,8 +165,9 @@ class World:
 
 
 @lru_cache(maxsize=4096)
-def _price(terms: Terms, principal_cents: int) -> Quote:
-    return pricing.quote(terms, principal_cents)
+def _price(principal_cents: int, terms: Terms) -> KeyFacts:
+    """Price a loan; on which day it is paid out changes nothing for a term in days."""
+    return pricing.key_facts(terms, principal_cents, date(2024, 1, 1))
 
 
 @dataclass
@@ -319,7 +321,7 @@ class Life:
         return Verdict("approve", self.limit_cents, inputs)
 
     def _affordable(self, principal: int, inflow: int) -> int:
-        total = _price(self.setting.terms, principal).total_cents
+        total = _price(principal, self.setting.terms).total_cents
         step = 50 * SHILLING
         carried = int(inflow * self.setting.max_share_of_inflow * principal / total)
         return min(self.limit_cents, carried // step * step)
@@ -348,11 +350,11 @@ class Life:
             self._at(completed),
             self._at(settled),
         )
-        yield from self._repayment(principal, completed // DAY + self.setting.terms.term_days)
+        yield from self._repayment(principal, completed // DAY + self.setting.terms.term.every)
 
     def _repayment(self, principal: int, due_day: int) -> Iterator[Event]:
         """Play the loan to its end: settled, written off, or still open when the story stops."""
-        total = _price(self.setting.terms, principal).total_cents
+        total = _price(principal, self.setting.terms).total_cents
         plan = self._intentions(total, due_day)
         owed = total
         write_off = (due_day + WRITE_OFF_AFTER_DAYS + 1) * DAY + 10 * 3600 + self.who % 3600

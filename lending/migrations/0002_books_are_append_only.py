@@ -74,6 +74,10 @@ CREATE TRIGGER audit_event_is_history BEFORE UPDATE OR DELETE ON lending_auditev
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER allocation_is_history BEFORE UPDATE OR DELETE ON lending_allocation
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER loan_event_is_history BEFORE UPDATE OR DELETE ON lending_loanevent
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER installment_is_history BEFORE UPDATE OR DELETE ON lending_installment
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER decision_is_history BEFORE UPDATE OR DELETE ON lending_decision
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 -- What these say of money grows as more becomes known, but none of them goes away.
@@ -99,8 +103,78 @@ CREATE TRIGGER attempt_success_is_final BEFORE UPDATE ON lending_paymentattempt
 CREATE TRIGGER intent_success_is_final BEFORE UPDATE ON lending_paymentintent
     FOR EACH ROW EXECUTE FUNCTION lending_success_is_final();
 
--- A hot table whose rows are updated daily keeps room on its pages, so that updates touch no index.
+CREATE TRIGGER savings_movement_is_history BEFORE UPDATE OR DELETE ON lending_savingsmovement
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER group_approval_is_history BEFORE UPDATE OR DELETE ON lending_groupapproval
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+
+-- Money of a group leaves only when enough of its own members agreed to this very withdrawal.
+CREATE FUNCTION lending_group_withdrawal_is_agreed() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    agreed integer;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.state <> 'asked' THEN
+            RAISE EXCEPTION 'a group withdrawal begins as asked, not as %', NEW.state
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'group_withdrawal_is_agreed';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF OLD.state <> 'asked' OR (NEW.account_id, NEW.kind, NEW.to_member_id, NEW.amount_cents, NEW.approvals_needed)
+       IS DISTINCT FROM (OLD.account_id, OLD.kind, OLD.to_member_id, OLD.amount_cents, OLD.approvals_needed) THEN
+        RAISE EXCEPTION 'group withdrawal % cannot be changed any more', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'group_withdrawal_is_agreed';
+    END IF;
+    IF NEW.state = 'approved' THEN
+        SELECT count(*) INTO agreed
+          FROM lending_groupapproval approval
+          JOIN lending_groupmember member ON member.id = approval.member_id
+          JOIN lending_savingsaccount account ON account.id = NEW.account_id
+         WHERE approval.withdrawal_id = NEW.id AND member.group_id = account.group_id AND member.left_at IS NULL;
+        IF agreed < NEW.approvals_needed THEN
+            RAISE EXCEPTION 'group withdrawal % needs % approvals, has %', NEW.id, NEW.approvals_needed, agreed
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'group_withdrawal_is_agreed';
+        END IF;
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER group_withdrawal_is_agreed BEFORE INSERT OR UPDATE ON lending_groupwithdrawal
+    FOR EACH ROW EXECUTE FUNCTION lending_group_withdrawal_is_agreed();
+
+-- What is instructed for a group withdrawal is never more than what was agreed, whoever inserts it and when;
+-- and no money is asked out of a group's account beside one.
+CREATE FUNCTION lending_group_is_paid_once() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    agreed lending_groupwithdrawal;
+    instructed numeric;
+BEGIN
+    IF NEW.withdrawal_id IS NULL THEN
+        IF NEW.kind <> 'deposit'
+           AND EXISTS (SELECT FROM lending_savingsaccount WHERE id = NEW.account_id AND group_id IS NOT NULL) THEN
+            RAISE EXCEPTION 'money leaves a group only by a withdrawal that its members agreed to'
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'group_is_paid_once';
+        END IF;
+        RETURN NEW;
+    END IF;
+    SELECT * INTO agreed FROM lending_groupwithdrawal WHERE id = NEW.withdrawal_id FOR UPDATE;
+    SELECT coalesce(sum(amount_cents), 0) INTO instructed
+      FROM lending_savingsinstruction WHERE withdrawal_id = NEW.withdrawal_id;
+    IF agreed.state <> 'approved' OR agreed.account_id <> NEW.account_id
+       OR instructed + NEW.amount_cents > agreed.amount_cents THEN
+        RAISE EXCEPTION 'group withdrawal % is % and of %: cannot pay % after %',
+            agreed.id, agreed.state, agreed.amount_cents, NEW.amount_cents, instructed
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'group_is_paid_once';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER group_is_paid_once BEFORE INSERT ON lending_savingsinstruction
+    FOR EACH ROW EXECUTE FUNCTION lending_group_is_paid_once();
+
+-- Hot tables whose rows are updated daily keep room on their pages, so that updates touch no index.
 ALTER TABLE lending_loan SET (fillfactor = 70);
+ALTER TABLE lending_savingsaccount SET (fillfactor = 70);
 """
 
 # TRUNCATE passes by every trigger of a row. Also when it reaches a table by CASCADE it meets these.
@@ -112,6 +186,12 @@ NOT_EMPTIED = "".join(
 MAY_BE_EMPTIED = "".join(f"DROP TRIGGER {table}_is_not_emptied ON lending_{table};\n" for table in HISTORY)
 
 BACKWARD = """
+DROP TRIGGER group_is_paid_once ON lending_savingsinstruction;
+DROP TRIGGER group_withdrawal_is_agreed ON lending_groupwithdrawal;
+DROP TRIGGER group_approval_is_history ON lending_groupapproval;
+DROP TRIGGER savings_movement_is_history ON lending_savingsmovement;
+DROP FUNCTION lending_group_is_paid_once();
+DROP FUNCTION lending_group_withdrawal_is_agreed();
 DROP TRIGGER entries_come_with_posting ON lending_entry;
 DROP FUNCTION lending_entries_come_with_posting();
 ALTER TABLE lending_posting DROP COLUMN booked_in;
@@ -121,6 +201,8 @@ DROP TRIGGER receipt_is_history ON lending_receipt;
 DROP TRIGGER attempt_success_is_final ON lending_paymentattempt;
 DROP TRIGGER intent_success_is_final ON lending_paymentintent;
 DROP TRIGGER decision_is_history ON lending_decision;
+DROP TRIGGER installment_is_history ON lending_installment;
+DROP TRIGGER loan_event_is_history ON lending_loanevent;
 DROP TRIGGER allocation_is_history ON lending_allocation;
 DROP TRIGGER audit_event_is_history ON lending_auditevent;
 DROP TRIGGER posting_is_history ON lending_posting;

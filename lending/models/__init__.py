@@ -1,8 +1,19 @@
 """Tables, constraints, choices. No rules live here: those are in lending.rules and lending.services."""
 
+from lending.models.approvals import Proposal
 from lending.models.audit import AuditEvent
-from lending.models.ledger import Account, Checkpoint, Entry, Posting
-from lending.models.loans import Allocation, Application, Decision, Installment, Loan, Repayment, Review
+from lending.models.ledger import Account, Checkpoint, Entry, PeriodClosing, Posting, PostingHash
+from lending.models.limits import LimitRaise
+from lending.models.loans import (
+    Allocation,
+    Application,
+    Decision,
+    Installment,
+    Loan,
+    LoanEvent,
+    Repayment,
+    Review,
+)
 from lending.models.outbox import JobRun, OutboxMessage
 from lending.models.payments import (
     Case,
@@ -14,7 +25,20 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
-from lending.models.savings import SavingsAccount, SavingsMovement
+from lending.models.savings import (
+    GroupApproval,
+    GroupMember,
+    GroupWithdrawal,
+    SavingsAccount,
+    SavingsGroup,
+    SavingsHold,
+    SavingsInstruction,
+    SavingsMovement,
+    SavingsProductVersion,
+    SettlementFile,
+    SettlementLine,
+    SweepMandate,
+)
 
 __all__ = [
     "Account",
@@ -28,20 +52,35 @@ __all__ = [
     "CountryPack",
     "Decision",
     "Entry",
+    "GroupApproval",
+    "GroupMember",
+    "GroupWithdrawal",
     "Installment",
     "JobRun",
+    "LimitRaise",
     "Loan",
+    "LoanEvent",
     "OutboxMessage",
     "PaymentAttempt",
     "PaymentIntent",
+    "PeriodClosing",
     "Posting",
+    "PostingHash",
     "ProductVersion",
+    "Proposal",
     "ProviderEvent",
     "Rail",
     "Receipt",
     "Repayment",
     "Review",
     "SavingsAccount",
+    "SavingsGroup",
+    "SavingsHold",
+    "SavingsInstruction",
     "SavingsMovement",
+    "SavingsProductVersion",
+    "SettlementFile",
+    "SettlementLine",
+    "SweepMandate",
     "WalletMovement",
 ]

@@ -2,8 +2,9 @@
 (the triggers are in the first migration); lending.ledger is the only writer.
 """
 
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from lending.models.loans import Loan
 from lending.models.people import Borrower
@@ -36,19 +37,34 @@ class Posting(models.Model):
         DISBURSEMENT = "disbursement", "Loan paid out"
         REPAYMENT = "repayment", "Repayment"
         SUSPENSE = "suspense", "Money in suspense"
+        CHARGE = "charge", "Charge"
+        PENALTY = "penalty", "Penalty"
+        WAIVER = "waiver", "Waiver"
+        REBATE = "rebate", "Rebate for paying early"
+        REALLOCATION = "reallocation", "Money moved to principal"
+        SMALL_BALANCE = "small_balance", "Small balance forgiven"
+        CHARGE_OFF = "charge_off", "Charge-off"
         WRITE_OFF = "write_off", "Write-off"
         RECOVERY = "recovery", "Recovery after write-off"
+        REPAYMENT_KEPT = "repayment_kept", "Kept money that found its loan"
+        ACCRUAL = "accrual", "Interest earned"
+        FEE_EARNED = "fee_earned", "Fee earned over the term"
         SAVINGS = "savings", "Savings movement"
         REFUND = "refund", "Money given back"
         REVERSAL = "reversal", "Reversal"
 
-    kind = models.CharField(max_length=12, choices=Kind.choices)
+    kind = models.CharField(max_length=14, choices=Kind.choices)
     reference = models.CharField(max_length=120, unique=True)
     borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="postings")
     loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="postings")
+    event_key = models.CharField(
+        max_length=120, blank=True, db_index=True, help_text="The event of the loan that it books, also again."
+    )
     reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
     occurred_at = models.DateTimeField(help_text="When it happened, by the operator's clock.")
-    business_date = models.DateField(db_index=True)
+    business_date = models.DateField(
+        db_index=True, help_text="Its local day, or the first open one if that day's period was closed already."
+    )
     booked_at = models.DateTimeField()
 
     def __str__(self) -> str:
@@ -74,16 +90,54 @@ class Entry(models.Model):
 
 
 class Checkpoint(models.Model):
-    """The balance of an account over all entries up to and including `last_entry_id`."""
+    """What an account moved on one business date, over the entries after the checkpoint before and up to
+    `last_entry_id`. All of them together, and the entries after the last, are the books by account and day.
+    """
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="checkpoints")
     currency = models.CharField(max_length=3)
-    last_entry_id = models.BigIntegerField()
+    business_date = models.DateField()
+    last_entry_id = models.BigIntegerField(db_index=True)
     debit_cents = models.BigIntegerField()
     credit_cents = models.BigIntegerField()
     made_at = models.DateTimeField()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["account", "currency", "last_entry_id"], name="checkpoint_once")
+            models.UniqueConstraint(
+                fields=["account", "currency", "business_date", "last_entry_id"], name="checkpoint_once"
+            )
         ]
+
+
+class PostingHash(models.Model):
+    """A posting's place in the hash chain, in the order of ids; lending.chain is the only writer."""
+
+    posting = models.OneToOneField(Posting, models.PROTECT, primary_key=True, related_name="chained")
+    hash = models.BinaryField(max_length=32)
+
+    def __str__(self) -> str:
+        return bytes(self.hash).hex()
+
+
+class PeriodClosing(models.Model):
+    """The end of an accounting period: nothing is booked on or before `last_on` any more, says PostgreSQL.
+
+    The period began on the day after the last closing before. `head_posting_id` and `head_hash` are the end of
+    the hash chain in that moment, so they stand for every posting of the period.
+    """
+
+    last_on = models.DateField(unique=True)
+    maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    checker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    head_posting_id = models.BigIntegerField()
+    head_hash = models.BinaryField(max_length=32)
+    closed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="period_closed_by_two", condition=~Q(maker=F("checker"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"until {self.last_on.isoformat()}"

@@ -28,6 +28,7 @@ class Application(models.Model):
     principal_cents = models.PositiveBigIntegerField()
     fee_cents = models.PositiveBigIntegerField()
     tax_cents = models.PositiveBigIntegerField()
+    interest_cents = models.PositiveBigIntegerField(default=0)
     apr = models.DecimalField(max_digits=9, decimal_places=4)
     key_facts_text = models.TextField()
     key_facts_language = models.CharField(max_length=2)
@@ -54,7 +55,7 @@ class Application(models.Model):
 
     @property
     def total_cents(self) -> int:
-        return self.principal_cents + self.fee_cents + self.tax_cents
+        return self.principal_cents + self.fee_cents + self.tax_cents + self.interest_cents
 
 
 class Decision(models.Model):
@@ -117,19 +118,28 @@ class Review(models.Model):
 
 
 class Loan(models.Model):
-    """Money lent. It is live only from the moment that the operator completed the payout."""
+    """Money lent. It is live only from the moment that the operator completed the payout.
+
+    A loan that another system made and that was brought in has an `origin` in place of an application: nobody
+    asked us for it, and no payout or receipt of ours stands behind what happened before it came.
+    """
 
     class State(models.TextChoices):
         APPROVED = "approved", "Payout under way"
         LIVE = "live", "Live"
         SETTLED = "settled", "Settled"
         NOT_PAID_OUT = "not_paid_out", "Payout failed"
+        CHARGED_OFF = "charged_off", "Charged off"
         WRITTEN_OFF = "written_off", "Written off"
+        CANCELLED = "cancelled", "Cancelled"
 
     OPEN = (State.APPROVED, State.LIVE)
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="loans")
-    application = models.OneToOneField(Application, models.PROTECT, related_name="loan")
+    application = models.OneToOneField(Application, models.PROTECT, null=True, blank=True, related_name="loan")
+    origin = models.CharField(
+        max_length=80, blank=True, help_text="Whose loan it was, and its number there; empty: made here."
+    )
     product_version = models.ForeignKey(ProductVersion, models.PROTECT)
     country_pack = models.ForeignKey(CountryPack, models.PROTECT)
     reference = models.CharField(max_length=8, unique=True)
@@ -138,18 +148,36 @@ class Loan(models.Model):
     principal_cents = models.PositiveBigIntegerField()
     fee_cents = models.PositiveBigIntegerField()
     tax_cents = models.PositiveBigIntegerField()
+    interest_cents = models.PositiveBigIntegerField(default=0)
     outstanding_cents = models.PositiveBigIntegerField(
         help_text="What the borrower still owes; the audit recounts it."
     )
     state = models.CharField(max_length=12, choices=State.choices, default=State.APPROVED)
     approved_at = models.DateTimeField()
     disbursed_at = models.DateTimeField(null=True, blank=True, help_text="The operator's completion time.")
-    due_on = models.DateField(null=True, blank=True)
+    due_on = models.DateField(null=True, blank=True, help_text="When the last installment falls due.")
     settled_at = models.DateTimeField(null=True, blank=True)
     written_off_at = models.DateTimeField(null=True, blank=True)
+    restructured_on = models.DateField(null=True, blank=True, help_text="Since then it is no ordinary loan.")
+    # What follows is worked out from the loan's events and recounted by the audit; nobody patches it.
+    written_off_cents = models.PositiveBigIntegerField(default=0, help_text="Off the books and not recovered.")
+    over_cents = models.BigIntegerField(default=0, help_text="Owed to the customer by a change, not by a receipt.")
+    accrued_cents = models.BigIntegerField(default=0, help_text="Interest earned so far and not given up.")
+    accrual_cents = models.BigIntegerField(default=0, help_text="Interest booked as earned so far.")
+    fee_earned_cents = models.BigIntegerField(default=0, help_text="Of fees earned over the term, income so far.")
+    unpaid_since = models.DateField(null=True, blank=True, help_text="Oldest due date with something unpaid.")
     days_past_due = models.PositiveIntegerField(default=0)
     worst_days_past_due = models.PositiveIntegerField(default=0)
+    classification = models.CharField(max_length=12, default="normal")
+    room_cents = models.BigIntegerField(
+        null=True, blank=True, help_text="How much more the law lets penalties cost; empty: no such limit."
+    )
+    non_performing = models.BooleanField(default=False, help_text="In duplum binds its penalties.")
+    stopped_on = models.DateField(null=True, blank=True, help_text="Nothing is earned or charged after this day.")
     aged_on = models.DateField(null=True, blank=True, help_text="Last business date that was closed for it.")
+    next_action_on = models.DateField(
+        null=True, blank=True, help_text="First business date whose close has something to do here."
+    )
 
     class Meta:
         constraints = [
@@ -164,6 +192,11 @@ class Loan(models.Model):
                 condition=Q(state__in=["approved", "live"]),
                 name="loan_one_open_per_borrower",
             ),
+            models.UniqueConstraint(fields=["origin"], condition=~Q(origin=""), name="loan_brought_in_once"),
+            models.CheckConstraint(
+                name="loan_asked_for_or_brought_in",
+                condition=Q(application__isnull=False, origin="") | Q(application__isnull=True) & ~Q(origin=""),
+            ),
             models.CheckConstraint(
                 name="loan_live_means_paid_out",
                 condition=Q(state__in=["approved", "not_paid_out"])
@@ -173,14 +206,12 @@ class Loan(models.Model):
                 name="loan_settled_means_nothing_owed",
                 condition=~Q(state="settled") | Q(outstanding_cents=0, settled_at__isnull=False),
             ),
-            models.CheckConstraint(
-                name="loan_owes_no_more_than_accepted",
-                condition=Q(outstanding_cents__lte=F("principal_cents") + F("fee_cents") + F("tax_cents")),
-            ),
         ]
         indexes = [
             models.Index(fields=["borrower", "-disbursed_at"], name="loan_latest"),
             models.Index(fields=["due_on"], condition=Q(state="live"), name="loan_live_by_due"),
+            # Close of business walks along it. An index over what it changes daily would double its work.
+            models.Index(fields=["id"], condition=Q(state="live"), name="loan_live"),
         ]
 
     def __str__(self) -> str:
@@ -188,15 +219,77 @@ class Loan(models.Model):
 
     @property
     def total_cents(self) -> int:
-        return self.principal_cents + self.fee_cents + self.tax_cents
+        """What the customer accepted to pay back in all."""
+        return self.principal_cents + self.fee_cents + self.tax_cents + self.interest_cents
+
+
+class LoanEvent(models.Model):
+    """A fact about a loan, append-only: everything else about it follows from its facts and its terms.
+
+    `key` is unique over all loans ("receipt:daraja:SFC7XK2"), so the same fact told twice is one row. A fact
+    that was wrong is undone by a later one that points to it.
+    """
+
+    class Kind(models.TextChoices):
+        DISBURSE = "disburse", "Paid out"
+        PAY = "pay", "Repayment"
+        CHARGE = "charge", "Charge"
+        WAIVE = "waive", "Waiver"
+        RESCHEDULE = "reschedule", "Change of plan"
+        SETTLE = "settle", "Settlement"
+        CHARGE_OFF = "charge_off", "Charge-off"
+        WRITE_OFF = "write_off", "Write-off"
+        CANCEL = "cancel", "Cancelled"
+        DEATH = "death", "Borrower died"
+        SKIP = "skip", "Skipped installment"
+        EXTEND = "extend", "Extension"
+        SALES = "sales", "Share of sales"
+        REFUND = "refund", "Refund"
+        REVERSE = "reverse", "Reversal"
+
+    loan = models.ForeignKey("lending.Loan", models.PROTECT, related_name="events")
+    key = models.CharField(max_length=120, unique=True)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    business_date = models.DateField(help_text="The day on which it counts.")
+    happened_at = models.DateTimeField(help_text="By the operator's clock; orders events of one day.")
+    details = models.JSONField(default=dict, help_text="What the kind needs: amounts in cents, dates.")
+    reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    booked_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["loan", "business_date"], name="event_by_loan")]
+        constraints = [
+            models.CheckConstraint(
+                name="event_reversal_names_its_event",
+                condition=Q(kind="reverse", reverses__isnull=False) | ~Q(kind="reverse") & Q(reverses__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.key}"
 
 
 class Installment(models.Model):
-    """What falls due on one date, by kind. What was paid of it is in its allocations."""
+    """What falls due on one date, by kind: a line of the plan, or a charge or penalty with a date of its own.
+
+    Append-only. `event_key` names what brought it about: an event, or a day's close. What no longer holds is
+    covered, not changed: see Allocation.
+    """
+
+    class Source(models.TextChoices):
+        PLAN = "plan", "Plan"
+        CHARGE = "charge", "Charge"
+        PENALTY = "penalty", "Penalty"
 
     loan = models.ForeignKey(Loan, models.PROTECT, related_name="installments")
     number = models.PositiveSmallIntegerField()
+    source = models.CharField(max_length=7, choices=Source.choices, default=Source.PLAN)
+    event_key = models.CharField(max_length=120)
+    starts_on = models.DateField(help_text="Its interest is earned from this day to the due date.")
     due_on = models.DateField()
+    earned_cents = models.PositiveBigIntegerField(default=0, help_text="Interest earned before it starts.")
     principal_cents = models.PositiveBigIntegerField()
     interest_cents = models.PositiveBigIntegerField(default=0)
     fee_cents = models.PositiveBigIntegerField(default=0)
@@ -204,7 +297,12 @@ class Installment(models.Model):
     penalty_cents = models.PositiveBigIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["loan", "number"], name="installment_number")]
+        constraints = [
+            models.UniqueConstraint(fields=["loan", "number"], name="installment_number"),
+            models.CheckConstraint(
+                name="installment_starts_before_it_ends", condition=Q(starts_on__lte=F("due_on"))
+            ),
+        ]
         ordering = ["loan_id", "number"]
 
     @property
@@ -213,28 +311,47 @@ class Installment(models.Model):
 
 
 class Repayment(models.Model):
-    """The part of one receipt that went to one loan."""
+    """The part of one receipt that went to one loan; how much that is, the loan's events decide."""
 
     loan = models.ForeignKey(Loan, models.PROTECT, related_name="repayments")
     receipt = models.OneToOneField("lending.Receipt", models.PROTECT, related_name="repayment")
+    event = models.OneToOneField(LoanEvent, models.PROTECT, related_name="repayment")
     amount_cents = models.PositiveBigIntegerField()
     received_at = models.DateTimeField(help_text="The operator's time.")
 
     class Meta:
-        constraints = [models.CheckConstraint(name="repayment_positive", condition=Q(amount_cents__gt=0))]
         indexes = [models.Index(fields=["loan", "received_at"], name="repayment_by_loan")]
 
 
 class Allocation(models.Model):
-    """How much of a repayment covered which kind of due of an installment."""
+    """How much of which kind an event took off an installment.
 
-    repayment = models.ForeignKey(Repayment, models.PROTECT, related_name="allocations")
+    Append-only. When an earlier fact becomes known later, the same event may cover other dues: the difference
+    is a further row, also below zero, and the sum of an event's rows is what counts.
+    """
+
+    class Kind(models.TextChoices):
+        PAID = "paid", "Paid"
+        WAIVED = "waived", "Waived"
+        MOVED = "moved", "Moved to another plan"
+        REBATED = "rebated", "Not earned"
+        CAPPED = "capped", "Above the cap"
+        WRITTEN_OFF = "written_off", "Written off"
+        CORRECTED = "corrected", "Would not be there"
+
     installment = models.ForeignKey(Installment, models.PROTECT, related_name="allocations")
-    principal_cents = models.PositiveBigIntegerField(default=0)
-    interest_cents = models.PositiveBigIntegerField(default=0)
-    fee_cents = models.PositiveBigIntegerField(default=0)
-    tax_cents = models.PositiveBigIntegerField(default=0)
-    penalty_cents = models.PositiveBigIntegerField(default=0)
+    event_key = models.CharField(max_length=120)
+    kind = models.CharField(max_length=11, choices=Kind.choices, default=Kind.PAID)
+    revision = models.PositiveSmallIntegerField(default=1)
+    business_date = models.DateField(help_text="That of the event.")
+    principal_cents = models.BigIntegerField(default=0)
+    interest_cents = models.BigIntegerField(default=0)
+    fee_cents = models.BigIntegerField(default=0)
+    tax_cents = models.BigIntegerField(default=0)
+    penalty_cents = models.BigIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["repayment", "installment"], name="allocation_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["installment", "event_key", "kind", "revision"], name="allocation_once")
+        ]
+        indexes = [models.Index(fields=["event_key"], name="allocation_by_event")]

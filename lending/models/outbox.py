@@ -32,7 +32,9 @@ class OutboxMessage(models.Model):
 
 
 class JobRun(models.Model):
-    """One daily job on one business date: whoever inserts the row runs it, everybody else has nothing to do."""
+    """One daily job on one business date. Any number of workers do it; it is done when one of them says so."""
+
+    CLOSE_OF_BUSINESS = "close_of_business"
 
     job = models.CharField(max_length=40)
     business_date = models.DateField()

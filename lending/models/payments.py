@@ -106,6 +106,7 @@ class Receipt(models.Model):
         ALLOCATED = "allocated", "Allocated"
         SUSPENSE = "suspense", "In suspense"
         RESOLVED = "resolved", "Resolved by a person"
+        REVERSED = "reversed", "Taken back by the operator"
 
     provider = models.CharField(max_length=20)
     receipt_no = models.CharField(max_length=40)
@@ -122,10 +123,16 @@ class Receipt(models.Model):
     state = models.CharField(max_length=10, choices=State.choices)
     over_cents = models.PositiveBigIntegerField(default=0, help_text="Kept for the customer: more than was owed.")
     recorded_at = models.DateTimeField()
+    reversed_at = models.DateTimeField(null=True, blank=True, help_text="When the payer got it back.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["provider", "receipt_no"], name="receipt_counted_once"),
+            models.CheckConstraint(
+                name="receipt_reversed_when",
+                condition=Q(state="reversed", reversed_at__isnull=False)
+                | ~Q(state="reversed") & Q(reversed_at__isnull=True),
+            ),
             models.CheckConstraint(name="receipt_positive", condition=Q(amount_cents__gt=0)),
         ]
 
@@ -176,7 +183,10 @@ class Case(models.Model):
         PAYOUT_MISMATCH = "payout_mismatch", "Rail and request disagree"
         RAIL_STOPPED = "rail_stopped", "A rail is stopped"
         PIN_LOCKED = "pin_locked", "Customer locked out"
+        LOSS_BRAKE = "loss_brake", "Product paused for its losses"
         BAD_TASK = "bad_task", "Work that keeps failing"
+        SAVINGS_MISMATCH = "savings_mismatch", "Partner and savings disagree"
+        SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")

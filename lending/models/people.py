@@ -31,6 +31,9 @@ class Borrower(models.Model):
     pin_locked_at = models.DateTimeField(null=True, blank=True)
     rung = models.PositiveSmallIntegerField(default=0, help_text="Step on the limit ladder.")
     limit_cents = models.PositiveBigIntegerField(default=0)
+    own_limit_cents = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The most that the customer wants to be offered; empty: no wish."
+    )
     sms_stopped_at = models.DateTimeField(null=True, blank=True)
     registered_at = models.DateTimeField()
 
@@ -49,6 +52,11 @@ class Borrower(models.Model):
         return f"{self.msisdn[:5]}***{self.msisdn[-3:]}"
 
     @property
+    def offered_limit_cents(self) -> int:
+        """Return the limit of the rung, or less where the customer wants less."""
+        return min(self.limit_cents, self.limit_cents if self.own_limit_cents is None else self.own_limit_cents)
+
+    @property
     def pin_is_locked(self) -> bool:
         return self.pin_locked_at is not None
 
@@ -62,6 +70,7 @@ class Consent(models.Model):
         WALLET = "wallet", "Read my mobile-money flow"
         BUREAU = "bureau", "Share with credit bureaus"
         MARKETING = "marketing", "Send me offers"
+        SAVINGS = "savings", "Let my deposits speak for me when I ask for a loan"
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="consents")
     purpose = models.CharField(max_length=12, choices=Purpose.choices)

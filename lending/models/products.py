@@ -1,7 +1,7 @@
 """What may be lent and under which law: both are dated versions that a loan keeps for life."""
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 
 class CountryPack(models.Model):
@@ -21,7 +21,10 @@ class CountryPack(models.Model):
 
 
 class ProductVersion(models.Model):
-    """A loan product as it stood from `effective_on`; a change is a new version."""
+    """A loan product as it stood from `effective_on`; a change is a new version that a second person approved.
+
+    `terms` is read by lending.rules.terms; a loan keeps its version for life.
+    """
 
     code = models.SlugField(max_length=30)
     version = models.PositiveIntegerField()
@@ -29,21 +32,22 @@ class ProductVersion(models.Model):
     currency = models.CharField(max_length=3)
     country = models.CharField(max_length=2)
     effective_on = models.DateField()
+    proposed_by = models.CharField(max_length=60)
+    approved_on = models.DateField(help_text="Notice to customers and the regulator's year count from here.")
     approved_by = models.CharField(max_length=60)
-    term_days = models.PositiveSmallIntegerField()
-    fee_rate = models.DecimalField(
-        max_digits=7, decimal_places=5, help_text="Share of the principal, for the term."
+    approval_document = models.CharField(
+        max_length=80, blank=True, help_text="The regulator's approval of the price, where the country asks for it."
     )
-    fee_tax_rate = models.DecimalField(max_digits=7, decimal_places=5, help_text="Tax on the fee (excise, VAT).")
-    min_cents = models.PositiveBigIntegerField()
-    max_cents = models.PositiveBigIntegerField()
-    allocation_order = models.JSONField(help_text="Kinds of due in the order in which money covers them.")
+    terms = models.JSONField(help_text="Price, plan, allocation, penalties: everything that is agreed.")
     ladder_cents = models.JSONField(help_text="Limit at each rung, rising.")
+    loss_brake = models.JSONField(help_text="When new approvals pause; read by lending.rules.limits.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["code", "version"], name="product_version"),
-            models.CheckConstraint(name="product_min_below_max", condition=Q(min_cents__lte=models.F("max_cents"))),
+            models.CheckConstraint(
+                name="product_approved_by_another", condition=~Q(approved_by=F("proposed_by")) & ~Q(approved_by="")
+            ),
         ]
 
     def __str__(self) -> str:

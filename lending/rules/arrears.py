@@ -6,6 +6,17 @@ from datetime import date
 # The Kenyan bureau's prudential classes by days late: (class, first day).
 CLASSES = (("normal", 0), ("watch", 31), ("substandard", 91), ("doubtful", 181), ("loss", 361))
 
+# How late a portfolio is shown: (name, first day, last day), the last one open.
+BUCKETS = (
+    ("not late", 0, 0),
+    ("1-7", 1, 7),
+    ("8-30", 8, 30),
+    ("31-60", 31, 60),
+    ("61-90", 61, 90),
+    ("91-180", 91, 180),
+    ("over 180", 181, None),
+)
+
 
 def days_past_due(unpaid_due_dates: Sequence[date], on: date) -> int:
     """Count from the oldest unpaid due date: 0 at the end of that day, 1 the next day.
@@ -16,6 +27,15 @@ def days_past_due(unpaid_due_dates: Sequence[date], on: date) -> int:
     if not unpaid_due_dates:
         return 0
     return max(0, (on - min(unpaid_due_dates)).days)
+
+
+def bucket(days: int) -> str:
+    """Return the ageing bucket for days past due.
+
+    >>> bucket(0), bucket(7), bucket(8), bucket(400)
+    ('not late', '1-7', '8-30', 'over 180')
+    """
+    return next(name for name, first, _ in reversed(BUCKETS) if days >= first)
 
 
 def classify(days: int) -> str:

@@ -1,7 +1,17 @@
 """Business dates. One function turns a moment into a day, so that no two parts disagree about midnight."""
 
+from calendar import monthrange
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+DAY = timedelta(days=1)
+UNITS = ("day", "week", "fortnight", "half_month", "month")
+_DAYS_IN = {"day": 1, "week": 7, "fortnight": 14}
+
+
+class BeyondCalendar(ValueError):
+    """A date would be later than there are dates."""
 
 
 def business_date(at: datetime, zone: str) -> date:
@@ -14,6 +24,85 @@ def start_of(day: date, zone: str) -> datetime:
     return datetime.combine(day, time.min, tzinfo=ZoneInfo(zone))
 
 
+def end_of(day: date, zone: str) -> datetime:
+    """Return the last moment of a local day."""
+    return start_of(day + timedelta(days=1), zone) - timedelta(microseconds=1)
+
+
 def days_between(first: date, last: date) -> list[date]:
     """Return the days after `first` up to and including `last`: what is still to be closed."""
     return [first + timedelta(days=n) for n in range(1, (last - first).days + 1)]
+
+
+def add(first: date, count: int, unit: str) -> date:
+    """Return the day `count` units after `first`. Always count from the first date of a plan, never from the
+    one before: 31 January and one month is 28 or 29 February, and two months is 31 March again.
+
+    >>> add(date(2026, 1, 31), 1, "month"), add(date(2026, 1, 31), 2, "month")
+    (datetime.date(2026, 2, 28), datetime.date(2026, 3, 31))
+    """
+    try:
+        if unit == "month":
+            return _add_months(first, count, first.day)
+        if unit == "half_month":
+            return _add_half_months(first, count)
+        return first + timedelta(days=count * _DAYS_IN[unit])
+    except (OverflowError, ValueError):
+        raise BeyondCalendar(f"{count} x {unit} after {first}") from None
+
+
+def _add_months(first: date, count: int, day: int) -> date:
+    year, month = divmod(first.year * 12 + first.month - 1 + count, 12)
+    return date(year, month + 1, min(day, monthrange(year, month + 1)[1]))
+
+
+def _add_half_months(first: date, count: int) -> date:
+    """Two dates a month, 15 apart: the 3rd and the 18th, the 15th and the 30th, or the 15th and the last.
+
+    >>> [add(date(2026, 1, 31), n, "half_month").isoformat() for n in (1, 2, 3)]
+    ['2026-02-15', '2026-02-28', '2026-03-15']
+    """
+    early = first.day if first.day <= 15 else min(first.day, 30) - 15
+    late = early + 15 if first.day < 31 else 31
+    months, second = divmod(count + (first.day > 15), 2)
+    return _add_months(first, months, late if second else early)
+
+
+def move(day: date, rule: str, weekend: Collection[int] = (), holidays: Collection[date] = ()) -> date:
+    """Return the day on which something due on `day` falls due, if that is a weekend or a holiday.
+
+    `rule`: "none" leaves it, "next" and "previous" go to the nearest open day, "next_in_month" to the next
+    one unless that is in another month, and then to the previous one. `weekend` holds weekdays, Monday is 0.
+
+    >>> move(date(2026, 5, 31), "next_in_month", weekend=(5, 6))
+    datetime.date(2026, 5, 29)
+    """
+    if rule == "none" or not _closed(day, weekend, holidays):
+        return day
+    if rule == "previous":
+        return _nearest(day, -DAY, weekend, holidays)
+    moved = _nearest(day, DAY, weekend, holidays)
+    if rule == "next_in_month" and moved.month != day.month:
+        return _nearest(day, -DAY, weekend, holidays)
+    return moved
+
+
+def _nearest(day: date, step: timedelta, weekend: Collection[int], holidays: Collection[date]) -> date:
+    while _closed(day, weekend, holidays):
+        day += step
+    return day
+
+
+def _closed(day: date, weekend: Collection[int], holidays: Collection[date]) -> bool:
+    return day.weekday() in weekend or day in holidays
+
+
+def month_ends(after: date, until: date) -> list[date]:
+    """Return the last days of months after one day up to another, inclusive."""
+    ends = []
+    end = after.replace(day=monthrange(after.year, after.month)[1])
+    while end <= until:
+        if end > after:
+            ends.append(end)
+        end = _add_months(end, 1, 31)
+    return ends

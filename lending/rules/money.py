@@ -1,6 +1,7 @@
 """Money: the only place that rounds, splits, parses and prints it. Amounts are integer cents."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
@@ -32,15 +33,36 @@ def currency(code: str) -> Currency:
     return CURRENCIES[code]
 
 
+def round_to(cents: Decimal | Fraction | int, unit_cents: int = 1, mode: str = "half_up") -> int:
+    """Round to a multiple of `unit_cents`: "half_up" (halves away from zero), "half_even" or "up" (away from zero).
+
+    >>> [round_to(Decimal("7450"), 100, mode) for mode in ("half_up", "half_even", "up")]
+    [7500, 7400, 7500]
+    """
+    units = Fraction(cents) / unit_cents
+    return (_whole(units, mode) if units >= 0 else -_whole(-units, mode)) * unit_cents
+
+
+def _whole(units: Fraction, mode: str) -> int:
+    if mode == "half_even":
+        return round(units)
+    if mode == "up":
+        return units.__ceil__()
+    return (units + Fraction(1, 2)).__floor__()
+
+
 def round_half_up(cents: Decimal | Fraction, unit_cents: int = 1) -> int:
     """Round to a multiple of `unit_cents`, halves away from zero.
 
     >>> round_half_up(Decimal("7550"), 100)
     7600
     """
-    units = Fraction(cents) / unit_cents
-    whole = (abs(units) + Fraction(1, 2)).__floor__()
-    return (whole if units >= 0 else -whole) * unit_cents
+    return round_to(cents, unit_cents)
+
+
+def floor(cents: Fraction) -> int:
+    """Return the whole cents of a limit: a part of a cent is no room for one more."""
+    return cents.__floor__()
 
 
 def share(cents: int, rate: Decimal, unit_cents: int = 1) -> int:
@@ -52,16 +74,52 @@ def share(cents: int, rate: Decimal, unit_cents: int = 1) -> int:
     return round_half_up(Fraction(cents) * Fraction(rate), unit_cents)
 
 
-def split(cents: int, parts: int) -> list[int]:
+def split(cents: int, parts: int, unit_cents: int = 1) -> list[int]:
     """Split without losing a cent; the remainder goes to the last part.
 
-    >>> split(1000, 3)
-    [333, 333, 334]
+    >>> split(1000, 3), split(100_000, 3, unit_cents=100)
+    ([333, 333, 334], [33300, 33300, 33400])
     """
     if parts < 1:
         raise ValueError(f"parts must be 1 or more, got {parts}")
-    each = cents // parts
+    each = cents // parts // unit_cents * unit_cents
     return [each] * (parts - 1) + [cents - each * (parts - 1)]
+
+
+def spread(cents: int, parts: int, unit_cents: int = 1, mode: str = "half_up") -> list[int]:
+    """Split so that every part is within a unit of the others: each ends where its share of the whole is rounded.
+
+    >>> spread(1000, 3), spread(100_000, 3, unit_cents=100)
+    ([333, 334, 333], [33300, 33400, 33300])
+    """
+    if parts < 1:
+        raise ValueError(f"parts must be 1 or more, got {parts}")
+    ends = [min(cents, round_to(Fraction(cents * n, parts), unit_cents, mode)) for n in range(1, parts)]
+    return [end - start for start, end in zip([0, *ends], [*ends, cents], strict=True)]
+
+
+def apportion(cents: int, weights: Sequence[int], unit_cents: int = 1) -> list[int]:
+    """Split in proportion to weights without losing a cent: whole units by largest remainder, ties to the first.
+
+    What is smaller than a unit goes to the greatest weight, ties to the first.
+
+    >>> apportion(1_000, [1, 1, 1]), apportion(1_050, [1, 2], 100)
+    ([334, 333, 333], [300, 750])
+
+    Raises:
+        ValueError: no weight is above zero, or one is below.
+    """
+    total = sum(weights)
+    if total <= 0 or min(weights) < 0:
+        raise ValueError(f"weights must be 0 or more and one of them above, got {list(weights)[:20]}")
+    units, rest_cents = divmod(cents, unit_cents)
+    shares = [units * weight // total for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda place: -(units * weights[place] % total))
+    for place in by_remainder[: units - sum(shares)]:
+        shares[place] += 1
+    parts = [share * unit_cents for share in shares]
+    parts[max(range(len(weights)), key=lambda place: weights[place])] += rest_cents
+    return parts
 
 
 _PLAIN = re.compile(r"(?P<whole>[0-9]{1,9}|[0-9]{1,3}(,[0-9]{3}){1,2})(\.(?P<cents>[0-9]{1,2}))?", re.ASCII)

@@ -33,10 +33,13 @@ def open_loan_of_person(identity_index: str) -> Loan | None:
 
 def loan_to_repay(identity_index: str) -> Loan | None:
     """Return the loan that a person's money goes to: the live one, else one written off and still unpaid."""
-    mine = Loan.objects.filter(identity_index=identity_index).select_related("product_version", "borrower")
+    mine = Loan.objects.filter(identity_index=identity_index).select_related(
+        "product_version", "country_pack", "borrower"
+    )
     return (
         mine.filter(state=Loan.State.LIVE).first()
-        or mine.filter(state=Loan.State.WRITTEN_OFF, outstanding_cents__gt=0).order_by("written_off_at").first()
+        or mine.filter(state=Loan.State.CHARGED_OFF, outstanding_cents__gt=0).first()
+        or mine.filter(state=Loan.State.WRITTEN_OFF, written_off_cents__gt=0).order_by("written_off_at").first()
     )
 
 
@@ -77,7 +80,9 @@ def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     )
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
-        for receipt in Receipt.objects.filter(borrower_id=borrower_id).order_by("-paid_at")[:limit]
+        for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None).order_by("-paid_at")[
+            :limit
+        ]
     )
     return _newest([*paid_out, *repaid], limit)
 

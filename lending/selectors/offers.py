@@ -2,28 +2,40 @@
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from lending.models import Borrower, Loan, ProductVersion
 from lending.rules import pricing
-from lending.rules.pricing import Quote
-from lending.selectors import loans, products
+from lending.rules.pricing import KeyFacts
+from lending.selectors import limits, loans, products
 
 
 @dataclass(frozen=True)
 class Offer:
-    """`refusal` is empty when the borrower may ask; else one of open_loan, payout_pending, undecided, blocked."""
+    """`refusal`: empty when the borrower may ask, else blocked, open_loan, payout_pending, undecided or paused.
+
+    `raise_waits`: a higher limit is theirs once they say yes.
+    """
 
     product_version: ProductVersion
     limit_cents: int
     min_cents: int
     refusal: str = ""
+    raise_waits: bool = False
 
 
 def offer(borrower: Borrower, on: date, country: str) -> Offer:
     """Return limit and smallest amount, or why nothing may be asked for now."""
-    version = products.product_in_force(country, on)
-    limit = min(borrower.limit_cents, version.max_cents)
-    return Offer(version, limit, version.min_cents, _refusal(borrower))
+    also = {"is_paused": limits.PAUSED, "raise_waits": limits.raise_waits(borrower.id)}
+    version: Any = products.product_in_force(country, on, **also)
+    refusal = _refusal(borrower) or ("paused" if version.is_paused else "")
+    least = products.terms_of(version).min_cents
+    return Offer(version, limit_cents(borrower, version), least, refusal, version.raise_waits)
+
+
+def limit_cents(borrower: Borrower, version: ProductVersion) -> int:
+    """Return the most that a borrower may ask for of a product: their rung, their own wish, its largest loan."""
+    return min(borrower.offered_limit_cents, products.terms_of(version).max_cents)
 
 
 def _refusal(borrower: Borrower) -> str:
@@ -34,6 +46,10 @@ def _refusal(borrower: Borrower) -> str:
     return "undecided" if loans.undecided_application(borrower.id) else ""
 
 
-def quote(version: ProductVersion, principal_cents: int) -> Quote:
-    """Price an amount by the one calculator: what this returns is what is charged."""
-    return pricing.quote(products.terms_of(version), principal_cents)
+def quote(version: ProductVersion, principal_cents: int, on: date) -> KeyFacts:
+    """Price an amount paid out on a day by the one calculator: what this returns is what is charged.
+
+    Raises:
+        LoanRefused: the amount is outside the product's bounds.
+    """
+    return pricing.key_facts(products.terms_of(version), principal_cents, on)

@@ -1,18 +1,25 @@
-"""Figures about all loans and all work: each is defined once, and the list behind it uses the same definition."""
+"""What officers see first: work that waits, and the state of the portfolio.
+
+Work is counted here; figures about loans come from the metrics layer (lending.selectors.metrics). The list behind
+each figure uses the same definition.
+"""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 
 from django.conf import settings
 from django.db.models import Q, QuerySet, Sum
 
-from lending.models import Allocation, Application, Case, Loan, PaymentAttempt, PaymentIntent, Receipt
+from lending.models import Application, Case, PaymentAttempt, PaymentIntent, Proposal, Receipt
 from lending.rules import calendar
+from lending.selectors.metrics.portfolio import PAR, PORTFOLIO, loans_late_by
+from lending.selectors.metrics.report import home_currency
 
 WAITING_APPLICATIONS = Q(state=Application.State.REFERRED)
 OPEN_CASES = Q(closed_at__isnull=True)
+PENDING_PROPOSALS = Q(state=Proposal.State.PENDING)
 SUSPENSE = Q(state=Receipt.State.SUSPENSE)
-LIVE_LOANS = Q(state=Loan.State.LIVE)
 # Sent, and nobody knows for certain whether the money arrived.
 UNKNOWN_PAYOUTS = Q(
     intent__purpose=PaymentIntent.Purpose.DISBURSE,
@@ -25,9 +32,9 @@ UNKNOWN_PAYOUTS = Q(
 )
 
 
-def late_loans(more_than_days: int) -> Q:
-    """Return live loans more than so many days past due, as of the last close of business."""
-    return LIVE_LOANS & Q(days_past_due__gt=more_than_days)
+def late_loans(more_than_days: int, on: date) -> Q:
+    """Return loans more than so many days past due at the end of a day: those behind PAR-n."""
+    return Q(pk__in=loans_late_by(more_than_days, on))
 
 
 def received_on(day: date) -> Q:
@@ -39,16 +46,9 @@ def received_on(day: date) -> Q:
     )
 
 
-def principal_outstanding_cents(loans: "QuerySet[Loan]") -> int:
-    """Return the principal lent and not yet repaid of these loans."""
-    lent = loans.aggregate(cents=Sum("principal_cents"))["cents"] or 0
-    repaid = Allocation.objects.filter(installment__loan__in=loans).aggregate(cents=Sum("principal_cents"))
-    return lent - (repaid["cents"] or 0)
-
-
 @dataclass(frozen=True)
 class Figures:
-    """The state of the business on a day. par0 and par30 are shares of the principal outstanding, 0 to 1."""
+    """The state of the business on a day, in the home currency. par0 and par30 are shares, None of no loan."""
 
     waiting_applications: int
     open_cases: int
@@ -56,31 +56,27 @@ class Figures:
     unknown_payouts: int
     live_loans: int
     outstanding_cents: int
-    principal_outstanding_cents: int
-    par0: float
-    par30: float
+    gross_portfolio_cents: int
+    par0: Decimal | None
+    par30: Decimal | None
     collected_cents: int
 
 
 def figures(on: date) -> Figures:
     """Return today's figures for the officers' first page."""
-    live = Loan.objects.filter(LIVE_LOANS)
-    principal_cents = principal_outstanding_cents(live)
-
-    def at_risk(days: int) -> float:
-        late_cents = principal_outstanding_cents(Loan.objects.filter(late_loans(days)))
-        return late_cents / principal_cents if principal_cents else 0.0
-
+    home = home_currency(on)
+    [portfolio] = [row for row in PORTFOLIO.records(on) if row["currency"] == home]
+    par = {row["more_than_days"]: row["par"] for row in PAR.records(on) if row["currency"] == home}
     return Figures(
         waiting_applications=Application.objects.filter(WAITING_APPLICATIONS).count(),
         open_cases=Case.objects.filter(OPEN_CASES).count(),
         suspense_cents=_sum(Receipt.objects.filter(SUSPENSE), "amount_cents"),
         unknown_payouts=PaymentAttempt.objects.filter(UNKNOWN_PAYOUTS).count(),
-        live_loans=live.count(),
-        outstanding_cents=_sum(live, "outstanding_cents"),
-        principal_outstanding_cents=principal_cents,
-        par0=at_risk(0),
-        par30=at_risk(30),
+        live_loans=portfolio["live_loans"],
+        outstanding_cents=portfolio["outstanding_cents"],
+        gross_portfolio_cents=portfolio["gross_portfolio_cents"],
+        par0=par[0],
+        par30=par[30],
         collected_cents=_sum(Receipt.objects.filter(received_on(on)), "amount_cents"),
     )
 

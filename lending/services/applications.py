@@ -14,8 +14,9 @@ from django.db import IntegrityError, transaction
 
 from lending import outbox, ports
 from lending.models import Application, Borrower, Decision, ProductVersion, Review
-from lending.rules import calendar, money, pricing
-from lending.selectors import loans, offers, products
+from lending.rules import calendar, caps, money
+from lending.rules.country import country_from
+from lending.selectors import limits, loans, offers, products
 from lending.services import audit
 from lending.services.loans import approve_loan, new_reference
 
@@ -66,6 +67,10 @@ class Blocked(Exception):
     """This borrower may not borrow now."""
 
 
+class Paused(Exception):
+    """No new loan of this product is made until a person has looked at its losses."""
+
+
 class NotReferred(Exception):
     """The application is not waiting for an officer."""
 
@@ -92,17 +97,20 @@ def submit(
         AboveLimit, BelowMinimum: the amount is not within what was offered.
         NotPayable: no rail can pay it out to the cent.
         HasOpenLoan, AlreadyApplied, Blocked: nothing may be asked for now.
-        PriceCapExceeded: the product is dearer than the law allows.
+        Paused: no loan of this product is made for now.
+        AgainstLaw: the law in force today does not allow this product or its price.
     """
-    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
     if known := Application.objects.filter(origin=origin).first():
         return known
     version = ProductVersion.objects.get(id=product_version_id)
     on = calendar.business_date(at, settings.TIME_ZONE)
     _refuse_if_not_offered(borrower, principal_cents, on)
     pack = products.country_pack(version.country, on)
-    priced = offers.quote(version, principal_cents)
-    pricing.enforce_caps(priced, pack.rules["price_caps"])
+    priced = offers.quote(version, principal_cents, on)
+    law = country_from(pack.rules)
+    caps.enforce_product(products.before_the_law(version), law, on)
+    caps.enforce_price(products.price_of(priced, on), law)
     application = Application.objects.create(
         borrower=borrower,
         product_version=version,
@@ -112,6 +120,7 @@ def submit(
         principal_cents=principal_cents,
         fee_cents=priced.fee_cents,
         tax_cents=priced.tax_cents,
+        interest_cents=priced.interest_cents,
         apr=priced.apr,
         key_facts_text=shown.text,
         key_facts_language=shown.language,
@@ -136,6 +145,7 @@ def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date) -
         "payout_pending": HasOpenLoan,
         "undecided": AlreadyApplied,
         "blocked": Blocked,
+        "paused": Paused,
     }
     if offer.refusal:
         raise refusals[offer.refusal]
@@ -207,12 +217,12 @@ def _record(application_id: int, verdict: ports.Verdict, at: datetime, latency_m
 def _locked_application(application_id: int) -> Application:
     """Take the borrower's lock first, always: it is the one lock of everything that moves their money."""
     borrower_id = Application.objects.values_list("borrower_id", flat=True).get(id=application_id)
-    Borrower.objects.select_for_update().get(id=borrower_id)
+    Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
     return Application.objects.select_related("borrower", "product_version", "country_pack").get(id=application_id)
 
 
 def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Verdict:
-    """Hold the scorer to what it may say: never above its own limit, never a second loan for one person, and
+    """Hold the scorer to what it may say: never above its own limit, never beyond what binds every loan, and
     nobody is paid who was blocked or died meanwhile."""
     if verdict.outcome != Decision.Outcome.APPROVE:
         return verdict
@@ -220,9 +230,33 @@ def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Ve
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
     if application.borrower.state != Borrower.State.ACTIVE:
         return hold_back(verdict, "not_active")
-    if loans.open_loan_of_person(application.borrower.identity_index):
-        return hold_back(verdict, "open_loan")
+    if broken := _bound_broken(application):
+        return hold_back(verdict, broken)
     return verdict
+
+
+def _bound_broken(application: Application) -> str:
+    """Return what holds that no scorer may overrule, "" for nothing."""
+    person = application.borrower.identity_index
+    if loans.open_loan_of_person(person):
+        return "open_loan"
+    if limits.is_paused(application.product_version.code):
+        return "product_paused"
+    try:
+        law = country_from(application.country_pack.rules)
+        caps.enforce_exposure(application.principal_cents, limits.owing_cents(person), law)
+    except caps.AgainstLaw:
+        return "owes_enough"
+    return ""
+
+
+def _declined(reason: str, next_step: str) -> dict[str, Any]:
+    return {
+        "outcome": Decision.Outcome.DECLINE.value,
+        "limit_cents": 0,
+        "reasons": (ports.Reason(reason),),
+        "next_step": next_step,
+    }
 
 
 # What became true after the scorer looked -> what is decided instead of its approval.
@@ -232,12 +266,9 @@ HELD_BACK: dict[str, dict[str, Any]] = {
         "reasons": (ports.Reason("data_missing"),),
         "next_step": "wait_officer",
     },
-    "open_loan": {
-        "outcome": Decision.Outcome.DECLINE.value,
-        "limit_cents": 0,
-        "reasons": (ports.Reason("open_loan"),),
-        "next_step": "pay_on_time",
-    },
+    "open_loan": _declined("open_loan", "pay_on_time"),
+    "product_paused": _declined("product_paused", "try_tomorrow"),
+    "owes_enough": _declined("owes_enough", "pay_on_time"),
 }
 
 
@@ -290,6 +321,7 @@ def review(
         NotReferred: it is not waiting for an officer, or somebody else was first.
         HasOpenLoan: it would be a second open loan.
         Blocked: the borrower was blocked or has died meanwhile.
+        Paused: no loan of this product is made until a person has looked at its losses.
     """
     if not reason.strip():
         raise ReasonMissing("a review needs a reason in words")
@@ -305,6 +337,8 @@ def review(
         raise Blocked
     if approve and loans.open_loan_of_person(application.borrower.identity_index):
         raise HasOpenLoan
+    if approve and limits.is_paused(application.product_version.code):
+        raise Paused
     given = Review.objects.create(
         application=application,
         officer=officer,

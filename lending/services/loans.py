@@ -5,20 +5,19 @@ reserved. Each function is one transaction under the borrower's lock.
 """
 
 import secrets
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
 
 from lending import outbox
 from lending.ledger import post, reverse
-from lending.models import Application, Installment, Loan, PaymentAttempt, PaymentIntent, Posting
+from lending.models import Application, Loan, LoanEvent, PaymentAttempt, PaymentIntent, Posting
 from lending.rules import accounting, calendar
-from lending.rules.allocation import total_of
-from lending.selectors import loans, offers
-from lending.services import audit
-from lending.services.receipts import apply_kept, lock_person
+from lending.selectors import contracts, offers
+from lending.services import audit, life
+from lending.services.people import lock_person
+from lending.services.receipts import apply_kept
 from lending.wake import wake
 
 # Read aloud over a bad line: no letter or digit that sounds or looks like another.
@@ -29,7 +28,7 @@ def new_reference() -> str:
     """Return a short code for the customer that nobody has yet; 24^6 values, and the column is unique."""
     while True:
         reference = "".join(secrets.choice(_SPOKEN) for _ in range(6))
-        if not Application.objects.filter(reference=reference).exists():
+        if not any(kind.objects.filter(reference=reference).exists() for kind in (Application, Loan)):
             return reference
 
 
@@ -41,8 +40,9 @@ def approve_loan(application: Application, at: datetime) -> Loan:
     """
     if known := Loan.objects.filter(application=application).first():
         return known
-    priced = offers.quote(application.product_version, application.principal_cents)
-    assert (priced.fee_cents, priced.tax_cents) == (application.fee_cents, application.tax_cents)
+    accepted_on = calendar.business_date(application.submitted_at, settings.TIME_ZONE)
+    priced = offers.quote(application.product_version, application.principal_cents, accepted_on)
+    assert priced.total_cents == application.total_cents, "the calculator disagrees with itself"
     loan = Loan.objects.create(
         borrower=application.borrower,
         application=application,
@@ -54,6 +54,7 @@ def approve_loan(application: Application, at: datetime) -> Loan:
         principal_cents=application.principal_cents,
         fee_cents=application.fee_cents,
         tax_cents=application.tax_cents,
+        interest_cents=application.interest_cents,
         outstanding_cents=application.total_cents,
         approved_at=at,
     )
@@ -97,27 +98,15 @@ def payout_succeeded(
     assert amount_cents == loan.principal_cents, "the engine settles only exact payouts"
     if loan.state == Loan.State.NOT_PAID_OUT:
         _reserve_again(loan, completed_at)
-    disbursed_on = calendar.business_date(completed_at, settings.TIME_ZONE)
-    loan.state = Loan.State.LIVE
     loan.disbursed_at = completed_at
-    loan.due_on = disbursed_on + timedelta(days=loan.product_version.term_days)
-    loan.aged_on = disbursed_on
-    loan.save(update_fields=["state", "disbursed_at", "due_on", "aged_on", "outstanding_cents"])
-    Installment.objects.create(
-        loan=loan,
-        number=1,
-        due_on=loan.due_on,
-        principal_cents=loan.principal_cents,
-        fee_cents=loan.fee_cents,
-        tax_cents=loan.tax_cents,
-    )
-    post(
-        kind=Posting.Kind.DISBURSEMENT,
-        reference=f"disburse:{receipt_no}",
-        occurred_at=completed_at,
-        currency=loan.currency,
-        lines=accounting.disbursement(loan.principal_cents, loan.fee_cents, loan.tax_cents),
-        loan=loan,
+    loan.save(update_fields=["disbursed_at"])
+    life.record(
+        loan,
+        key=f"disburse:{receipt_no}",
+        kind=LoanEvent.Kind.DISBURSE,
+        happened_at=completed_at,
+        at=at,
+        details={"amount_cents": loan.principal_cents},
     )
     apply_kept(loan, at)
     if loan.state == Loan.State.LIVE:
@@ -159,44 +148,4 @@ def _reserve_again(loan: Loan, at: datetime) -> None:
 def _locked_loan(attempt_id: int) -> Loan:
     attempt = PaymentAttempt.objects.select_related("intent__borrower").get(id=attempt_id)
     lock_person(attempt.intent.borrower)
-    return Loan.objects.select_related("borrower", "product_version").get(payment_intents=attempt.intent)
-
-
-@transaction.atomic
-def write_off_loan(*, loan_id: int, actor: Any, reason: str, at: datetime) -> Loan:
-    """Take what will not come back off the books; the history stays and later money is still welcome.
-
-    Repeats safely: a loan written off already is returned unchanged.
-
-    Raises:
-        ValueError: no reason was given, or the loan is not live.
-    """
-    if not reason.strip():
-        raise ValueError("a write-off needs a reason")
-    loan = Loan.objects.select_related("borrower").get(id=loan_id)
-    lock_person(loan.borrower)
-    loan.refresh_from_db()
-    if loan.state == Loan.State.WRITTEN_OFF:
-        return loan
-    if loan.state != Loan.State.LIVE:
-        raise ValueError(f"only a live loan is written off, {loan.reference} is {loan.state}")
-    left = [due for _, due in loans.dues(loan)]
-    post(
-        kind=Posting.Kind.WRITE_OFF,
-        reference=f"write_off:loan:{loan.id}",
-        occurred_at=at,
-        currency=loan.currency,
-        lines=accounting.write_off(total_of(left)),
-        loan=loan,
-    )
-    loan.state, loan.written_off_at = Loan.State.WRITTEN_OFF, at
-    loan.save(update_fields=["state", "written_off_at"])
-    audit.record(
-        "loan_written_off",
-        subject=f"loan:{loan.id}",
-        borrower=loan.borrower,
-        actor=actor,
-        reason=reason,
-        at=at,
-    )
-    return loan
+    return contracts.with_contract().get(payment_intents=attempt.intent)

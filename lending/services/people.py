@@ -68,6 +68,16 @@ def identity_index(national_id: str) -> str:
     return blind_index("national_id", national_id)
 
 
+def lock_person(borrower: Borrower) -> None:
+    """Lock every number of one person, in a fixed order: their loan may be on any of them.
+
+    Others may write rows that point to them meanwhile (`no_key`): close of business, which holds the loan and
+    books on its borrower, would wait here for a payment that waits there for the loan.
+    """
+    numbers = Borrower.objects.select_for_update(no_key=True).filter(identity_index=borrower.identity_index)
+    list(numbers.order_by("id").values_list("id", flat=True))
+
+
 @transaction.atomic
 def register_borrower(
     *,
@@ -93,7 +103,7 @@ def register_borrower(
     on = calendar.business_date(at, settings.TIME_ZONE)
     country = products.country_rules(settings.COUNTRY, on)
     name = identity.clean_name(full_name)
-    known_id = identity.clean_national_id(national_id, country.national_id_pattern)
+    known_id = identity.clean_national_id(national_id, country.national_id.pattern)
     identity.refuse_weak_pin(pin, (msisdn, known_id))
     if known := Borrower.objects.filter(msisdn=msisdn).first():
         if known.identity_index != identity_index(known_id):
@@ -247,7 +257,7 @@ def reset_pin(*, borrower_id: int, officer: Any, reason: str, at: datetime) -> N
     """
     if not reason.strip():
         raise ReasonMissing("a PIN reset needs a reason")
-    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
     Borrower.objects.filter(id=borrower_id).update(pin_hash="", pin_failures=0, pin_locked_at=None)
     Case.objects.filter(
         kind=Case.Kind.PIN_LOCKED, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True

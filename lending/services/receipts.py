@@ -14,25 +14,23 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from lending import outbox
-from lending.ledger import post
+from lending.ledger import post, reverse
 from lending.models import (
-    Allocation,
     Borrower,
     Case,
-    Installment,
     Loan,
+    LoanEvent,
     PaymentAttempt,
     Posting,
     Receipt,
     Repayment,
 )
 from lending.rules import accounting, calendar, identity
-from lending.rules.allocation import KINDS, Due, allocate, total_of
+from lending.rules.allocation import Due
 from lending.rules.receipts import as_printed
-from lending.selectors import loans, products
-from lending.services import audit, cases
-from lending.services.people import identity_index
-from lending.services.settlement import settle_if_paid
+from lending.selectors import contracts, loans, products
+from lending.services import audit, cases, life
+from lending.services.people import identity_index, lock_person
 
 
 class ReceiptTaken(Exception):
@@ -45,6 +43,10 @@ class ReceiptTaken(Exception):
 
 class NotInSuspense(Exception):
     """The receipt is not waiting for a person."""
+
+
+class NotCounted(Exception):
+    """The receipt is nobody's: it is in suspense, or the operator took it back."""
 
 
 def record_receipt(
@@ -107,12 +109,6 @@ def record_receipt(
         raise
 
 
-def lock_person(borrower: Borrower) -> None:
-    """Lock every number of one person, in a fixed order: their loan may be on any of them."""
-    numbers = Borrower.objects.select_for_update().filter(identity_index=borrower.identity_index)
-    list(numbers.order_by("id").values_list("id", flat=True))
-
-
 def _known(known: Receipt, facts: dict[str, Any], attempt: PaymentAttempt | None, at: datetime) -> Receipt:
     if any(getattr(known, name) != value for name, value in facts.items()):
         told = f"{known.receipt_no} is on record with {known.amount_cents}, now told {facts['amount_cents']}"
@@ -169,7 +165,7 @@ def as_kept(typed: str, at: datetime) -> str:
 def _masked(typed: str, at: datetime) -> str:
     try:
         on = calendar.business_date(at, settings.TIME_ZONE)
-        pattern = products.country_rules(settings.COUNTRY, on).national_id_pattern
+        pattern = products.country_rules(settings.COUNTRY, on).national_id.pattern
     except products.NothingInForce:
         pattern = "[0-9]{5,}"  # no law says what an ID looks like, so any long number may be one
     try:
@@ -215,24 +211,37 @@ def borrower_of_party(party: str) -> Borrower | None:
     return None
 
 
-def _hold(receipt: Receipt, at: datetime) -> None:
-    post(
-        kind=Posting.Kind.SUSPENSE,
-        reference=_posting_reference(receipt),
-        occurred_at=receipt.paid_at,
-        currency=receipt.currency,
-        lines=accounting.suspense(receipt.amount_cents),
-    )
+def _hold(receipt: Receipt, at: datetime, why: str = "") -> None:
+    nobodys = f"account {receipt.account_reference!r} is nobody's"
+    _post(receipt, Posting.Kind.SUSPENSE, "suspense", accounting.suspense(receipt.amount_cents))
     cases.open_case(
         kind=Case.Kind.UNMATCHED_RECEIPT,
         subject_key=f"receipt:{receipt.id}",
-        note=f"{receipt.receipt_no}: account {receipt.account_reference!r} is nobody's",
+        note=f"{receipt.receipt_no}: {why or nobodys}",
         receipt=receipt,
         at=at,
     )
 
 
-def _posting_reference(receipt: Receipt) -> str:
+def _post(
+    receipt: Receipt, kind: str, way: str, lines: list[accounting.Line], borrower: Borrower | None = None
+) -> None:
+    """Post what a receipt did beside any loan; once more on a way on which it was posted and reversed."""
+    key = key_of(receipt)
+    made = Posting.objects.filter(event_key=key, kind=kind, loan=None).count()
+    post(
+        kind=kind,
+        reference=f"{key}:{way}" + (f":{made + 1}" if made else ""),
+        occurred_at=receipt.paid_at,
+        currency=receipt.currency,
+        lines=lines,
+        borrower=borrower,
+        event_key=key,
+    )
+
+
+def key_of(receipt: Receipt) -> str:
+    """Return what names a receipt as an event."""
     return f"receipt:{receipt.provider}:{receipt.receipt_no}"
 
 
@@ -240,12 +249,45 @@ def _allocate(receipt: Receipt, at: datetime, *, source: str = "mpesa_paybill") 
     """Cover the person's dues under their lock; the rest is theirs."""
     assert receipt.borrower is not None
     loan = loans.loan_to_repay(receipt.borrower.identity_index)
-    over_cents = _cover(receipt, receipt.amount_cents, loan, _received_at(receipt, loan), source)
-    receipt.over_cents = over_cents
-    receipt.save(update_fields=["over_cents"])
+    if loan is None:
+        receipt.over_cents = receipt.amount_cents
+        receipt.save(update_fields=["over_cents"])
+        kept = accounting.repayment(Due(), receipt.amount_cents, source)
+        _post(receipt, Posting.Kind.REPAYMENT, "kept", kept, receipt.borrower)
+    else:
+        _repay(receipt, loan, source, at)
     outbox.write("repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at)
-    if loan is not None:
-        settle_if_paid(loan, at)
+
+
+def _repay(receipt: Receipt, loan: Loan, source: str, at: datetime) -> None:
+    """Make the receipt a fact of the loan; the rules say what it covers and what is over.
+
+    Money counts for a loan from its payout on, in whichever order we were told.
+    """
+    assert loan.disbursed_at is not None
+    received_at = max(receipt.paid_at, loan.disbursed_at)
+    event = life.add(
+        loan,
+        key=_next_key(receipt),
+        kind=LoanEvent.Kind.PAY,
+        happened_at=received_at,
+        at=at,
+        details={"amount_cents": receipt.amount_cents, "account": source},
+    )
+    Repayment.objects.update_or_create(
+        receipt=receipt, defaults={"loan": loan, "event": event, "amount_cents": 0, "received_at": received_at}
+    )
+    life.replay(loan, at)
+    receipt.refresh_from_db(fields=["over_cents"])
+
+
+def _next_key(receipt: Receipt) -> str:
+    """Return the key of the receipt as a fact: numbered, when it was a fact before and that one is undone."""
+    before = Repayment.objects.filter(receipt=receipt).select_related("event").first()
+    if before is None:
+        return key_of(receipt)
+    key, _, number = before.event.key.partition("#")
+    return f"{key}#{int(number or 1) + 1}"
 
 
 def apply_kept(loan: Loan, at: datetime) -> None:
@@ -261,59 +303,7 @@ def apply_kept(loan: Loan, at: datetime) -> None:
         repayment__isnull=True,
     )
     for receipt in early.order_by("paid_at", "id"):
-        received_at = _received_at(receipt, loan)
-        receipt.over_cents = _cover(receipt, receipt.over_cents, loan, received_at, "customer_overpayments")
-        receipt.save(update_fields=["over_cents"])
-    settle_if_paid(loan, at)
-
-
-def _received_at(receipt: Receipt, loan: Loan | None) -> datetime:
-    """Return when money counts for a loan: not before there was one, in whichever order we were told."""
-    return max(receipt.paid_at, loan.disbursed_at) if loan and loan.disbursed_at else receipt.paid_at
-
-
-# Where the money of a posting comes from, as the end of its reference: a receipt is posted once on each way.
-_WAYS = {"mpesa_paybill": "", "suspense": ":matched", "customer_overpayments": ":applied"}
-
-
-def _cover(receipt: Receipt, cents: int, loan: Loan | None, received_at: datetime, source: str) -> int:
-    """Post money and cover the loan's dues with it; return what is over."""
-    items = loans.dues(loan) if loan else []
-    order = loan.product_version.allocation_order if loan else KINDS
-    covered, over_cents = allocate(cents, [due for _, due in items], order)
-    total = total_of(covered)
-    kept = 0 if source == "customer_overpayments" else over_cents
-    recovers = loan is not None and loan.state == Loan.State.WRITTEN_OFF and total.total > 0
-    legs = accounting.recovery if recovers else accounting.repayment
-    if total.total or kept:
-        post(
-            kind=Posting.Kind.RECOVERY if recovers else Posting.Kind.REPAYMENT,
-            reference=_posting_reference(receipt) + _WAYS[source],
-            occurred_at=received_at,
-            currency=receipt.currency,
-            lines=legs(total, kept, source),
-            borrower=receipt.borrower,
-            loan=loan if total.total else None,
-        )
-    if loan is not None and total.total:
-        _write_repayment(receipt, loan, [item for item, _ in items], covered, received_at)
-    return over_cents
-
-
-def _write_repayment(
-    receipt: Receipt, loan: Loan, items: list[Installment], covered: list[Due], received_at: datetime
-) -> None:
-    total_cents = total_of(covered).total
-    repayment = Repayment.objects.create(
-        loan=loan, receipt=receipt, amount_cents=total_cents, received_at=received_at
-    )
-    Allocation.objects.bulk_create(
-        Allocation(repayment=repayment, installment=item, **{f"{kind}_cents": getattr(due, kind) for kind in KINDS})
-        for item, due in zip(items, covered, strict=True)
-        if due.total
-    )
-    loan.outstanding_cents -= total_cents
-    loan.save(update_fields=["outstanding_cents"])
+        _repay(receipt, loan, "customer_overpayments", at)
 
 
 @transaction.atomic
@@ -350,3 +340,83 @@ def match_receipt(*, receipt_id: int, borrower_id: int, officer: Any, reason: st
         at=at,
     )
     return receipt
+
+
+@transaction.atomic
+def release_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -> Receipt:
+    """Take a receipt from the loan or person to whom it was given by mistake: it waits in suspense for its owner.
+
+    Repeats safely: money in suspense stays there.
+
+    Raises:
+        NotCounted: the operator took it back.
+        OpenLoanInTheWay: the loan would be open again beside another one.
+    """
+    receipt = _locked(receipt_id)
+    if receipt.state == Receipt.State.SUSPENSE:
+        return receipt
+    if receipt.state == Receipt.State.REVERSED:
+        raise NotCounted(receipt.receipt_no)
+    was_of = receipt.borrower
+    _take_out(receipt, actor, reason, at)
+    receipt.state, receipt.borrower, receipt.over_cents = Receipt.State.SUSPENSE, None, 0
+    receipt.save(update_fields=["state", "borrower", "over_cents"])
+    _hold(receipt, at, f"given to {was_of} by mistake: {reason}")
+    _record("receipt_released", receipt, was_of, actor, reason, at)
+    return receipt
+
+
+@transaction.atomic
+def reverse_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -> Receipt:
+    """Take money that the operator gave back to its payer out of our books, and of the loan that it covered.
+
+    Repeats safely: a receipt is reversed once.
+
+    Raises:
+        OpenLoanInTheWay: the loan would be open again beside another one.
+    """
+    receipt = _locked(receipt_id)
+    if receipt.state == Receipt.State.REVERSED:
+        return receipt
+    _take_out(receipt, actor, reason, at)
+    receipt.state, receipt.reversed_at, receipt.over_cents = Receipt.State.REVERSED, at, 0
+    receipt.save(update_fields=["state", "reversed_at", "over_cents"])
+    Case.objects.filter(
+        kind=Case.Kind.UNMATCHED_RECEIPT, subject_key=f"receipt:{receipt.id}", closed_at__isnull=True
+    ).update(closed_at=at, closed_by=actor, resolution=f"the operator took it back: {reason}"[:300])
+    _record("receipt_reversed", receipt, receipt.borrower, actor, reason, at)
+    return receipt
+
+
+def _locked(receipt_id: int) -> Receipt:
+    """Lock the person first, as everybody does, and then the receipt."""
+    receipt = Receipt.objects.select_related("borrower").get(id=receipt_id)
+    if receipt.borrower is not None:
+        lock_person(receipt.borrower)
+    return Receipt.objects.select_for_update().get(id=receipt_id)
+
+
+def _take_out(receipt: Receipt, actor: Any, reason: str, at: datetime) -> None:
+    """Undo whatever the receipt did, to a loan and beside it, as if it had never come."""
+    repayment = Repayment.objects.filter(receipt=receipt).select_related("event__reversed_by").first()
+    if repayment is not None and not hasattr(repayment.event, "reversed_by"):
+        life.record(
+            contracts.with_contract().get(id=repayment.loan_id),
+            key=f"reverse:{repayment.event.key}",
+            kind=LoanEvent.Kind.REVERSE,
+            happened_at=max(at, repayment.event.happened_at),
+            at=at,
+            undoes=repayment.event,
+            actor=actor,
+            reason=reason,
+        )
+    beside = Posting.objects.filter(event_key=key_of(receipt), loan=None, reversed_by=None)
+    for posting in beside.exclude(kind=Posting.Kind.REVERSAL).select_related("borrower"):
+        reverse(posting, reference=f"{posting.reference}:reversed", occurred_at=posting.occurred_at)
+
+
+def _record(
+    action: str, receipt: Receipt, borrower: Borrower | None, actor: Any, reason: str, at: datetime
+) -> None:
+    subject = f"receipt:{receipt.id}"
+    audit.record(action, subject=subject, borrower=borrower, actor=actor, reason=reason, at=at)

@@ -41,7 +41,7 @@ def request_repayment(*, borrower_id: int, amount_cents: int, origin: str, at: d
         PromptPending: an earlier prompt is still open.
         InvalidRepayment: below one unit, not whole units, or more than is owed.
     """
-    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
     key = f"collect:{origin}"
     if known := PaymentIntent.objects.filter(business_key=key).first():
         return known

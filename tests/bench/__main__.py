@@ -5,9 +5,9 @@
 Runs on servers of its own under var/bench; the portfolio and the model are made at the first run and kept.
 """
 
-import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -44,6 +44,7 @@ from ml.predict import Scorer
 from scoring import registry
 from tests import factories
 from tests.bench import load
+from tests.bench.report import report
 from tests.stack import Stack, wait_for
 
 LANES = 8
@@ -51,20 +52,6 @@ SESSIONS = 30
 LOANS = 25
 # Enough that the latest tenth of their loans, on which the first model is judged, holds losses in any season.
 BORROWERS = 2000
-
-
-def report(measure: str, value: float, unit: str, reference: str, against: float, **more: Any) -> None:
-    """Print one figure with its reference."""
-    row = {
-        "measure": measure,
-        "value": value,
-        "unit": unit,
-        "reference": reference,
-        "reference_value": against,
-        "ratio": round(value / against, 4) if against else None,
-    }
-    sys.stdout.write(json.dumps(row | more) + "\n")
-    sys.stdout.flush()
 
 
 def set_up() -> None:
@@ -237,6 +224,8 @@ def main() -> None:
         stack.worker("scoring", "scoring")
         bench_loans(stack)
     bench_predictions()
+    # In a process of its own, so that its memory is its own, and a database of its own, so that none is mixed up.
+    subprocess.run([sys.executable, "-m", "tests.bench.closing"], check=True)
 
 
 if __name__ == "__main__":

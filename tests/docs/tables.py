@@ -138,7 +138,10 @@ def value_at(path: str) -> Any:
 
 def _walk(value: Any, keys: list[str]) -> Any:
     for key in keys:
-        value = value[key] if isinstance(value, dict) else getattr(value, key)
+        if isinstance(value, list):
+            value = value[int(key)]
+        else:
+            value = value[key] if isinstance(value, dict) else getattr(value, key)
     return value
 
 

@@ -10,8 +10,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from config import demo, environment, health
 from lending import outbox
+from lending.admin.loans import LoanAdmin
+from lending.admin.payments import ReceiptAdmin
 from lending.management.commands import sweep
 from lending.payments import breaker, engine
+from lending.services import changes, proposals
 from tests.docs.tables import REPOSITORY, Row, checked_tables
 from ussd import sessions
 
@@ -159,9 +162,24 @@ class TestGroups:
         rights = {
             name: {one.removeprefix("lending.change_") for one in group["may"]} for name, group in groups.items()
         }
+        acts = {"proposes": "lending.add_proposal", "decides": "proposal"}
         table = TABLES["operations.groups"]
-        listed = {row["Group"]: set(re.findall(r"[a-z]+", row["May change"])) - {"nothing"} for row in table}
+        listed = {
+            row["Group"]: set(re.findall(r"[a-z]+", row["May change"])) - {"nothing"}
+            | {acts[word] for word in row["Acts of two people"].split()}
+            for row in table
+        }
         assert listed == rights
+
+    def test_the_acts_of_two_people_are_those_of_the_code(self) -> None:
+        listed = {row["Act"]: row["Where it is proposed"] for row in TABLES["operations.two_people"]}
+        assert listed.keys() == proposals.ACTS.keys()
+        shown = {
+            f"loan_{kind}": getattr(LoanAdmin, f"propose_{kind}").short_description for kind in changes.TWO_PEOPLE
+        }
+        shown[changes.RECEIPT_REVERSAL] = ReceiptAdmin.take_out.short_description
+        for act, words in shown.items():
+            assert f'"{words}"' in listed[act]
 
 
 class TestFigures:
@@ -191,5 +209,5 @@ class TestFigures:
 
 
 def test_every_marked_table_of_the_page_is_checked() -> None:
-    checked = {"settings", "demo_settings", "processes", "callbacks", "metrics", "faults", "groups"}
+    checked = {"settings", "demo_settings", "processes", "callbacks", "metrics", "faults", "groups", "two_people"}
     assert {name for name in TABLES if name.startswith("operations.")} == {f"operations.{one}" for one in checked}

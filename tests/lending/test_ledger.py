@@ -1,5 +1,8 @@
 """The books, and what PostgreSQL refuses whatever Python says."""
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.utils import InternalError
@@ -14,15 +17,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from lending.ledger import ReferenceReused, UnbalancedPosting, balance_cents, make_checkpoints, post, reverse
-from lending.models import Entry, Loan, Posting
+from lending import ledger
+from lending.ledger import (
+    ReferenceReused,
+    UnbalancedPosting,
+    balance_cents,
+    make_checkpoints,
+    post,
+    reverse,
+)
+from lending.models import Checkpoint, Entry, Loan, Posting
 from lending.rules.accounting import Line, capital, credit, debit
 from tests import factories
 from tests.factories import NOON
-
-
-def fund(cents: int = 1_000, reference: str = "capital:1") -> Posting:
-    return post(kind="capital", reference=reference, occurred_at=NOON, currency="KES", lines=capital(cents))
+from tests.lending.posters import SlowWriter, elsewhere, fund, waiting_for
 
 
 @pytest.mark.usefixtures("law", "fixed_scorer")
@@ -61,6 +69,60 @@ class TestPost:
         fund()
         make_checkpoints(NOON)
         fund(500, "capital:2")
+        assert balance_cents("mpesa_payout", "KES") == 1_500
+
+    def test_a_checkpoint_tells_the_days_apart_and_counts_nothing_twice(self) -> None:
+        fund()
+        fund(500, "capital:2", at=NOON - timedelta(days=1))
+        assert make_checkpoints(NOON) == 4
+        assert make_checkpoints(NOON) == 0
+        fund(30, "capital:3", at=NOON - timedelta(days=1))
+        assert make_checkpoints(NOON) == 2
+        days = Checkpoint.objects.filter(account_id="mpesa_payout").order_by("id")
+        assert sorted(days.values_list("business_date__day", "debit_cents")) == [(1, 30), (1, 500), (2, 1_000)]
+        assert balance_cents("mpesa_payout", "KES") == 1_530
+
+
+@pytest.mark.django_db(transaction=True)
+class TestWhileSomebodyPosts:
+    def test_a_checkpoint_waits_for_who_came_before_and_nobody_waits_for_it(
+        self, law: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger, "PATIENCE_SECONDS", 60)
+        with ThreadPoolExecutor(2) as pool:
+            slow = SlowWriter(pool)
+            fund(500, "quick")
+            checkpoint = elsewhere(pool, make_checkpoints, NOON)
+            for number in range(20):
+                fund(1, f"meanwhile:{number}")
+            assert not checkpoint.done()
+            slow.commits()
+            assert checkpoint.result(20) == 2
+        assert Checkpoint.objects.filter(account_id="mpesa_payout", debit_cents__gte=1_500).exists()
+        assert balance_cents("mpesa_payout", "KES") == 1_520
+
+    def test_two_checkpoints_at_once_count_each_entry_once(self, law: None) -> None:
+        fund()
+        with ThreadPoolExecutor(2) as pool:
+            with transaction.atomic(), connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE lending_checkpoint IN EXCLUSIVE MODE")
+                both = [elsewhere(pool, make_checkpoints, NOON) for _ in range(2)]
+                while waiting_for("lending_checkpoint") < 2:
+                    assert not any(one.done() for one in both)
+            assert sorted(one.result(20) for one in both) == [0, 2]
+        assert balance_cents("mpesa_payout", "KES") == 1_000
+
+    def test_an_open_transaction_that_never_ends_costs_a_checkpoint_and_nothing_else(
+        self, law: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ledger, "PATIENCE_SECONDS", 0.05)
+        with ThreadPoolExecutor(1) as pool:
+            slow = SlowWriter(pool)
+            fund(500, "quick")
+            assert make_checkpoints(NOON) == 0
+            assert balance_cents("mpesa_payout", "KES") == 500
+            slow.commits()
+        assert make_checkpoints(NOON) == 2
         assert balance_cents("mpesa_payout", "KES") == 1_500
 
 

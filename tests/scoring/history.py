@@ -10,11 +10,13 @@ from lending.models import (
     Borrower,
     CountryPack,
     Loan,
+    LoanEvent,
     ProductVersion,
     Receipt,
     Repayment,
     SavingsAccount,
     SavingsMovement,
+    SavingsProductVersion,
     WalletMovement,
 )
 from tests.factories import NAIROBI
@@ -36,7 +38,7 @@ def loan(
     written_off_at: datetime | None = None,
 ) -> Loan:
     """Write one loan of 30 days; `days_late` None is still open, 0 and below was repaid in time."""
-    product, pack = ProductVersion.objects.get(), CountryPack.objects.get()
+    product, pack = ProductVersion.objects.get(), CountryPack.objects.get(country="KE")
     cost = {"fee_cents": principal_cents // 20, "tax_cents": principal_cents // 100}
     application = Application.objects.create(
         borrower=borrower, product_version=product, country_pack=pack, origin=number(), reference=number(),
@@ -65,17 +67,27 @@ def repay(to: Loan, paid_at: datetime, amount_cents: int) -> None:
         provider="daraja", receipt_no=number(), amount_cents=amount_cents, currency="KES", paid_at=paid_at,
         source="test", borrower=to.borrower, state="allocated", recorded_at=paid_at,
     )  # fmt: skip
-    Repayment.objects.create(loan=to, receipt=receipt, amount_cents=amount_cents, received_at=paid_at)
+    event = LoanEvent.objects.create(
+        loan=to, key=f"receipt:daraja:{receipt.receipt_no}", kind="pay", business_date=local_date(paid_at),
+        happened_at=paid_at, booked_at=paid_at,
+    )  # fmt: skip
+    Repayment.objects.create(loan=to, receipt=receipt, event=event, amount_cents=amount_cents, received_at=paid_at)
 
 
 def save(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "deposit") -> None:
+    opened_on = borrower.registered_at.date()
     account, _ = SavingsAccount.objects.get_or_create(
         borrower=borrower,
-        defaults={"partner": "bank", "currency": "KES", "opened_at": borrower.registered_at},
-    )
+        defaults={
+            "product_version": SavingsProductVersion.objects.get(code="jirani-save"), "partner": "bank",
+            "currency": "KES", "accrued_on": opened_on, "period_on": opened_on, "earns_from": opened_on,
+            "used_on": opened_on, "opened_at": borrower.registered_at,
+        },
+    )  # fmt: skip
     SavingsMovement.objects.create(
-        account=account, kind=kind, amount_cents=amount_cents, reference=number(), moved_at=moved_at
-    )
+        account=account, kind=kind, amount_cents=amount_cents, reference=number(), moved_at=moved_at,
+        value_on=moved_at.date(),
+    )  # fmt: skip
 
 
 def move(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "received") -> None:

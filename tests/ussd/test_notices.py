@@ -7,7 +7,7 @@ import pytest
 
 from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
 from lending.payments.settling import GAVE_UP
-from lending.services import loans, people, repayments
+from lending.services import changes, people, repayments
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.ussd.test_sms import Aggregator, aggregator
@@ -32,7 +32,7 @@ def said(sms: Sms | None) -> str:
 
 
 def write_off(loan: Loan, officer: Any) -> None:
-    loans.write_off_loan(loan_id=loan.id, actor=officer, reason="Gone.", at=NOON + timedelta(days=200))
+    changes.write_off_loan(loan_id=loan.id, actor=officer, reason="Gone.", at=NOON + timedelta(days=200))
 
 
 class TestADecision:
@@ -160,7 +160,7 @@ class TestMoney:
         self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any, cents: int, words: str
     ) -> None:
         write_off(aminas_loan, admin_user)
-        receipt = factories.pay(aminas_loan.reference, cents)
+        receipt = factories.pay(aminas_loan.reference, cents, at=NOON + timedelta(days=210))
         assert said(tell("repayment_received", receipt_id=receipt.id)) == words.format(aminas_loan.reference)
 
     def test_for_a_loan_written_off_is_thanked_for_in_swahili(
@@ -168,7 +168,7 @@ class TestMoney:
     ) -> None:
         write_off(aminas_loan, admin_user)
         people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
-        receipt = factories.pay(aminas_loan.reference, 20_000)
+        receipt = factories.pay(aminas_loan.reference, 20_000, at=NOON + timedelta(days=210))
         assert f"ya mkopo {aminas_loan.reference} uliofutwa" in said(
             tell("repayment_received", receipt_id=receipt.id)
         )
@@ -243,6 +243,17 @@ class TestAReminder:
         again = OutboxMessage.objects.get(topic="repayment_reminder")
         assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
         assert tell("repayment_reminder", again.due_at, **again.payload) is not None
+
+    def test_is_the_only_message_of_its_day_that_nobody_asked_for(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is not None
+        tell("repayment_reminder", self.DUE + timedelta(hours=1), loan_id=aminas_loan.id, days=1)
+        assert len(aggregator.received) == 1
+        again = OutboxMessage.objects.get(topic="repayment_reminder")
+        assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
+        tell("repayment_reminder", again.due_at, **again.payload)
+        assert len(aggregator.received) == 2
 
     def test_never_goes_to_who_said_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         people.stop_sms(msisdn="254711000101", at=NOON)

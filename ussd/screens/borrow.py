@@ -1,23 +1,29 @@
 """Borrowing: amount, what it costs, terms, PIN, decision. The PIN is the only hop with an effect."""
 
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 
 from django.utils.translation import pgettext
 
 from lending.models import Decision
 from lending.rules import money
-from lending.services import applications
+from lending.rules.caps import AgainstLaw
+from lending.selectors import products
+from lending.services import applications, limits
 from ussd import samples, words
 from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 
 KEY_FACTS_VERSION = "key-facts-1"
+RAISE_VERSION = "raise-1"
 # What a refusal of the offer or of the service leads to.
 REFUSED = {
     "open_loan": "borrow.open_loan",
     "payout_pending": "borrow.payout_pending",
     "undecided": "borrow.undecided",
     "blocked": "home.blocked",
+    "paused": "borrow.paused",
 }
 
 
@@ -31,6 +37,8 @@ def ask_amount(dialogue: Dialogue) -> View:
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
+    if offer.raise_waits:
+        return Go("borrow.raise")
     if offer.limit_cents < offer.min_cents:
         return Go("borrow.no_limit")
     values = {"limit": words.amount(offer.limit_cents), "least": words.amount(offer.min_cents)}
@@ -41,6 +49,43 @@ def ask_amount(dialogue: Dialogue) -> View:
         then="borrow.facts",
         zero_is_answer=True,
     )
+
+
+@screen("borrow.raise", samples=[samples.offered_raise])
+def offered_raise(dialogue: Dialogue) -> View:
+    """A higher limit, only if the customer wants it: where the law asks for their yes."""
+    offered = dialogue.facts.offered_raise
+    if offered is None:
+        return Go("borrow.amount")
+    values = {
+        "limit": words.amount(offered.limit_cents),
+        "now": words.amount(dialogue.facts.known.limit_cents),
+    }
+    return Menu(
+        pgettext(
+            "borrow.raise", "You repaid on time. Do you want a limit of %(limit)s instead of %(now)s? You need not."
+        )
+        % values,
+        (
+            Choice(pgettext("borrow.raise", "Yes, raise it"), act=partial(_answer_raise, True)),
+            Choice(pgettext("borrow.raise", "No, keep it"), act=partial(_answer_raise, False)),
+        ),
+        must_be_seen=True,
+    )
+
+
+def _answer_raise(accepted: bool, dialogue: Dialogue, _: None) -> str:
+    try:
+        limits.answer_raise(
+            borrower_id=dialogue.facts.known.id,
+            accepted=accepted,
+            text_version=RAISE_VERSION,
+            language=dialogue.language,
+            at=dialogue.at,
+        )
+    except limits.NothingOffered:
+        raise Elsewhere("borrow.limit_changed") from None
+    return "borrow.amount"
 
 
 def parse_amount(dialogue: Dialogue, typed: str) -> int:
@@ -83,7 +128,7 @@ def key_facts(dialogue: Dialogue) -> View:
         "fee": words.amount(quote.fee_cents, quote.currency),
         "tax": words.amount(quote.tax_cents, quote.currency),
         "total": words.amount(quote.total_cents, quote.currency),
-        "day": words.day(quote.due_on(dialogue.facts.today)),
+        "day": words.day(quote.due_on),
         "apr": words.percent(quote.apr),
     }
     lines = (
@@ -108,18 +153,18 @@ def key_facts(dialogue: Dialogue) -> View:
         remember={
             "product_version_id": offer.product_version.id,
             "principal_cents": quote.principal_cents,
-            "cost_cents": quote.fee_cents + quote.tax_cents,
+            "cost_cents": quote.cost_cents,
         },
     )
 
 
 @screen("borrow.terms", samples=[samples.free], resume="borrow.facts", tries=("98", "x"))
 def terms(dialogue: Dialogue) -> View:
-    version = dialogue.facts.offer.product_version
+    agreed = products.terms_of(dialogue.facts.offer.product_version)
     values = {
-        "days": version.term_days,
-        "fee": words.percent(version.fee_rate),
-        "tax": words.percent(version.fee_tax_rate),
+        "days": agreed.term.every,
+        "fee": words.percent(sum((fee.rate or Decimal(0) for fee in agreed.fees), Decimal(0))),
+        "tax": words.percent(agreed.tax.rate),
     }
     items = (
         pgettext("borrow.terms", "You repay all within %(days)s days of the day the money comes."),
@@ -168,6 +213,8 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
         raise Elsewhere("borrow.undecided") from None
     except applications.Blocked:
         raise Elsewhere("home.blocked") from None
+    except (applications.Paused, AgainstLaw):
+        raise Elsewhere("borrow.paused") from None
     dialogue.answers = {"application_id": application.id, "reference": application.reference}
     return Await(application.id, then="borrow.decided", late="borrow.late")
 
@@ -254,6 +301,18 @@ def no_limit(dialogue: Dialogue) -> View:
         pgettext(
             "borrow.no_limit",
             "You cannot borrow yet. Use your wallet and save, and dial again in 30 days. Questions: SMS HELP.",
+        )
+    )
+
+
+@screen("borrow.paused", samples=[samples.paused])
+def paused(dialogue: Dialogue) -> View:
+    """The product rests, or today's law does not allow it: neither is the customer's fault."""
+    return End(
+        pgettext(
+            "borrow.paused",
+            "We make no new loans of this kind for now; it is not because of you. Dial again tomorrow. "
+            "Questions: SMS HELP.",
         )
     )
 

@@ -61,7 +61,7 @@ def _standing(dialogue: Dialogue) -> str:
         return _owed(loan)
     if application := dialogue.facts.undecided:
         return pgettext("home", "We are deciding, ref %(ref)s") % {"ref": application.reference}
-    limit = dialogue.facts.known.limit_cents
+    limit = dialogue.facts.known.offered_limit_cents
     if not limit:
         return pgettext("home", "Welcome to Jirani")
     return pgettext("home", "Jirani: your limit is %(limit)s") % {"limit": words.amount(limit)}

@@ -122,7 +122,7 @@ def ask_national_id(dialogue: Dialogue) -> View:
 def parse_national_id(dialogue: Dialogue, typed: str) -> str:
     """Return a national ID of the country's form, or say that it is none. The words never repeat it."""
     try:
-        return identity.clean_national_id(typed, dialogue.facts.country.national_id_pattern)
+        return identity.clean_national_id(typed, dialogue.facts.country.national_id.pattern)
     except identity.InvalidNationalId:
         raise Again(pgettext("register.national_id", "That is no ID number.")) from None
 

@@ -3,10 +3,11 @@
 from django.utils.translation import pgettext
 
 from lending.rules import identity
-from lending.services import people
-from ussd import samples
-from ussd.engine import START, Again, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
+from lending.services import limits, people
+from ussd import samples, words
+from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
+from ussd.screens.borrow import read_amount
 from ussd.screens.register import LANGUAGES
 
 
@@ -18,7 +19,11 @@ def menu(dialogue: Dialogue) -> View:
     ]
     return Menu(
         pgettext("settings.menu", "Settings"),
-        [Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"), *others],
+        [
+            Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"),
+            *others,
+            Choice(pgettext("settings.menu", "My limit"), "settings.limit"),
+        ],
     )
 
 
@@ -73,3 +78,49 @@ def _change(dialogue: Dialogue, typed: str) -> str:
 @screen("settings.changed", samples=[samples.fresh])
 def changed(dialogue: Dialogue) -> View:
     return End(pgettext("settings.changed", "Your PIN is changed. Tell it to nobody."))
+
+
+@screen("settings.limit", samples=[samples.fresh], tries=("0", "x", "1", "9999999.98", "99999999"))
+def own_limit(dialogue: Dialogue) -> View:
+    """Be offered less, or again all that the rung allows."""
+    borrower = dialogue.facts.known
+    if borrower.limit_cents < dialogue.facts.offer.min_cents:
+        return Go("borrow.no_limit")
+    values = {
+        "now": words.amount(borrower.offered_limit_cents),
+        "most": words.amount(borrower.limit_cents),
+    }
+    return Ask(
+        pgettext("settings.limit", "You may borrow %(now)s at once. How much should it be? At most %(most)s.")
+        % values,
+        parse=lambda typed: _read_limit(dialogue, typed),
+        act=_choose_limit,
+        zero_is_answer=True,
+    )
+
+
+def _read_limit(dialogue: Dialogue, typed: str) -> int:
+    """Return the cents of a limit that may be chosen, or say from where to where it may be."""
+    offer, most_cents = dialogue.facts.offer, dialogue.facts.known.limit_cents
+    cents = read_amount(typed, offer.product_version.currency)
+    if not offer.min_cents <= cents <= most_cents:
+        values = {"least": words.amount(offer.min_cents), "most": words.amount(most_cents)}
+        raise Again(pgettext("settings.limit", "From %(least)s to %(most)s.") % values)
+    return cents
+
+
+def _choose_limit(dialogue: Dialogue, cents: int) -> str:
+    try:
+        limits.choose_limit(borrower_id=dialogue.facts.known.id, limit_cents=cents, at=dialogue.at)
+    except limits.LimitRefused:
+        raise Elsewhere("settings.limit") from None
+    dialogue.answers = {}
+    return "settings.limit_chosen"
+
+
+@screen("settings.limit_chosen", samples=[samples.fresh])
+def limit_chosen(dialogue: Dialogue) -> View:
+    return End(
+        pgettext("settings.limit_chosen", "Your limit is now %(limit)s. You can change it here at any time.")
+        % {"limit": words.amount(dialogue.facts.known.offered_limit_cents)}
+    )

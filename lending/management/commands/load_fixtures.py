@@ -14,8 +14,13 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from lending.models import Account, CountryPack, ProductVersion, Rail
+from lending.models import Account, CountryPack, ProductVersion, Rail, SavingsProductVersion
+from lending.rules import caps, limits
 from lending.rules.country import country_from
+from lending.rules.reading import Refused
+from lending.rules.savings import SavingsTermsRefused, read_terms
+from lending.rules.terms import TermsRefused
+from lending.selectors import products
 
 
 class Command(BaseCommand):
@@ -26,16 +31,24 @@ class Command(BaseCommand):
         fixtures = Path(settings.BASE_DIR) / "fixtures"
         for account in json.loads((fixtures / "accounts.json").read_text()):
             Account.objects.update_or_create(code=account.pop("code"), defaults=account)
-        for path in sorted((fixtures / "countries").glob("*.json")):
-            load_pack(json.loads(path.read_text()), path.name)
-        for path in sorted((fixtures / "products").glob("*.json")):
-            load_product(json.loads(path.read_text()), path.name)
+        for data, source in versions_in(fixtures / "countries"):
+            load_pack(data, source)
+        for data, source in versions_in(fixtures / "products"):
+            load_product(data, source)
+        for path in sorted((fixtures / "savings").glob("*.json")):
+            load_savings_product(json.loads(path.read_text()), path.name)
         for provider in settings.PAYMENT_PROVIDERS:
             Rail.objects.get_or_create(provider=provider)
         for name, rights in json.loads((fixtures / "groups.json").read_text()).items():
             load_group(name, **rights)
         import_string(settings.LOAD_SCHEDULE)()
         self.stdout.write("fixtures: chart of accounts, country packs and products are in place")
+
+
+def versions_in(directory: Path) -> list[tuple[dict[str, Any], str]]:
+    """Return what the files of a directory hold, with their names, older versions first."""
+    read = [(json.loads(path.read_text()), path.name) for path in sorted(directory.glob("*.json"))]
+    return sorted(read, key=lambda one: one[0]["version"])
 
 
 def load_group(name: str, sees: list[str], may: list[str]) -> None:
@@ -49,25 +62,70 @@ def load_group(name: str, sees: list[str], may: list[str]) -> None:
 
 
 def load_pack(data: dict[str, Any], source: str) -> None:
-    country_from(data["rules"])
-    _load_version(CountryPack, {"country": data.pop("country"), "version": data.pop("version")}, data, source)
+    """Load one version of a country's law.
+
+    Raises:
+        CommandError: it cannot be read, is for another country, or would be in force before the version it follows.
+    """
+    try:
+        law = country_from(data["rules"])
+    except Refused as refused:
+        raise CommandError(f"{source}: rules.{refused}") from None
+    if law.country != data["country"]:
+        raise CommandError(f"{source}: rules.country must be {data['country']}, got {law.country}")
+    key = {"country": data.pop("country"), "version": data.pop("version")}
+    earlier = CountryPack.objects.filter(country=law.country, version__lt=key["version"])
+    last = earlier.order_by("-version").first()
+    if last and date.fromisoformat(data["effective_on"]) <= last.effective_on:
+        came = data["effective_on"]
+        raise CommandError(f"{source}: effective_on must be after {last.effective_on}, got {came}")
+    _load_version(CountryPack, key, data, source)
 
 
 def load_product(data: dict[str, Any], source: str) -> None:
-    _load_version(ProductVersion, {"code": data.pop("code"), "version": data.pop("version")}, data, source)
+    """Load one version of a product, if the law in force on its first day allows its terms.
+
+    Raises:
+        CommandError: it cannot be read, or contradicts the law: with the field and the rule.
+    """
+    key = {"code": data.pop("code"), "version": data.pop("version")}
+    data["approved_on"] = date.fromisoformat(data["approved_on"])
+    version = _load_version(ProductVersion, key, data, source)
+    version.refresh_from_db()
+    try:
+        terms = products.terms_of(version)
+        if terms.currency != version.currency:
+            raise TermsRefused("terms.currency", f"must be {version.currency}", terms.currency)
+        limits.brake_from(version.loss_brake)
+        law = products.country_rules(version.country, version.effective_on)
+        caps.enforce_product(products.before_the_law(version), law, version.effective_on)
+    except Refused as refused:
+        raise CommandError(f"{source}: loss_brake.{refused}") from None
+    except (TermsRefused, caps.AgainstLaw, products.NothingInForce) as refused:
+        raise CommandError(f"{source}: {refused}") from None
 
 
-def _load_version(model: Any, key: dict[str, Any], data: dict[str, Any], source: str) -> None:
+def load_savings_product(data: dict[str, Any], source: str) -> None:
+    try:
+        read_terms(data["terms"])
+    except SavingsTermsRefused as refused:
+        raise CommandError(f"{source}: terms.{refused}") from None
+    key = {"code": data.pop("code"), "version": data.pop("version")}
+    _load_version(SavingsProductVersion, key, data, source)
+
+
+def _load_version(model: Any, key: dict[str, Any], data: dict[str, Any], source: str) -> Any:
     """Insert a version, or insist that the one on record says the same: loans were made under it."""
     data["effective_on"] = date.fromisoformat(data["effective_on"])
     known, created = model.objects.get_or_create(**key, defaults=data)
     if created:
-        return
+        return known
     changed = [name for name, value in data.items() if str(_plain(getattr(known, name))) != str(_plain(value))]
     if changed:
         raise CommandError(
             f"{source}: version {key['version']} is in force; a change of {changed} is a new version"
         )
+    return known
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections
 from django.utils import timezone
 
-from lending import outbox
+from lending import chain, outbox
 from lending.payments import engine
 
 logger = logging.getLogger("lending.sweep")
@@ -19,7 +19,7 @@ SCORING_PATIENCE = timedelta(seconds=20)
 
 
 class Command(BaseCommand):
-    help = "Carry out due payments, messages and decisions, whether or not anybody was woken for them."
+    help = "Carry out due payments, messages and decisions, and chain postings, whether or not anybody was woken."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--every", type=float, default=3.0, help="seconds between rounds")
@@ -36,7 +36,7 @@ class Command(BaseCommand):
 
 def sweep() -> None:
     """One round. A failing part is logged and does not keep the others from their turn."""
-    for part in (run_payments, send_messages, decide_forgotten):
+    for part in (run_payments, send_messages, decide_forgotten, chain_postings):
         try:
             close_old_connections()
             part()
@@ -56,3 +56,8 @@ def send_messages() -> None:
 def decide_forgotten() -> None:
     """Decide what no scoring worker has taken; TensorFlow is loaded only if that ever happens."""
     outbox.drain(timezone.now(), queue="scoring", overdue_by=SCORING_PATIENCE)
+
+
+def chain_postings() -> None:
+    """Chain what was posted since the last round, behind those who are posting now."""
+    chain.extend()

@@ -2,7 +2,9 @@
 
 from datetime import timedelta
 
-from lending.models import AuditEvent, Borrower, JobRun, PaymentAttempt, ProviderEvent
+from django.contrib.auth.models import User
+
+from lending.models import AuditEvent, Borrower, JobRun, PaymentAttempt, PeriodClosing, Proposal, ProviderEvent
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -19,6 +21,14 @@ def fill(borrower: Borrower) -> None:
     )
     AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
     JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
+    people = [User.objects.create_user(name) for name in ("maker", "checker")]
+    PeriodClosing.objects.create(
+        last_on=NOON.date() - timedelta(days=2), maker=people[0], checker=people[1], head_posting_id=0,
+        head_hash=bytes(32), closed_at=NOON,
+    )  # fmt: skip
+    Proposal.objects.create(
+        act="loan_waive", subject="loan:0", borrower=borrower, details={}, maker=people[0], reason="x", made_at=NOON
+    )
     version = ModelVersion.objects.create(
         name="m1", artifact="m1", sha256="0", feature_version="1", data_sha256="0", loans=1, seed=1,
         seen_until=NOON, trained_at=NOON,

@@ -1,5 +1,7 @@
 """Cases, money in suspense, stopped rails, and the first page."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -95,8 +97,7 @@ def test_a_parked_effect_gets_another_try(boss, law):
 
 class TestFirstPage:
     def test_each_figure_is_the_length_of_the_list_behind_it(self, officer, referred, brian):
-        late = factories.live_loan(brian)
-        Loan.objects.filter(pk=late.pk).update(days_past_due=31)
+        factories.live_loan(brian, at=timezone.now() - timedelta(days=62))  # due 32 days ago
         factories.pay("shamba", 200_00, at=timezone.now())
         cheptoo = factories.register("Cheptoo Koech", "254711000103", "23456783")
         factories.decide(factories.apply(cheptoo, origin="ussd:test:3"))

@@ -32,7 +32,7 @@ def product(law: None) -> ProductVersion:
 
 @pytest.fixture
 def pack(law: None) -> CountryPack:
-    return CountryPack.objects.get()
+    return CountryPack.objects.get(country="KE")
 
 
 @pytest.fixture

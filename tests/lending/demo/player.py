@@ -11,7 +11,7 @@ from lending.payments import engine, settling
 from lending.ports import Accepted, Answer, Failed, PaymentOrder, Succeeded
 from lending.rules import accounting, calendar
 from lending.selectors import offers
-from lending.services import applications, loans, people, receipts, repayments, savings
+from lending.services import applications, changes, people, receipts, repayments, savings
 
 PIN = "8642"
 
@@ -84,14 +84,14 @@ class Player:
     @play.register
     def _(self, event: story.Asked) -> None:
         borrower = self._borrower(event.who)
-        priced = offers.quote(self.product, event.principal_cents)
-        due_on = priced.due_on(calendar.business_date(event.at, self.zone))
+        on = calendar.business_date(event.at, self.zone)
+        priced = offers.quote(self.product, event.principal_cents, on)
         application = applications.submit(
             borrower_id=borrower.id,
             principal_cents=event.principal_cents,
             product_version_id=self.product.id,
             shown=applications.KeyFactsShown(
-                writer.key_facts(priced, due_on),
+                writer.key_facts(priced, priced.due_on),
                 borrower.language,
                 writer.TEXT_VERSION,
                 event.shown_at,
@@ -165,7 +165,7 @@ class Player:
     @play.register
     def _(self, event: story.WrittenOff) -> None:
         loan = Loan.objects.get(borrower_id=self.ids[event.who], state=Loan.State.LIVE)
-        loans.write_off_loan(loan_id=loan.id, actor=None, reason=event.reason, at=event.at)
+        changes.write_off_loan(loan_id=loan.id, actor=None, reason=event.reason, at=event.at)
 
     @play.register
     def _(self, event: story.SavingsMoved) -> None:
@@ -175,8 +175,6 @@ class Player:
             amount_cents=event.amount_cents,
             reference=event.reference,
             moved_at=event.at,
-            partner=writer.PARTNER,
-            currency=self.product.currency,
         )
 
     @play.register

@@ -3,7 +3,6 @@
 from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
-from decimal import Decimal
 from itertools import pairwise
 
 import numpy as np
@@ -13,9 +12,11 @@ from lending.demo import economy
 from lending.demo.economy import Setting
 from lending.demo.population import OCCUPATIONS
 from lending.demo.story import Asked, PaidOut, PaybillPaid, PromptPaid, Registered
-from lending.rules.pricing import Terms, quote
+from lending.rules.pricing import key_facts
+from lending.rules.terms import read_terms
+from tests.factories import FLAT_30
 
-TERMS = Terms("KES", 30, Decimal("0.05"), Decimal("0.2"), 20_000, 5_000_000)
+TERMS = read_terms(FLAT_30)
 LADDER = (100_000, 150_000, 200_000, 300_000, 400_000, 600_000, 800_000, 1_200_000, 1_600_000, 2_400_000)
 SETTING = Setting(date(2026, 11, 23), "Africa/Nairobi", TERMS, LADDER, 0.5, borrowers=400, days=548, seed=11)
 
@@ -34,7 +35,7 @@ def loans(portfolio):
             asked[event.who] = event
         elif isinstance(event, PaidOut):
             due_on = event.completed_at.date() + timedelta(days=30)
-            cents = quote(TERMS, asked[event.who].principal_cents).total_cents
+            cents = key_facts(TERMS, asked[event.who].principal_cents, event.completed_at.date()).total_cents
             owed[event.who] = (cents, due_on, event.completed_at)
         elif isinstance(event, PromptPaid | PaybillPaid) and event.who in owed:
             cents, due_on, out_at = owed.pop(event.who)

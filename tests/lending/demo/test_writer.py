@@ -67,7 +67,9 @@ def _rows(
         if field.name == "last_entry_id":
             return places[writer.Entry][value]
         if isinstance(value, str):
-            value = re.sub(r"(loan|receipt):(\d+)$", lambda hit: f"{hit[1]}:{named[hit[1]][int(hit[2])]}", value)
+            value = re.sub(
+                r"(loan|receipt):(\d+)(?=:|$)", lambda hit: f"{hit[1]}:{named[hit[1]][int(hit[2])]}", value
+            )
             return f"told to {told[value]}" if value in told else value
         return value
 
@@ -77,7 +79,7 @@ def _rows(
     if model is Checkpoint:  # one night's checkpoints have no order among themselves
         rows = sorted(
             ({k: v for k, v in row.items() if k != "id"} for row in rows),
-            key=lambda row: (row["last_entry_id"], row["account_id"]),
+            key=lambda row: (row["last_entry_id"], row["account_id"], row["business_date"]),
         )
     return rows
 

@@ -8,39 +8,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lending.rules import arrears, calendar, country, limits, pricing
+from lending.rules import arrears, calendar, limits, pricing
 from lending.rules.accounting import disbursement, recovery, repayment, write_off
 from lending.rules.allocation import KINDS, Due, allocate
+from lending.rules.terms import read_terms
+from tests.factories import FLAT_30
 
-TERMS = pricing.Terms("KES", 30, Decimal("0.05"), Decimal("0.2"), 20_000, 5_000_000)
+TERMS = read_terms(FLAT_30)
+DAY = date(2026, 2, 12)
 cents = st.integers(0, 10**9)
 dues = st.lists(st.builds(Due, cents, cents, cents, cents, cents), max_size=6)
 
 
 class TestQuote:
     def test_a_worked_example(self) -> None:
-        priced = pricing.quote(TERMS, 100_000)
+        priced = pricing.key_facts(TERMS, 100_000, DAY)
         assert (priced.fee_cents, priced.tax_cents, priced.total_cents) == (5_000, 1_000, 106_000)
         assert priced.apr == Decimal("0.7300")
-        assert priced.due_on(date(2026, 2, 12)) == date(2026, 3, 14)
+        assert priced.due_on == date(2026, 3, 14)
 
     @given(principal=st.integers(200, 50_000).map(lambda whole: whole * 100))
     def test_every_part_is_payable_in_whole_shillings(self, principal: int) -> None:
-        priced = pricing.quote(TERMS, principal)
+        priced = pricing.key_facts(TERMS, principal, DAY)
         assert priced.fee_cents % 100 == priced.tax_cents % 100 == 0
         assert priced.total_cents == principal + priced.fee_cents + priced.tax_cents
 
     def test_the_reference_figures_of_a_yearly_rate(self) -> None:
         assert pricing.nominal_apr(7_500, 100_000, 30) == Decimal("0.9125")
         assert pricing.effective_apr(7_500, 92_500, 30).quantize(Decimal("0.01")) == Decimal("1.58")
-
-    def test_a_price_above_the_law_is_refused_with_both_figures(self) -> None:
-        with pytest.raises(pricing.PriceCapExceeded) as refused:
-            pricing.enforce_caps(pricing.quote(TERMS, 100_000), {"max_total_cost_rate": "0.05"})
-        assert (refused.value.allowed, refused.value.asked) == (Decimal("0.05"), Decimal("0.06"))
-
-    def test_a_cap_that_is_met_exactly_allows(self) -> None:
-        pricing.enforce_caps(pricing.quote(TERMS, 100_000), {"max_total_cost_rate": "0.06", "max_apr": "0.73"})
 
 
 class TestAllocate:
@@ -90,28 +85,6 @@ def test_days_past_due_is_zero_on_the_day_and_one_the_next(days: int) -> None:
 )
 def test_the_ladder_goes_up_one_and_down_by_lateness(rung: int, late: int, after: int) -> None:
     assert limits.next_rung(rung, late, top=11) == after
-
-
-KENYA = {
-    "country": "KE",
-    "zone": "Africa/Nairobi",
-    "currency": "KES",
-    "dialling_prefix": "254",
-    "national_id": {"pattern": "[0-9]{6,9}"},
-    "price_caps": {},
-    "contact": {"from": "08:00", "until": "19:00"},
-}
-
-
-@pytest.mark.parametrize(("utc_hour", "allowed"), [(4, False), (5, True), (15, True), (16, False), (23, False)])
-def test_contact_hours_are_local(utc_hour: int, allowed: bool) -> None:
-    at = datetime(2026, 3, 2, utc_hour, tzinfo=UTC)
-    assert country.may_contact(country.country_from(KENYA), at) is allowed
-
-
-def test_a_pack_that_lacks_a_rule_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="contact"):
-        country.country_from({key: value for key, value in KENYA.items() if key != "contact"})
 
 
 def test_a_business_date_is_local() -> None:

@@ -1,0 +1,315 @@
+"""Close of business for loans, in set-based SQL over chunks that any number of workers claim side by side.
+
+One statement ages a chunk, counts the interest earned, charges the penalties that fall within their caps and says
+when each loan is to be looked at again, by the same integer formulas as lending.rules.life: a test holds the two
+equal. Only loans with something to do are touched. What SQL cannot say (a cash advance, several penalties at once,
+interest that a cap cuts) is replayed one loan at a time by `close_singly`.
+
+A chunk is one short transaction: a payment waits for it at most, and is never refused. It holds the loans' rows
+alone, in a lock that lets others write rows which point to them, so nobody can wait in a circle with it.
+
+Source: docs/domain/closing.md.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from lending import ledger
+from lending.models import CountryPack, Loan, Posting, ProductVersion
+from lending.rules import accounting, arrears, calendar
+from lending.rules.terms import Terms
+from lending.selectors import contracts, products
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What a chunk came to: loans touched, penalties charged, and the last id that was looked at (0: no more)."""
+
+    loans: int = 0
+    penalties: int = 0
+    last_id: int = 0
+
+
+def in_sets(terms: Terms) -> bool:
+    """Say whether SQL can close loans under these terms."""
+    return (
+        terms.kind != "sales_share"
+        and len(terms.penalties) <= 1
+        and not any(fee.earned == "over_term" for fee in terms.fees)
+    )
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What the statement needs of products and packs, as columns for unnest."""
+
+    columns: dict[str, list[Any]]
+
+
+def agreed() -> Agreed:
+    """Read the terms of every product that SQL can close, and the first day of in duplum of every pack."""
+    columns: dict[str, list[Any]] = {name: [] for name in (*_PRODUCT, *_PACK)}
+    for version in ProductVersion.objects.order_by("id"):
+        terms = products.terms_of(version)
+        if in_sets(terms):
+            for name, value in _product(version.id, terms).items():
+                columns[name].append(value)
+    for pack in CountryPack.objects.order_by("id"):
+        columns["pack"].append(pack.id)
+        columns["in_duplum"].append(contracts.caps_of(pack.rules).in_duplum_from_days)
+    return Agreed(columns)
+
+
+_PRODUCT = {
+    "version": "bigint", "rate": "numeric", "amount": "bigint", "base": "text", "grace": "int", "every": "int",
+    "most": "int", "cap_rate": "numeric", "cap_cents": "bigint", "tax_rate": "numeric", "tax_account": "text",
+    "unit": "bigint", "mode": "text", "grows": "boolean",
+}  # fmt: skip
+_PACK = {"pack": "bigint", "in_duplum": "int"}
+
+
+def _product(version_id: int, terms: Terms) -> dict[str, Any]:
+    penalty = terms.penalties[0] if terms.penalties else None
+    most = penalty.most_times if penalty else 0
+    return {
+        "version": version_id,
+        "rate": penalty and penalty.rate,
+        "amount": penalty and penalty.amount_cents,
+        "base": penalty.of if penalty else "none",
+        "grace": penalty.grace_days if penalty else 0,
+        "every": penalty.every_days if penalty else 0,
+        # Without a step it falls once, whatever is said of how often.
+        "most": (None if most is None else min(1, most)) if penalty and not penalty.every_days else most,
+        "cap_rate": penalty and penalty.cap_rate,
+        "cap_cents": penalty and penalty.cap_cents,
+        "tax_rate": terms.tax.rate if penalty and penalty.taxed else 0,
+        "tax_account": f"{terms.tax.kind}_payable",
+        "unit": terms.unit_cents,
+        "mode": terms.rounding.mode,
+        "grows": terms.grows_with_time,
+    }
+
+
+@transaction.atomic
+def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int) -> Closed:
+    """Bring the next `size` loans above an id to the end of a date; loans that others hold are left to them.
+
+    Repeats safely: a loan that is past the date is not touched. `last_id` of 0 says that there was no loan left.
+    """
+    ends_at = calendar.start_of(on + timedelta(days=1), settings.TIME_ZONE) - timedelta(microseconds=1)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")  # a chunk is few rows of large tables
+        # In a statement of its own: the next one sees whatever was paid until these rows were ours.
+        cursor.execute(CLAIM, {**terms.columns, "on": on, "after": after_id, "size": size})
+        claimed = [loan_id for (loan_id,) in cursor.fetchall()]
+    if not claimed:
+        return Closed()
+    values: dict[str, Any] = {
+        **terms.columns,
+        "on": on,
+        "claimed": claimed,
+        "ends_at": ends_at,
+        "booked_on": ledger.open_day(on),
+        "at": at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSE, values)
+        loans, penalties, earned = cursor.fetchone()
+    for code, cents in (earned or {}).items():
+        _book_accrual(code, cents, on, ends_at)
+    return Closed(loans, penalties, claimed[-1])
+
+
+def _book_accrual(currency: str, cents: int, on: date, ends_at: datetime) -> None:
+    """Book what a chunk of loans earned with one posting: the loans themselves hold their parts."""
+    if cents:
+        ledger.post(
+            kind=Posting.Kind.ACCRUAL,
+            reference=f"accrual:{on.isoformat()}:{uuid.uuid4()}",
+            occurred_at=ends_at,
+            currency=currency,
+            lines=accounting.accrual(cents),
+        )
+
+
+def left_to_close(on: date) -> "QuerySet[Loan]":
+    """Return the loans that have something to do on a date and are not past it."""
+    return Loan.objects.filter(state=Loan.State.LIVE, next_action_on__lte=on, aged_on__lt=on)
+
+
+def _round(exact: str) -> str:
+    """Return the SQL of money.round_to for a numeric expression, in units and by mode of the product."""
+    units = f"(({exact}) / unit)"
+    return f"""(unit * CASE mode
+        WHEN 'up' THEN ceil({units})
+        WHEN 'half_even' THEN CASE WHEN {units} - floor({units}) = 0.5 THEN 2 * round(floor({units}) / 2 + 0.25)
+                                   ELSE round({units}) END
+        ELSE floor({units} + 0.5) END)::bigint"""
+
+
+CLAIM = """
+    SELECT id FROM lending_loan
+     WHERE state = 'live' AND next_action_on <= %(on)s AND aged_on < %(on)s AND id > %(after)s
+       AND product_version_id = ANY(%(version)s::bigint[])
+     ORDER BY id LIMIT %(size)s FOR NO KEY UPDATE SKIP LOCKED
+"""
+_CLASS = " ".join(f"WHEN late >= {first} THEN '{name}'" for name, first in reversed(arrears.CLASSES))
+CLOSE = f"""
+WITH agreed AS (
+    SELECT * FROM unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in _PRODUCT.items())})
+        AS product({", ".join(_PRODUCT)})
+), law AS (
+    SELECT * FROM unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in _PACK.items())})
+        AS country({", ".join(_PACK)})
+), chunk AS MATERIALIZED (
+    SELECT loan.* FROM lending_loan loan WHERE id = ANY(%(claimed)s)
+), item AS MATERIALIZED (
+    SELECT due.id, due.loan_id, due.number, due.source, due.starts_on, due.due_on,
+           due.principal_cents - coalesce(cover.principal, 0) AS principal,
+           due.interest_cents - coalesce(cover.interest, 0) AS interest,
+           due.fee_cents + due.tax_cents - coalesce(cover.fee_and_tax, 0) AS fee_and_tax,
+           due.penalty_cents - coalesce(cover.penalty, 0) AS penalty,
+           CASE WHEN due.source = 'penalty' THEN due.penalty_cents - coalesce(cover.unmade, 0) ELSE 0 END
+               AS penalised,
+           coalesce(cover.interest_paid, 0) AS interest_paid,
+           CASE WHEN due.interest_cents = 0 THEN 0 ELSE least(
+               due.interest_cents - coalesce(cover.interest_forgone, 0),
+               greatest(
+                   coalesce(cover.interest_paid, 0),
+                   CASE WHEN %(on)s >= due.due_on THEN due.interest_cents
+                        WHEN %(on)s <= due.starts_on THEN due.earned_cents
+                        ELSE due.earned_cents + (due.interest_cents - due.earned_cents) * (%(on)s - due.starts_on)
+                             / (due.due_on - due.starts_on) END
+               )
+           ) END AS accrued
+      FROM chunk JOIN lending_installment due ON due.loan_id = chunk.id
+      LEFT JOIN LATERAL (
+           SELECT sum(principal_cents)::bigint AS principal, sum(interest_cents)::bigint AS interest,
+                  sum(fee_cents + tax_cents)::bigint AS fee_and_tax, sum(penalty_cents)::bigint AS penalty,
+                  (sum(penalty_cents) FILTER (WHERE kind = 'corrected'))::bigint AS unmade,
+                  (sum(interest_cents) FILTER (WHERE kind = 'paid'))::bigint AS interest_paid,
+                  (sum(interest_cents) FILTER (WHERE kind NOT IN ('paid', 'written_off')))::bigint
+                      AS interest_forgone
+             FROM lending_allocation WHERE installment_id = due.id
+      ) cover ON true
+), owed AS (
+    SELECT item.*, principal + interest + fee_and_tax + penalty AS total,
+           greatest(0, interest - greatest(0, accrued - interest_paid)) AS unearned
+      FROM item
+), stand AS (
+    SELECT loan_id, sum(principal)::bigint AS principal, sum(interest)::bigint AS interest,
+           sum(accrued)::bigint AS accrued, sum(unearned)::bigint AS unearned,
+           sum(penalised)::bigint AS penalised, max(number) AS last_number,
+           min(due_on) FILTER (WHERE total > 0) AS unpaid_since,
+           min(due_on + 1) FILTER (WHERE total > 0) AS falls_late_on,
+           min(starts_on + 1) FILTER (WHERE total > 0 AND unearned > 0) AS earns_on,
+           (sum(interest) FILTER (WHERE due_on > %(on)s))::bigint AS ahead
+      FROM owed GROUP BY loan_id
+), loan AS MATERIALIZED (
+    SELECT chunk.id, chunk.reference, chunk.borrower_id, chunk.currency, chunk.principal_cents, chunk.room_cents,
+           chunk.stopped_on, chunk.non_performing, chunk.accrued_cents AS accrued_before,
+           agreed.*, law.in_duplum, stand.*,
+           greatest(0, %(on)s - stand.unpaid_since) AS late
+      FROM chunk JOIN stand ON stand.loan_id = chunk.id
+      JOIN agreed ON agreed.version = chunk.product_version_id
+      JOIN law ON law.pack = chunk.country_pack_id
+), fit AS (
+    -- A cap that would cut interest which is not earned yet is worked out in Python.
+    SELECT loan.*, in_duplum IS NOT NULL AND NOT non_performing AND late >= in_duplum AS turns
+      FROM loan
+     WHERE NOT (in_duplum IS NOT NULL AND NOT non_performing AND late >= in_duplum
+                AND interest > 0 AND least(room_cents, loan.principal - coalesce(ahead, 0)) < 0)
+), falling AS (
+    SELECT fit.id, owed.number, unit, mode, tax_rate, tax_account, cap_rate, cap_cents, principal_cents,
+           fit.penalised, room_cents,
+           CASE WHEN rate IS NULL THEN amount ELSE {
+    _round('''rate * CASE base WHEN 'overdue_principal' THEN owed.principal
+               WHEN 'overdue_installment' THEN owed.total - owed.penalty ELSE fit.principal END''')
+} END AS cents
+      FROM fit JOIN owed ON owed.loan_id = fit.id AND owed.source = 'plan' AND owed.total > 0
+     WHERE base <> 'none' AND stopped_on IS NULL AND owed.due_on < %(on)s
+       AND %(on)s - owed.due_on > grace
+       AND CASE WHEN every = 0 THEN %(on)s - owed.due_on = grace + 1
+                ELSE (%(on)s - owed.due_on - grace - 1) %% every = 0 END
+       AND (most IS NULL OR (%(on)s - owed.due_on - grace - 1) / greatest(every, 1) < most)
+       AND CASE base WHEN 'overdue_principal' THEN owed.principal
+                     WHEN 'overdue_installment' THEN owed.total - owed.penalty ELSE fit.principal END > 0
+), within AS (
+    -- The product's own caps: what is left of them after the penalties before this one.
+    SELECT falling.*, greatest(0, least(
+               cents,
+               cap_cents - penalised - before,
+               floor(principal_cents * cap_rate)::bigint - penalised - before
+           ))::bigint AS kept
+      FROM (SELECT *, coalesce(sum(cents) OVER (PARTITION BY id ORDER BY number ROWS BETWEEN UNBOUNDED PRECEDING
+                                                AND 1 PRECEDING), 0) AS before FROM falling) falling
+), taxed AS (
+    SELECT within.*, {_round("kept * tax_rate")} AS tax FROM within
+), roomy AS (
+    -- The law's caps: the rest of the room goes to charge and tax in proportion.
+    SELECT taxed.*,
+           CASE WHEN room_cents IS NULL THEN kept + tax ELSE greatest(0, room_cents - before_both) END AS room
+      FROM (SELECT *, coalesce(sum(kept + tax) OVER (PARTITION BY id ORDER BY number ROWS BETWEEN
+                                                     UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before_both
+              FROM taxed) taxed
+), charged AS MATERIALIZED (
+    SELECT id, tax_account, number, penalty, tax FROM (
+        SELECT id, tax_account, number,
+               (CASE WHEN kept + tax <= room THEN kept ELSE room - rest_tax END)::bigint AS penalty,
+               (CASE WHEN kept + tax <= room THEN tax ELSE rest_tax END)::bigint AS tax
+          FROM (SELECT *, div(room * tax, kept + tax) AS rest_tax FROM roomy WHERE kept + tax > 0) roomy
+    ) each WHERE penalty + tax > 0
+), added AS (
+    INSERT INTO lending_installment (loan_id, number, source, event_key, starts_on, due_on, earned_cents,
+                                     principal_cents, interest_cents, fee_cents, tax_cents, penalty_cents)
+    SELECT charged.id, last_number + row_number() OVER (PARTITION BY charged.id ORDER BY charged.number), 'penalty',
+           'day:' || %(on)s, %(on)s, %(on)s, 0, 0, 0, 0, charged.tax, charged.penalty
+      FROM charged JOIN fit ON fit.id = charged.id
+    RETURNING loan_id
+), sums AS MATERIALIZED (
+    SELECT charged.id, charged.tax_account, currency, borrower_id, sum(charged.penalty)::bigint AS penalty,
+           sum(charged.tax)::bigint AS tax
+      FROM charged JOIN fit ON fit.id = charged.id GROUP BY 1, 2, 3, 4
+), posted AS (
+    INSERT INTO lending_posting (kind, reference, borrower_id, loan_id, event_key, occurred_at, business_date,
+                                 booked_at)
+    SELECT 'penalty', 'loan:' || id || ':day:' || %(on)s || ':penalty', borrower_id, id, 'day:' || %(on)s,
+           %(ends_at)s, %(booked_on)s, %(at)s FROM sums
+    RETURNING id, loan_id
+), entered AS (
+    INSERT INTO lending_entry (posting_id, account_id, currency, debit_cents, credit_cents)
+    SELECT posted.id, leg.account, currency, leg.debit, leg.credit
+      FROM posted JOIN sums ON sums.id = posted.loan_id
+      CROSS JOIN LATERAL (VALUES ('penalty_receivable', penalty, 0::bigint), ('penalty_income', 0::bigint, penalty),
+                                 ('tax_receivable', tax, 0::bigint), (tax_account, 0::bigint, tax))
+        AS leg(account, debit, credit)
+     WHERE leg.debit + leg.credit > 0
+), moved AS (
+    UPDATE lending_loan loan SET
+           days_past_due = late,
+           worst_days_past_due = greatest(worst_days_past_due, late),
+           unpaid_since = fit.unpaid_since,
+           accrued_cents = fit.accrued,
+           accrual_cents = accrual_cents + fit.accrued - accrued_before,
+           outstanding_cents = outstanding_cents + coalesce(sums.penalty + sums.tax, 0),
+           room_cents = least(loan.room_cents - coalesce(sums.penalty + sums.tax, 0),
+                              CASE WHEN turns AND grows THEN fit.principal - coalesce(ahead, 0) END),
+           non_performing = loan.non_performing OR turns AND grows,
+           classification = CASE {_CLASS} END,
+           aged_on = %(on)s,
+           next_action_on = greatest(
+               %(on)s + 1, least(falls_late_on, CASE WHEN loan.stopped_on IS NULL THEN earns_on END)
+           )
+      FROM fit LEFT JOIN sums ON sums.id = fit.id WHERE loan.id = fit.id
+    RETURNING loan.currency, fit.accrued - accrued_before AS earned
+)
+SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM charged),
+       (SELECT json_object_agg(currency, earned)
+          FROM (SELECT currency, sum(earned) AS earned FROM moved GROUP BY currency) each)
+"""  # noqa: S608 - made of names declared above

@@ -1,0 +1,210 @@
+"""Close of business for savings, in set-based SQL over a range of account ids; run it in chunks, side by side.
+
+`accrue_savings` does for many accounts what lending.services.savings.bring_up does for one, by the same integer
+formulas (lending.rules.savings): a test holds the two equal. An account that moved since is past the day already
+and is not touched, nor is one that has nothing to earn. Repeats safely. Source: docs/domain/savings.md.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Min, Q, QuerySet
+
+from lending import ledger
+from lending.models import Posting, SavingsAccount, SavingsProductVersion
+from lending.rules import accounting, calendar
+from lending.rules.savings import PARTS_PER_CENT, Interest, read_terms
+
+
+@dataclass(frozen=True)
+class Accrued:
+    """How many accounts earned something, and how many were credited."""
+
+    accrued: int = 0
+    credited: int = 0
+
+    def __add__(self, other: "Accrued") -> "Accrued":
+        return Accrued(self.accrued + other.accrued, self.credited + other.credited)
+
+
+@transaction.atomic
+def claim_and_accrue(on: date, ids_from: int, ids_to: int) -> Accrued | None:
+    """Do `accrue_savings` and `mark_dormant`, or nothing (None) while another worker is at the same range."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('savings', %s))", [ids_from])
+        if not cursor.fetchone()[0]:
+            return None
+    accrued = accrue_savings(on, ids_from, ids_to)
+    mark_dormant(on, ids_from, ids_to)
+    return accrued
+
+
+@transaction.atomic
+def accrue_savings(on: date, ids_from: int, ids_to: int) -> Accrued:
+    """Bring the accounts of a range of ids, both ends included, up to the end of a date.
+
+    Dates that were missed are caught up, each credit on its own day. A saver waits for the chunk at most, so it
+    should be short: some thousand accounts.
+    """
+    total = Accrued()
+    for version in SavingsProductVersion.objects.order_by("id"):
+        interest = read_terms(version.terms).interest
+        if interest is not None:
+            for day in _days(version.id, on, ids_from, ids_to, interest):
+                total += _close(version.id, interest, day, ids_from, ids_to)
+    return total
+
+
+def _days(version_id: int, on: date, ids_from: int, ids_to: int, interest: Interest) -> list[date]:
+    """Return the days to close: the days between on which something is credited, and `on` itself."""
+    earning = _behind(version_id, on, ids_from, ids_to)
+    oldest = earning.aggregate(oldest=Min("accrued_on"))["oldest"]
+    if oldest is None:
+        return []
+    days = {oldest + timedelta(days=n) for n in range(1, (on - oldest).days)}
+    if interest.credited == "monthly":
+        days = {day for day in days if (day + timedelta(days=1)).day == 1}
+    ends = earning.filter(locked_until__gt=oldest, locked_until__lt=on).values_list("locked_until", flat=True)
+    return sorted({*days, *(end for end in ends if end is not None), on})
+
+
+def _behind(version_id: int, on: date, ids_from: int, ids_to: int) -> "QuerySet[SavingsAccount]":
+    return SavingsAccount.objects.filter(
+        Q(balance_cents__gt=0) | Q(lowest_cents__gt=0) | Q(accrued_parts__gte=PARTS_PER_CENT),
+        product_version_id=version_id,
+        id__range=(ids_from, ids_to),
+        accrued_on__lt=on,
+        closing_at__isnull=True,
+    )
+
+
+# With neither a balance, nor a lowest one to bring down, nor a cent to credit, a day changes nothing.
+EARNING = f"(balance_cents > 0 OR lowest_cents > 0 OR accrued_parts >= {PARTS_PER_CENT})"
+
+
+def parts_a_day(interest: Interest, balance: str) -> str:
+    """Return the SQL of lending.rules.savings.parts_a_day for a balance that is an SQL expression."""
+    if interest.tiers_apply_to == "whole":
+        cases = " ".join(
+            f"WHEN {balance} >= {tier.from_cents} THEN {balance}::numeric * {tier.ppm}"
+            for tier in reversed(interest.tiers)
+        )
+        return f"(CASE {cases} ELSE 0 END)"
+    below, steps = 0, []
+    for tier in interest.tiers:
+        steps.append(f"greatest(0, {balance} - {tier.from_cents})::numeric * ({tier.ppm - below})")
+        below = tier.ppm
+    return f"({' + '.join(steps)})"
+
+
+def _earn(interest: Interest) -> str:
+    """Return the SET clause that adds the days up to %(on)s, all of one balance."""
+    if interest.balance == "daily":
+        return f"""
+            accrued_parts = accrued_parts + {parts_a_day(interest, "balance_cents")} * (%(on)s::date - accrued_on),
+            accrued_on = %(on)s::date"""
+    lowest = "least(balance_cents, coalesce(lowest_cents, balance_cents))"
+    return f"""
+        accrued_parts = accrued_parts
+            + {parts_a_day(interest, lowest)} * (%(on)s::date - period_on + 1)
+            - CASE WHEN lowest_cents IS NULL THEN 0
+                   ELSE {parts_a_day(interest, "lowest_cents")} * (accrued_on - period_on + 1) END,
+        lowest_cents = {lowest},
+        accrued_on = %(on)s::date"""
+
+
+def _credits(interest: Interest) -> str:
+    """Return the condition that the end of %(on)s credits an account."""
+    regular = "TRUE" if interest.credited == "daily" else "extract(day FROM %(on)s::date + 1) = 1"
+    return f"CASE WHEN locked_until >= %(on)s::date THEN locked_until = %(on)s::date ELSE {regular} END"
+
+
+CREDIT = f"""
+    WITH due AS (
+        SELECT id, div(greatest(accrued_parts, 0), {PARTS_PER_CENT})::bigint AS gross
+          FROM lending_savingsaccount
+         WHERE id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s
+           AND accrued_on = %(on)s AND period_on <= %(on)s AND closing_at IS NULL AND ({{credits}})
+         ORDER BY id FOR NO KEY UPDATE
+    ), taxed AS (
+        SELECT id, gross, div(gross::numeric * %(tax_ppm)s + 500000, 1000000)::bigint AS tax FROM due
+    ), credited AS (
+        UPDATE lending_savingsaccount account SET
+               accrued_parts = accrued_parts - gross::numeric * {PARTS_PER_CENT},
+               balance_cents = balance_cents + gross - tax,
+               floor_cents = least(minimum_cents, floor_cents + gross - tax),
+               period_on = %(on)s::date + 1,
+               lowest_cents = NULL
+          FROM taxed WHERE account.id = taxed.id
+     RETURNING account.id, gross, tax, currency, partner
+    ), moved AS (
+        INSERT INTO lending_savingsmovement
+               (account_id, kind, amount_cents, reference, moved_at, value_on)
+        SELECT id, kind, cents, kind || ':' || id || ':' || %(on)s, %(moved_at)s, %(on)s::date + 1
+          FROM credited, LATERAL (VALUES ('interest', gross, 1), ('tax', tax, 2)) part (kind, cents, place)
+         WHERE cents > 0 ORDER BY id, place
+    )
+    SELECT currency, partner, count(*), sum(gross)::bigint, sum(tax)::bigint, min(id)
+      FROM credited WHERE gross > 0 GROUP BY currency, partner ORDER BY currency, partner
+"""  # noqa: S608 - a constant
+
+
+def _close(version_id: int, interest: Interest, on: date, ids_from: int, ids_to: int) -> Accrued:
+    """Accrue a day and credit what it ends, for the accounts of one product version."""
+    facts: dict[str, Any] = {
+        "on": on,
+        "ids_from": ids_from,
+        "ids_to": ids_to,
+        "version": version_id,
+        "tax_ppm": interest.tax_ppm,
+        "moved_at": calendar.end_of(on, settings.TIME_ZONE),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            UPDATE lending_savingsaccount SET {_earn(interest)}
+             WHERE id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s
+               AND accrued_on < %(on)s AND closing_at IS NULL AND {EARNING}
+            """,  # noqa: S608 - numbers of a product version, read with types
+            facts,
+        )
+        accrued = cursor.rowcount
+        cursor.execute(CREDIT.format(credits=_credits(interest)), facts)
+        credits = cursor.fetchall()
+    for credited in credits:
+        _book_credits(on, facts["moved_at"], *credited[0:2], *credited[3:])
+    return Accrued(accrued, sum(credited[2] for credited in credits))
+
+
+def _book_credits(
+    on: date, at: datetime, currency: str, partner: str, gross_cents: int, tax_cents: int, first_id: int
+) -> None:
+    """Book what the accounts of a chunk were credited with one posting: their movements hold the parts.
+
+    It bears the name that a posting for the first of them alone would have; no account is credited twice a day.
+    """
+    ledger.post(
+        kind=Posting.Kind.SAVINGS,
+        reference=f"savings-interest:{first_id}:{on}",
+        occurred_at=at,
+        currency=currency,
+        lines=accounting.savings_interest(gross_cents, tax_cents, partner),
+    )
+
+
+def mark_dormant(on: date, ids_from: int, ids_to: int) -> int:
+    """Call dormant what its owner has not used for as long as the terms say. They wake it by using it."""
+    with connection.cursor() as cursor:
+        cursor.execute(DORMANT, {"on": on, "ids_from": ids_from, "ids_to": ids_to})
+        return int(cursor.rowcount)
+
+
+DORMANT = """
+    UPDATE lending_savingsaccount account SET state = 'dormant'
+      FROM lending_savingsproductversion version
+     WHERE version.id = product_version_id AND account.id BETWEEN %(ids_from)s AND %(ids_to)s
+       AND state = 'active' AND used_on < %(on)s::date - (version.terms ->> 'dormant_after_days')::integer
+"""

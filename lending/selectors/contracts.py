@@ -1,0 +1,69 @@
+"""What the rules need of a loan: its contract and its facts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, cast
+
+from django.db.models import QuerySet
+
+from lending.models import Loan, LoanEvent
+from lending.rules.facts import Caps, Contract, Fact, FactKind
+from lending.selectors import products
+
+_DATES = {"due_on"}
+_RATES = {"rate"}
+_FIELDS = {field.name for field in fields(Fact)} - {"key", "kind", "on", "order"}
+LAST = 2**62
+
+
+def with_contract() -> "QuerySet[Loan]":
+    """Return loans with everything that playing them reads."""
+    return Loan.objects.select_related("borrower", "product_version", "country_pack")
+
+
+def contract_of(loan: Loan) -> Contract:
+    """Return what was agreed: terms and law as they were when the loan was made."""
+    return Contract(
+        terms=products.terms_of(loan.product_version),
+        principal_cents=loan.principal_cents,
+        caps=caps_of(loan.country_pack.rules),
+    )
+
+
+def caps_of(rules: dict[str, Any]) -> Caps:
+    """Return the caps of a country pack that bind where a charge is made."""
+    in_duplum, total = rules.get("in_duplum"), rules.get("price_caps", {}).get("max_total_cost_rate")
+    return Caps(
+        in_duplum_from_days=in_duplum["applies_from_days_past_due"] if in_duplum else None,
+        max_total_cost_rate=Decimal(total) if total else None,
+    )
+
+
+def facts_of(events: Iterable[LoanEvent]) -> list[Fact]:
+    """Return stored events as the rules read them."""
+    return [_fact(event) for event in events]
+
+
+def _fact(event: LoanEvent) -> Fact:
+    of = event.reverses.key if event.reverses else ""
+    order = order_of(event.happened_at)
+    return fact_of(event.key, event.kind, event.business_date, event.details | {"of": of}, order)
+
+
+def fact_of(key: str, kind: str, on: date, details: Mapping[str, Any], order: int = LAST) -> Fact:
+    """Return a fact from what JSON can hold; without an order it is the last one of its day."""
+    known = {name: _read(name, value) for name, value in details.items() if name in _FIELDS}
+    return Fact(key, cast(FactKind, kind), on, order=order, **known)
+
+
+def _read(name: str, value: Any) -> Any:
+    if name in _DATES:
+        return date.fromisoformat(value)
+    return Decimal(value) if name in _RATES else value
+
+
+def order_of(at: datetime) -> int:
+    """Return what orders facts of one day: microseconds of the operator's clock."""
+    return int(at.timestamp() * 1_000_000)

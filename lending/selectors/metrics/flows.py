@@ -1,0 +1,209 @@
+"""Money over the last twelve calendar months: what fell due, came in, went out and was lost.
+
+Source: docs/domain/metrics.md.
+"""
+
+from datetime import date, timedelta
+from typing import Any
+
+from lending.selectors.metrics.facts import day_of
+from lending.selectors.metrics.months import calendar_months
+from lending.selectors.metrics.report import Column, Report, Unit, share
+
+MONTHS = 12
+
+_MONTH = """month AS (
+    SELECT * FROM unnest(%(firsts)s::date[], %(lasts)s::date[]) AS month(first_day, last_day)
+)"""
+_EVERY_MONTH = "FROM currency CROSS JOIN month"
+_BY_MONTH = "ORDER BY currency.code, month.first_day"
+CURRENCY = Column("currency", Unit.TEXT, "ISO code of the currency", "currency.code")
+MONTH = Column("month", Unit.DATE, "first day of the month; the last one ends with the day", "month.first_day")
+
+
+def _months(on: date) -> dict[str, Any]:
+    firsts, lasts = zip(*calendar_months(on, MONTHS), strict=True)
+    return {"days": [on], "firsts": list(firsts), "lasts": list(lasts)}
+
+
+def _months_and_their_ends(on: date) -> dict[str, Any]:
+    months = _months(on)
+    return months | {"days": [months["firsts"][0] - timedelta(days=1), *months["lasts"]]}
+
+
+_FELL_DUE = """fell_due AS (
+    SELECT item.item_id, lent.currency, item.due_on, item.total
+      FROM item JOIN lent ON lent.loan_id = item.loan_id
+     WHERE item.born_on <= %(on)s AND item.due_on <= %(on)s
+)"""
+_COVERED = """covered AS (
+    SELECT fell_due.item_id,
+           sum(cover.total) FILTER (WHERE cover.kind = 'paid' AND cover.covered_on <= fell_due.due_on) AS in_time,
+           sum(cover.total) FILTER (WHERE cover.kind IN ('paid', 'recovered')) AS paid,
+           sum(cover.total) FILTER (WHERE cover.kind IN ('waived', 'moved', 'capped', 'rebated')) AS relieved
+      FROM fell_due JOIN cover ON cover.item_id = fell_due.item_id AND cover.covered_on <= %(on)s
+     GROUP BY fell_due.item_id
+)"""
+_DUE = "coalesce(sum(fell_due.total - coalesce(covered.relieved, 0)), 0)"
+
+COLLECTIONS = Report(
+    name="collections",
+    title="Collections efficiency",
+    words="What fell due in a month and what of it was paid, until the day of the report. Money that comes late"
+    " counts for the month in which it was due; what was written off stays due.",
+    columns=(
+        CURRENCY,
+        MONTH,
+        Column("due_cents", Unit.CENTS, "fell due in the month, less what was waived, rebated or moved", _DUE),
+        Column(
+            "in_time_cents",
+            Unit.CENTS,
+            "paid of it until its due date",
+            "coalesce(sum(covered.in_time), 0)",
+        ),
+        Column("paid_cents", Unit.CENTS, "paid of it until the day", "coalesce(sum(covered.paid), 0)"),
+        Column("in_time_share", Unit.SHARE, "paid in time / due", share("coalesce(sum(covered.in_time), 0)", _DUE)),
+        Column("efficiency", Unit.SHARE, "paid / due", share("coalesce(sum(covered.paid), 0)", _DUE)),
+    ),
+    facts=(_MONTH, _FELL_DUE, _COVERED),
+    source=f"{_EVERY_MONTH}"
+    " LEFT JOIN fell_due ON fell_due.currency = currency.code"
+    " AND fell_due.due_on BETWEEN month.first_day AND month.last_day"
+    " LEFT JOIN covered ON covered.item_id = fell_due.item_id"
+    f" GROUP BY currency.code, month.first_day {_BY_MONTH}",
+    parameters=_months,
+)
+
+_LOSSES = """losses AS (
+    SELECT lent.currency, month.first_day,
+           count(DISTINCT cover.loan_id) FILTER (WHERE cover.kind = 'written_off') AS loans,
+           sum(cover.principal) FILTER (WHERE cover.kind = 'written_off') AS principal,
+           sum(cover.total) FILTER (WHERE cover.kind = 'written_off') AS total,
+           sum(cover.principal) FILTER (WHERE cover.kind = 'recovered') AS recovered_principal,
+           sum(cover.total) FILTER (WHERE cover.kind = 'recovered') AS recovered
+      FROM cover
+      JOIN lent ON lent.loan_id = cover.loan_id
+      JOIN month ON cover.covered_on BETWEEN month.first_day AND month.last_day
+     GROUP BY lent.currency, month.first_day
+)"""
+_GROSS = """gross AS (
+    SELECT standing.day, standing.currency, sum(standing.principal) AS principal
+      FROM standing GROUP BY standing.day, standing.currency
+)"""
+_LOST = "coalesce(losses.principal, 0)"
+
+WRITE_OFFS = Report(
+    name="write_offs",
+    title="Write-offs and recoveries",
+    words="What was given up and what of it came back after all. A recovery is money on a loan that was written off"
+    " before; it counts in the month in which it came.",
+    columns=(
+        CURRENCY,
+        MONTH,
+        Column("loans", Unit.COUNT, "loans written off", "coalesce(losses.loans, 0)"),
+        Column("principal_cents", Unit.CENTS, "their principal outstanding then", _LOST),
+        Column("written_off_cents", Unit.CENTS, "all that they owed then", "coalesce(losses.total, 0)"),
+        Column("recovered_cents", Unit.CENTS, "recovered, of all kinds", "coalesce(losses.recovered, 0)"),
+        Column(
+            "recovered_principal_cents",
+            Unit.CENTS,
+            "principal in it",
+            "coalesce(losses.recovered_principal, 0)",
+        ),
+        Column(
+            "average_portfolio_cents",
+            Unit.CENTS,
+            "mean of the gross portfolio before the month and at its end, down to a cent",
+            "floor((coalesce(before.principal, 0) + coalesce(after.principal, 0)) / 2)",
+        ),
+        Column(
+            "write_off_ratio",
+            Unit.SHARE,
+            "principal written off / average gross portfolio",
+            share(_LOST, "(coalesce(before.principal, 0) + coalesce(after.principal, 0)) / 2"),
+        ),
+    ),
+    facts=(_MONTH, _LOSSES, _GROSS),
+    source=f"{_EVERY_MONTH}"
+    " LEFT JOIN losses ON losses.currency = currency.code AND losses.first_day = month.first_day"
+    " LEFT JOIN gross before ON before.currency = currency.code AND before.day = month.first_day - 1"
+    " LEFT JOIN gross after ON after.currency = currency.code AND after.day = month.last_day"
+    f" {_BY_MONTH}",
+    parameters=_months_and_their_ends,
+)
+
+_MONEY = f"""money AS (
+    SELECT lent.currency, lent.disbursed_on AS moved_on, lent.lent AS paid_out, 0 AS received, 0 AS refunded,
+           0 AS principal, 0 AS interest, 0 AS fee, 0 AS tax, 0 AS penalty, 0 AS recovered
+      FROM lent
+    UNION ALL
+    SELECT receipt.currency, {day_of("receipt.paid_at")}, 0, receipt.amount_cents, 0, 0, 0, 0, 0, 0, 0
+      FROM lending_receipt receipt
+    UNION ALL
+    SELECT receipt.currency, {day_of("receipt.reversed_at")}, 0, -receipt.amount_cents, 0, 0, 0, 0, 0, 0, 0
+      FROM lending_receipt receipt WHERE receipt.reversed_at IS NOT NULL
+    UNION ALL
+    SELECT intent.currency, {day_of("attempt.completed_at")}, 0, 0, intent.amount_cents, 0, 0, 0, 0, 0, 0
+      FROM lending_paymentattempt attempt JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
+     WHERE intent.purpose = 'refund' AND attempt.state = 'succeeded'
+    UNION ALL
+    SELECT lent.currency, cover.covered_on, 0, 0, 0, cover.principal, cover.interest, cover.fee, cover.tax,
+           cover.penalty, CASE WHEN cover.kind = 'recovered' THEN cover.total ELSE 0 END
+      FROM cover JOIN lent ON lent.loan_id = cover.loan_id
+     WHERE cover.kind IN ('paid', 'recovered')
+)"""  # noqa: S608
+
+
+def _sum(*names: str) -> str:
+    return f"coalesce(sum({' + '.join(f'money.{name}' for name in names)}), 0)"
+
+
+_ALLOCATED = _sum("principal", "interest", "fee", "tax", "penalty")
+
+CASH_FLOW = Report(
+    name="cash_flow",
+    title="Cash flow",
+    words="Money of ours that moved, by the operator's clock. Savings lie with a partner and are not part of it.",
+    columns=(
+        CURRENCY,
+        MONTH,
+        Column("paid_out_cents", Unit.CENTS, "loans paid out", _sum("paid_out")),
+        Column(
+            "received_cents",
+            Unit.CENTS,
+            "money received from anybody, less what operators took back",
+            _sum("received"),
+        ),
+        *(
+            Column(f"{kind}_cents", Unit.CENTS, f"of this, {word} repaid", _sum(kind))
+            for kind, word in (
+                ("principal", "principal"),
+                ("interest", "interest"),
+                ("fee", "fees"),
+                ("tax", "taxes on fees"),
+                ("penalty", "penalties"),
+            )
+        ),
+        Column("recovered_cents", Unit.CENTS, "of these five, on loans written off before", _sum("recovered")),
+        Column(
+            "kept_cents",
+            Unit.CENTS,
+            "received and not for a loan: more than was owed, or in suspense; below zero when money kept before"
+            " went to a loan",
+            f"{_sum('received')} - {_ALLOCATED}",
+        ),
+        Column("refunded_cents", Unit.CENTS, "given back", _sum("refunded")),
+        Column(
+            "net_cents",
+            Unit.CENTS,
+            "received less paid out less given back",
+            f"{_sum('received')} - {_sum('paid_out')} - {_sum('refunded')}",
+        ),
+    ),
+    facts=(_MONTH, _MONEY),
+    source=f"{_EVERY_MONTH}"
+    " LEFT JOIN money ON money.currency = currency.code"
+    " AND money.moved_on BETWEEN month.first_day AND month.last_day"
+    f" GROUP BY currency.code, month.first_day {_BY_MONTH}",
+    parameters=_months,
+)

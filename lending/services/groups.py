@@ -1,0 +1,277 @@
+"""Saving together: members, contributions, and money that leaves only when enough members agree.
+
+Who may approve, how often and what may be paid is enforced by PostgreSQL (the triggers of the second migration);
+this file asks in time and explains. Source: docs/domain/savings.md, "Groups".
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+
+from lending.models import (
+    Borrower,
+    GroupApproval,
+    GroupMember,
+    GroupWithdrawal,
+    SavingsAccount,
+    SavingsGroup,
+    SavingsMovement,
+)
+from lending.rules import calendar, money
+from lending.rules import savings as rules
+from lending.selectors import savings as selectors
+from lending.services import audit, savings
+
+
+class NotAMember(Exception):
+    """The person is not, or no longer, in this group."""
+
+
+class AlreadyEnded(Exception):
+    """The withdrawal was approved or cancelled before."""
+
+
+class NothingToShare(Exception):
+    """The pot is empty, or nobody paid in."""
+
+
+class TooFewMembers(ValueError):
+    """More approvals were asked for than there are members to give them."""
+
+
+@transaction.atomic
+def form_group(
+    *, name: str, members: Sequence[Borrower], approvals_needed: int, product_code: str, at: datetime
+) -> SavingsGroup:
+    """Form a group with its members and its one account.
+
+    Raises:
+        TooFewMembers: fewer members than approvals, the payee's own not counted on.
+    """
+    people = {member.identity_index for member in members}
+    if not 1 <= approvals_needed <= len(people):
+        raise TooFewMembers(f"approvals needed must be 1 to {len(people)}, got {approvals_needed}")
+    group = SavingsGroup.objects.create(name=name, approvals_needed=approvals_needed, formed_at=at)
+    for member in members:
+        join(group_id=group.id, borrower=member, at=at)
+    savings.open_account(product_code=product_code, group=group, goal=name[:30], at=at)
+    return group
+
+
+@transaction.atomic
+def join(*, group_id: int, borrower: Borrower, at: datetime) -> GroupMember:
+    """Take somebody in; the same person joins once, on whichever SIM. Who left and comes back goes on."""
+    member, _ = GroupMember.objects.get_or_create(
+        group_id=group_id,
+        identity_index=borrower.identity_index,
+        defaults={"borrower": borrower, "joined_at": at},
+    )
+    if member.left_at is not None:
+        member.left_at = None
+        member.save(update_fields=["left_at"])
+    return member
+
+
+@transaction.atomic
+def leave(*, member_id: int, at: datetime) -> GroupMember:
+    """Let a member go; what they paid in stays theirs in the share-out. Repeats safely.
+
+    Raises:
+        TooFewMembers: those who stay could not approve anything any more.
+    """
+    group = SavingsGroup.objects.select_for_update().get(members__id=member_id)
+    member = group.members.get(id=member_id)
+    if member.left_at is None:
+        staying = group.members.filter(left_at__isnull=True).count() - 1
+        if staying < group.approvals_needed:
+            raise TooFewMembers(f"{staying} would stay, {group.approvals_needed} approvals are needed")
+        member.left_at = at
+        member.save(update_fields=["left_at"])
+    return member
+
+
+def member_of(group_id: int, borrower_id: int) -> GroupMember:
+    """Return somebody's membership.
+
+    Raises:
+        NotAMember: they are not in the group now.
+    """
+    borrower = Borrower.objects.get(id=borrower_id)
+    member = GroupMember.objects.filter(
+        group_id=group_id, identity_index=borrower.identity_index, left_at__isnull=True
+    ).first()
+    if member is None:
+        raise NotAMember(f"borrower {borrower_id} in group {group_id}")
+    return member
+
+
+@transaction.atomic
+def contribute(
+    *, group_id: int, borrower_id: int, amount_cents: int, reference: str, moved_at: datetime
+) -> SavingsMovement:
+    """Book what a member paid in. Repeats safely: a `reference` seen before is returned.
+
+    Raises:
+        NotAMember: only members pay in, or the share-out could not name whose it is.
+    """
+    return savings.record_movement(
+        account_id=SavingsAccount.objects.get(group_id=group_id).id,
+        kind=SavingsMovement.Kind.DEPOSIT,
+        amount_cents=amount_cents,
+        reference=reference,
+        moved_at=moved_at,
+        member=member_of(group_id, borrower_id),
+    )
+
+
+# --- money out ----------------------------------------------------------------------------------------------
+@transaction.atomic
+def ask_withdrawal(
+    *,
+    group_id: int,
+    asked_by: int,
+    to: int,
+    amount_cents: int,
+    purpose: str,
+    origin: str,
+    at: datetime,
+) -> GroupWithdrawal:
+    """Ask the group for money for one member (`to`, a borrower id). The same `origin` asks once.
+
+    Raises:
+        NotAMember: whoever asks or is to be paid is not in the group.
+        NotEnoughSavings: there is less.
+    """
+    account = savings.lock_account(SavingsAccount.objects.get(group_id=group_id).id)
+    if known := GroupWithdrawal.objects.filter(origin=origin).first():
+        return known
+    return _ask(
+        account,
+        GroupWithdrawal.Kind.TO_MEMBER,
+        amount_cents,
+        asked_by=member_of(group_id, asked_by),
+        to_member=member_of(group_id, to),
+        purpose=purpose,
+        origin=origin,
+        asked_at=at,
+    )
+
+
+@transaction.atomic
+def ask_share_out(*, group_id: int, asked_by: int, origin: str, at: datetime) -> GroupWithdrawal:
+    """Ask the group to divide all that can be taken out. The same `origin` asks once.
+
+    Raises:
+        NotAMember: whoever asks is not in the group.
+        NothingToShare: the pot is empty, or no member paid in.
+    """
+    account = savings.lock_account(SavingsAccount.objects.get(group_id=group_id).id)
+    if known := GroupWithdrawal.objects.filter(origin=origin).first():
+        return known
+    savings.bring_up(account, calendar.business_date(at, settings.TIME_ZONE) - rules.DAY)
+    account.save()
+    pot = selectors.available_cents(account)
+    if pot <= 0 or not selectors.paid_in(account.id):
+        raise NothingToShare(group_id)
+    member = member_of(group_id, asked_by)
+    return _ask(
+        account,
+        GroupWithdrawal.Kind.SHARE_OUT,
+        pot,
+        asked_by=member,
+        purpose="share-out",
+        origin=origin,
+        asked_at=at,
+    )
+
+
+def _ask(account: SavingsAccount, kind: str, amount_cents: int, **facts: object) -> GroupWithdrawal:
+    available = selectors.available_cents(account)
+    if not 0 < amount_cents <= available:
+        raise savings.NotEnoughSavings(amount_cents, available)
+    assert account.group is not None
+    return GroupWithdrawal.objects.create(
+        account=account,
+        kind=kind,
+        amount_cents=amount_cents,
+        approvals_needed=account.group.approvals_needed,
+        **facts,
+    )
+
+
+@transaction.atomic
+def approve(*, withdrawal_id: int, borrower_id: int, at: datetime) -> GroupWithdrawal:
+    """Add one member's yes; the last one that is needed instructs the payment in the same transaction.
+
+    Repeats safely: a member who says yes again changes nothing.
+
+    Raises:
+        NotAMember: the person is not in the group now.
+        AlreadyEnded: it was cancelled.
+        NotEnoughSavings: the money has gone meanwhile; the approval is not kept either.
+    """
+    asked = GroupWithdrawal.objects.select_related("account").get(id=withdrawal_id)
+    savings.lock_account(asked.account_id)
+    asked.refresh_from_db()
+    assert asked.account.group_id is not None
+    member = member_of(asked.account.group_id, borrower_id)
+    if asked.state == GroupWithdrawal.State.CANCELLED:
+        raise AlreadyEnded(withdrawal_id)
+    if asked.state == GroupWithdrawal.State.APPROVED:
+        return asked
+    GroupApproval.objects.get_or_create(withdrawal=asked, member=member, defaults={"approved_at": at})
+    if approvals(asked) >= asked.approvals_needed:
+        asked.state, asked.ended_at = GroupWithdrawal.State.APPROVED, at
+        asked.save(update_fields=["state", "ended_at"])
+        _instruct(asked, at)
+        audit.record("group_withdrawal_approved", subject=f"group_withdrawal:{asked.id}", at=at)
+    return asked
+
+
+def approvals(asked: GroupWithdrawal) -> int:
+    """Return how many approvals count: those of people who are members now."""
+    return asked.approvals.filter(member__left_at__isnull=True).count()
+
+
+@transaction.atomic
+def cancel(*, withdrawal_id: int, borrower_id: int, at: datetime) -> GroupWithdrawal:
+    """Take back what one asked for, while it is not approved. Repeats safely.
+
+    Raises:
+        NotAMember: somebody else asked.
+        AlreadyEnded: it was approved.
+    """
+    asked = GroupWithdrawal.objects.select_for_update().get(id=withdrawal_id)
+    borrower = Borrower.objects.get(id=borrower_id)
+    if asked.asked_by.identity_index != borrower.identity_index:
+        raise NotAMember(f"borrower {borrower_id} did not ask for withdrawal {withdrawal_id}")
+    if asked.state == GroupWithdrawal.State.APPROVED:
+        raise AlreadyEnded(withdrawal_id)
+    if asked.state == GroupWithdrawal.State.ASKED:
+        asked.state, asked.ended_at = GroupWithdrawal.State.CANCELLED, at
+        asked.save(update_fields=["state", "ended_at"])
+    return asked
+
+
+def _instruct(agreed: GroupWithdrawal, at: datetime) -> None:
+    for member_id, cents in _shares(agreed).items():
+        savings.instruct_withdrawal(
+            account_id=agreed.account_id,
+            amount_cents=cents,
+            reference=f"group:{agreed.id}:member:{member_id}",
+            at=at,
+            withdrawal=agreed,
+            member_id=member_id,
+        )
+
+
+def _shares(agreed: GroupWithdrawal) -> dict[int, int]:
+    """Return what each member is to get, by member id; nobody with a share of nothing."""
+    if agreed.kind == GroupWithdrawal.Kind.TO_MEMBER:
+        assert agreed.to_member_id is not None
+        return {agreed.to_member_id: agreed.amount_cents}
+    unit = money.currency(agreed.account.currency).payable_cents
+    shares = rules.share_out(agreed.amount_cents, selectors.paid_in(agreed.account_id), unit)
+    return {member_id: cents for member_id, cents in shares.items() if cents}

@@ -1,0 +1,20 @@
+"""How a figure is printed: one JSON object a line, beside its reference of the same run."""
+
+import json
+import os
+import sys
+from typing import Any
+
+
+def report(measure: str, value: float, unit: str, reference: str, against: float, **more: Any) -> None:
+    """Print one figure with its reference, and how busy the machine was with other things (load, one minute)."""
+    row = {
+        "measure": measure,
+        "value": value,
+        "unit": unit,
+        "reference": reference,
+        "reference_value": against,
+        "ratio": round(value / against, 4) if against else None,
+    }
+    sys.stdout.write(json.dumps(row | more | {"load": round(os.getloadavg()[0], 2)}) + "\n")
+    sys.stdout.flush()
