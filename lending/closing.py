@@ -15,10 +15,11 @@ from django.db.models import Max, Min
 
 from lending import chain, loan_closing, outbox, savings_closing
 from lending.ledger import make_checkpoints
-from lending.models import JobRun, Loan, SavingsAccount
+from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
+from lending.rules.facts import FactRefused
 from lending.selectors import contracts
-from lending.services import life
+from lending.services import cases, life, partner_files, savings
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -76,7 +77,16 @@ def _close_loans(on: date, at: datetime, work: Work) -> None:
         work.penalties += chunk.penalties
         last_id = chunk.last_id
     for loan_id in loan_closing.left_to_close(on).order_by("id").values_list("id", flat=True):
-        work.aged += close_singly(loan_id, on, at)
+        try:
+            work.aged += close_singly(loan_id, on, at)
+        except (FactRefused, life.TooManyFacts) as error:
+            _leave_to_a_person(loan_id, on, error, at)
+
+
+def _leave_to_a_person(loan_id: int, on: date, error: Exception, at: datetime) -> None:
+    """A loan that cannot be played holds up no date: a person gets a case, and it is tried again the next day."""
+    cases.open_case(kind=Case.Kind.BAD_TASK, subject_key=f"close:loan:{loan_id}", note=str(error), at=at)
+    Loan.objects.filter(id=loan_id).update(next_action_on=on + timedelta(days=1))
 
 
 @transaction.atomic
@@ -112,12 +122,27 @@ def _finish(on: date, at: datetime, work: Work) -> bool:
     today = calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+    sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
-    result = asdict(work) | {"reminders": reminders, "paused": paused, "checkpoints": checkpoints}
+    result = asdict(work) | {"reminders": reminders, "sweeps": sweeps, "paused": paused, "checkpoints": checkpoints}
     unfinished = JobRun.objects.filter(job=JOB, business_date=on, finished_at__isnull=True)
     return bool(unfinished.update(finished_at=at, result=result))
+
+
+def _savings_of(today: date, at: datetime) -> int:
+    """Ask savings to pay what is due where their owners said so, and ask after instructions that nobody answered.
+
+    Return how many sweeps were asked for.
+    """
+    owing = Loan.objects.filter(state=Loan.State.LIVE, due_on__lte=today)
+    given = SweepMandate.objects.filter(withdrawn_at__isnull=True, account__borrower__loans__in=owing)
+    asked = [savings.sweep(account_id=mandate.account_id, at=at) for mandate in given.order_by("account_id")]
+    partners = SavingsAccount.objects.exclude(partner="").values_list("partner", flat=True).distinct()
+    for partner in partners.order_by("partner"):
+        partner_files.chase_silence(partner=partner, at=at)
+    return sum(instruction is not None for instruction in asked)
 
 
 def _owe_reminders(today: date, at: datetime) -> int:

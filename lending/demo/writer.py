@@ -711,7 +711,7 @@ class Books:
         reminders = sum(self.live_due[today - timedelta(days=days)] for days in REMIND_DAYS)
         work = asdict(Work(aged=len(aged)))
         # No brake is pulled in the story: its lender looks at the losses and goes on.
-        closed = {"reminders": reminders, "paused": [], "checkpoints": self._checkpoint(event.at)}
+        closed = {"reminders": reminders, "sweeps": 0, "paused": [], "checkpoints": self._checkpoint(event.at)}
         result = work | closed
         self.job_runs.add(JOB, event.on, event.at, event.at, json.dumps(result))
 

@@ -7,7 +7,7 @@ import pytest
 
 from lending import closing, loan_closing
 from lending.invariants import SUB_LEDGERS, audit
-from lending.models import Installment, JobRun, Loan, Posting
+from lending.models import Case, Installment, JobRun, Loan, Posting
 from lending.rules.allocation import total_of
 from lending.rules.life import play
 from lending.selectors import contracts, loans
@@ -152,6 +152,18 @@ def test_touches_only_loans_with_something_to_do(law: None) -> None:
     lend(product(TERMS["bullet"]), 500_000, START)
     assert closing.close_business(START.date() + timedelta(days=3), START)
     assert JobRun.objects.get().result["aged"] == 0
+
+
+def test_a_loan_that_cannot_be_played_holds_up_no_date(law: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    loan = lend(product(SINGLY["two penalties"]), 500_000, START)
+    monkeypatch.setattr(life, "MAX_FACTS", 0)
+    late = START.date() + timedelta(days=40)
+    assert closing.close_business(late, START + timedelta(days=41))
+    case = Case.objects.get()
+    assert (case.kind, case.subject_key) == ("bad_task", f"close:loan:{loan.id}")
+    monkeypatch.undo()
+    assert closing.close_business(late + timedelta(days=1), START + timedelta(days=42))
+    assert_as_the_rules_say(loan, late + timedelta(days=1))
 
 
 def test_catches_up_days_that_were_missed(law: None) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from lending import closing
 from lending.models import (
     AuditEvent,
     Consent,
     CountryPack,
     Entry,
+    JobRun,
     SavingsAccount,
     SavingsHold,
     SavingsInstruction,
@@ -321,6 +323,14 @@ class TestSweep:
         assert asked is not None and asked.amount_cents == 30_000 and asked.kind == "sweep"
         assert savings.sweep(account_id=goal.id, at=due) == asked
         assert savings.sweep(account_id=goal.id, at=due + timedelta(days=1)) is None
+
+    def test_close_of_business_asks_for_it_on_the_due_date_and_later(self, goal: Any, due: Any) -> None:
+        for late in range(2):
+            yesterday = due.date() + timedelta(days=late - 1)
+            assert closing.close_business(yesterday, due + timedelta(days=late))
+        # Above the 700 to keep are 300, and what these earned until then.
+        assert [one.amount_cents for one in goal.instructions.filter(kind="sweep")] == [30_700]
+        assert JobRun.objects.get(business_date=due.date() - timedelta(days=1)).result["sweeps"] == 1
 
     def test_without_the_owners_word_nothing_is_taken(self, goal: Any, due: Any) -> None:
         savings.stop_sweep(account_id=goal.id, at=due)
