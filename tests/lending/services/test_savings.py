@@ -406,9 +406,6 @@ class TestWhatSaversSee:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_withdrawals_at_once_take_no_more_than_there_is() -> None:
-    from django.core.management import call_command
-
-    call_command("load_fixtures", verbosity=0)
     account = pot(factories.register())
     deposit(account, 100_000)
     start, outcomes = threading.Barrier(4), []
