@@ -5,7 +5,7 @@ that is past the date is not touched, so a worker that dies takes nothing with i
 left finishes the date. Source: docs/domain/closing.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
@@ -70,17 +70,24 @@ def close_business(on: date, at: datetime) -> bool:
 
 
 def _close_loans(on: date, at: datetime, work: Work) -> None:
-    """Close loans in chunks from the first id to the last, then one by one what SQL could not."""
-    terms, last_id = loan_closing.agreed(), 0
-    while (chunk := loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK)).last_id:
-        work.aged += chunk.loans
-        work.penalties += chunk.penalties
-        last_id = chunk.last_id
+    """Close in chunks the loans that stay on their course, then those that turn, then what SQL could not."""
+    terms = loan_closing.agreed()
+    _in_chunks(lambda last_id: loan_closing.keep_on_course(on, last_id, LOAN_CHUNK), work)
+    _in_chunks(lambda last_id: loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK), work)
     for loan_id in loan_closing.left_to_close(on).order_by("id").values_list("id", flat=True):
         try:
             work.aged += close_singly(loan_id, on, at)
         except (FactRefused, life.TooManyFacts) as error:
             _leave_to_a_person(loan_id, on, error, at)
+
+
+def _in_chunks(close: Callable[[int], loan_closing.Closed], work: Work) -> None:
+    """Close chunk after chunk, from the first id to the last."""
+    last_id = 0
+    while (chunk := close(last_id)).last_id:
+        work.aged += chunk.loans
+        work.penalties += chunk.penalties
+        last_id = chunk.last_id
 
 
 def _leave_to_a_person(loan_id: int, on: date, error: Exception, at: datetime) -> None:

@@ -173,8 +173,8 @@ CREATE TRIGGER group_is_paid_once BEFORE INSERT ON lending_savingsinstruction
     FOR EACH ROW EXECUTE FUNCTION lending_group_is_paid_once();
 
 -- Hot tables whose rows are updated daily keep room on their pages, so that updates touch no index.
-ALTER TABLE lending_loan SET (fillfactor = 70);
-ALTER TABLE lending_savingsaccount SET (fillfactor = 70);
+ALTER TABLE lending_loan SET (fillfactor = 45);
+ALTER TABLE lending_savingsaccount SET (fillfactor = 45);
 """
 
 # TRUNCATE passes by every trigger of a row. Also when it reaches a table by CASCADE it meets these.

@@ -178,6 +178,14 @@ class Loan(models.Model):
     next_action_on = models.DateField(
         null=True, blank=True, help_text="First business date whose close has something to do here."
     )
+    # Its course: what close of business needs on a day that is like the one before.
+    turns_on = models.DateField(
+        null=True, blank=True, help_text="First business date that is worked out from its installments."
+    )
+    course_from = models.DateField(null=True, blank=True, help_text="Until it turns it earns from this day on")
+    course_days = models.PositiveIntegerField(default=0, help_text="and over so many days")
+    course_cents = models.BigIntegerField(default=0, help_text="so much interest")
+    course_base_cents = models.BigIntegerField(default=0, help_text="beside this.")
 
     class Meta:
         constraints = [

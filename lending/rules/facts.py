@@ -127,6 +127,33 @@ class Booking:
 
 
 @dataclass(frozen=True)
+class Course:
+    """What the end of a day does to a live loan by itself, until it turns.
+
+    By then the interest earned is `base_cents`, and of `cents` as much as has passed of `days` from `starts_on`.
+    It holds until the day before `turns_on` (None: until something happens).
+    """
+
+    base_cents: int = 0
+    cents: int = 0
+    starts_on: date | None = None
+    days: int = 0
+    turns_on: date | None = None
+
+    def earned(self, on: date) -> int:
+        """Return the interest earned by the end of a day on this course, floor division.
+
+        >>> course = Course(100, 31, date(2026, 3, 1), 30)
+        >>> [course.earned(date(2026, 3, day)) for day in (1, 2, 16, 31)]
+        [100, 101, 115, 131]
+        """
+        if self.starts_on is None:
+            return self.base_cents
+        passed = min(max(0, (on - self.starts_on).days), self.days)
+        return self.base_cents + self.cents * passed // self.days
+
+
+@dataclass(frozen=True)
 class Life:
     """Everything that follows from a contract and its facts, up to the end of `closed_on`."""
 
@@ -151,6 +178,7 @@ class Life:
     room_cents: int | None  # how much more may be charged under the caps of the law; None: no such cap
     non_performing: bool  # in duplum binds
     stopped_on: date | None  # nothing is earned or charged after this day
+    course: Course | None = None  # of a live loan: what the days after `closed_on` do to it
     idle: Mapping[str, str] = field(default_factory=dict)  # facts that changed less than they say, and why
     refunded_cents: int = 0  # of what was over
 

@@ -15,10 +15,12 @@ from fractions import Fraction
 from lending.rules import accounting, arrears, calendar, charges, money, pricing, schedule
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due, allocate_on
+from lending.rules.course import course_of
 from lending.rules.facts import (
     Booking,
     Caps,
     Contract,
+    Course,
     Cover,
     CoverKind,
     Fact,
@@ -939,9 +941,18 @@ class Player:
             room_cents=self._room(),
             non_performing=self.non_performing is not None,
             stopped_on=self.stopped_on,
+            course=self._course(),
             idle=dict(self.notes),
             refunded_cents=self.refunded,
         )
+
+    def _course(self) -> Course | None:
+        if self.state != "live" or self.closed_on is None:
+            return None
+        turns = [self.closed_on for draw in self.draws if draw.deferred > draw.released]  # a curve, no line
+        if self.terms.grows_with_time and (day := self._turns_non_performing(self.closed_on, date.max)):
+            turns.append(day)
+        return course_of(self.rows, self.terms, self.closed_on, turns, self.stopped_on is not None)
 
     def _next_action_on(self) -> date | None:
         if self.state != "live" or self.closed_on is None:

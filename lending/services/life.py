@@ -21,7 +21,7 @@ from lending.models import Allocation, Installment, Loan, LoanEvent, Posting, Re
 from lending.rules import accounting, calendar
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due
-from lending.rules.facts import Life
+from lending.rules.facts import Course, Life
 from lending.rules.life import play
 from lending.selectors import contracts, products
 from lending.selectors.loans import as_due
@@ -397,6 +397,7 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     _keep_room(loan, life)
     loan.aged_on = life.closed_on
     loan.next_action_on = life.next_action_on
+    _take_course(loan, life.course or Course())
     loan.save()
     if loan.state == Loan.State.SETTLED and not was_settled:
         assign_limit(loan.borrower, loan, at)
@@ -416,6 +417,13 @@ def _keep_room(loan: Loan, life: Life) -> None:
     loan.room_cents = life.room_cents if binds else None
     loan.non_performing = binds and life.non_performing
     loan.stopped_on = life.stopped_on
+
+
+def _take_course(loan: Loan, course: Course) -> None:
+    """Keep what close of business must know of the days until the loan turns."""
+    loan.turns_on = course.turns_on
+    loan.course_from, loan.course_days = course.starts_on, course.days
+    loan.course_cents, loan.course_base_cents = course.cents, course.base_cents
 
 
 def _over_by_changes(life: Life, events: Mapping[str, LoanEvent]) -> int:

@@ -9,6 +9,7 @@ from lending import closing, loan_closing
 from lending.invariants import SUB_LEDGERS, audit
 from lending.models import Case, Installment, JobRun, Loan, Posting
 from lending.rules.allocation import total_of
+from lending.rules.facts import Course
 from lending.rules.life import play
 from lending.selectors import contracts, loans
 from lending.services import life
@@ -95,6 +96,17 @@ def assert_as_the_rules_say(loan: Loan, on: date) -> None:
     assert loan.next_action_on is None or loan.next_action_on > on
     if loan.room_cents is not None:
         assert (loan.room_cents, loan.non_performing) == (lived.room_cents, lived.non_performing)
+    if lived.course and loan.aged_on == on:
+        assert_on_course(loan, lived.course)
+
+
+def assert_on_course(loan: Loan, course: Course) -> None:
+    """Hold the course of a stored loan to that of the rules: it turns no later, and earns the same until then."""
+    assert course.turns_on is None or (loan.turns_on is not None and loan.turns_on <= course.turns_on)
+    stored = Course(loan.course_base_cents, loan.course_cents, loan.course_from, loan.course_days, loan.turns_on)
+    for on in (loan.aged_on + timedelta(days=n) for n in range(1, 40)):
+        if loan.turns_on is None or on < loan.turns_on:
+            assert max(loan.accrued_cents, stored.earned(on)) == max(loan.accrued_cents, course.earned(on)), on
 
 
 def _row(item: Installment) -> tuple[str, date, int, str]:

@@ -14,7 +14,7 @@ from lending.rules.facts import FactKind
 from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, Player, payoff, play, standing
 from lending.rules.pricing import key_facts
 from lending.rules.terms import read_terms
-from tests.lending.rules.strategies import START, anything, contracts, facts_of
+from tests.lending.rules.strategies import START, anything, contracts, lives
 
 END = START + timedelta(days=320)
 BULLET: dict[str, Any] = {
@@ -43,16 +43,6 @@ def day(number: int) -> date:
 
 def pay(number: int, cents: int, key: str = "") -> Fact:
     return Fact(key or f"pay:{number}", "pay", day(number), amount_cents=cents)
-
-
-@st.composite
-def lives(draw: st.DrawFn) -> tuple[Contract, list[Fact]]:
-    agreed = draw(contracts())
-    try:
-        key_facts(agreed.terms, agreed.principal_cents, START, agreed.holidays)
-    except ValueError:
-        assume(False)
-    return agreed, draw(facts_of(agreed))
 
 
 def assert_sums(life: Life) -> None:
