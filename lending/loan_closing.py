@@ -15,7 +15,7 @@ Source: docs/domain/closing.md.
 
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.conf import settings
@@ -129,7 +129,7 @@ def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int)
         **terms.columns,
         "on": on,
         "claimed": claimed,
-        "ends_at": _end_of(on),
+        "ends_at": calendar.end_of(on, settings.TIME_ZONE),
         "booked_on": ledger.open_day(on),
         "at": at,
     }
@@ -140,10 +140,6 @@ def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int)
     return Closed(loans, penalties, claimed[-1])
 
 
-def _end_of(on: date) -> datetime:
-    return calendar.start_of(on + timedelta(days=1), settings.TIME_ZONE) - timedelta(microseconds=1)
-
-
 def _book_accruals(earned: dict[str, int] | None, on: date) -> None:
     """Book what a chunk of loans earned, one posting a currency: the loans themselves hold their parts."""
     for currency, cents in (earned or {}).items():
@@ -151,7 +147,7 @@ def _book_accruals(earned: dict[str, int] | None, on: date) -> None:
             ledger.post(
                 kind=Posting.Kind.ACCRUAL,
                 reference=f"accrual:{on.isoformat()}:{uuid.uuid4()}",
-                occurred_at=_end_of(on),
+                occurred_at=calendar.end_of(on, settings.TIME_ZONE),
                 currency=currency,
                 lines=accounting.accrual(cents),
             )

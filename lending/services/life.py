@@ -328,7 +328,7 @@ def _standing(loan: Loan) -> tuple[Standing, Counter[tuple[str, str]]]:
 
 
 def _end_of(day: date) -> datetime:
-    return calendar.start_of(day + timedelta(days=1), settings.TIME_ZONE) - timedelta(microseconds=1)
+    return calendar.end_of(day, settings.TIME_ZONE)
 
 
 def _book_earned(loan: Loan, life: Life, until: datetime) -> None:

@@ -25,7 +25,7 @@ from lending.models import (
     Receipt,
     Repayment,
 )
-from lending.rules import accounting, calendar, identity
+from lending.rules import accounting, calendar, identity, money
 from lending.rules.allocation import Due
 from lending.rules.receipts import as_printed
 from lending.selectors import contracts, loans, products
@@ -70,11 +70,11 @@ def record_receipt(
     if it now claims other facts, a person gets a case and nothing changes.
 
     Raises:
-        ValueError: the amount is not positive.
+        ValueError: the amount is not positive, or more than an account can hold.
         ReceiptTaken: `attempt` claims a receipt that pays for another one.
     """
-    if amount_cents <= 0:
-        raise ValueError(f"amount_cents must be positive, got {amount_cents}")
+    if not 0 < amount_cents <= money.MOST_CENTS:
+        raise ValueError(f"amount_cents must be positive and at most {money.MOST_CENTS}, got {amount_cents}")
     receipt_no, account_reference = as_printed(receipt_no), as_kept(account_reference, at)
     facts = {"amount_cents": amount_cents, "currency": currency}
     if known := Receipt.objects.filter(provider=provider, receipt_no=receipt_no).first():
