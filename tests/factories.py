@@ -119,7 +119,7 @@ def pay_out(loan: Loan, *, receipt_no: str = "", at: datetime = NOON) -> Loan:
     return loans.payout_succeeded(
         attempt_id=attempt.id,
         receipt_no=receipt_no or f"OUT{loan.id}",
-        amount_cents=loan.principal_cents,
+        amount_cents=loan.received_cents,
         completed_at=at,
         at=at,
     )

@@ -30,6 +30,7 @@ FactKind = Literal[
     "death",
     "refund",
 ]
+_INCOME = ("interest_income", "fee_income")
 CoverKind = Literal["paid", "waived", "moved", "written_off", "capped", "rebated"]
 State = Literal["approved", "live", "settled", "cancelled", "charged_off", "written_off"]
 
@@ -63,6 +64,7 @@ class Fact:
     installments: int = 0  # reschedule: how many more
     rate: Decimal | None = None  # reschedule: another rate of interest
     refinanced_cents: int = 0  # disburse: the part that pays off another loan
+    most_interest_cents: int | None = None  # disburse: what was accepted; other dates may cost less, never more
     restructured: bool = True  # reschedule: a concession to somebody in trouble
 
 
@@ -166,10 +168,11 @@ class Life:
     def income_cents(self, kind: str) -> int:
         """Return what the bookings of one kind, such as "accrual" or "fee_earned", put into income.
 
-        Interest that was booked and then waived stays in it: the waiver has legs of its own.
+        What is deferred is no income yet. Interest that was booked and then waived stays in it: the waiver has
+        legs of its own.
         """
         lines = (line for booking in self.bookings if booking.kind == kind for line in booking.lines)
-        return sum(line.credit_cents - line.debit_cents for line in lines if line.account.endswith("_income"))
+        return sum(line.credit_cents - line.debit_cents for line in lines if line.account in _INCOME)
 
     def balances(self) -> dict[str, int]:
         """Return debit less credit of each account that this loan touched."""

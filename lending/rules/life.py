@@ -137,6 +137,7 @@ class _Draw:
     rebated: list[charges.Charged] = field(default_factory=list)
     kept_back: Due = field(default_factory=Due)  # fee and tax that are no dues: deducted or capitalised
     curve: pricing.Curve | None = None
+    is_bounded: bool = False  # its interest is at most what was accepted
 
     def earned(self, on: date, paid_cents: int) -> int:
         """Return how much of the deferred fee is earned by the end of a day."""
@@ -244,6 +245,7 @@ class Player:
 
     def _add_plan(self, fact: Fact, lent: int, charged: list[charges.Charged]) -> None:
         planned = schedule.plan(self.terms, lent, fact.on, self.contract.holidays)
+        planned = schedule.within_interest(planned, fact.most_interest_cents)
         planned = charges.add_fees(self.terms, planned, charged)
         over_term = [one for one in charged if one.fee.earned == "over_term"]
         draw = _Draw(
@@ -253,6 +255,7 @@ class Player:
             deferred=sum(one.cents for one in over_term),
             rebated=[one for one in charged if one.fee.rebated],
             kept_back=_of(charged, "deducted").plus(_of(charged, "capitalised")),
+            is_bounded=fact.most_interest_cents is not None,
         )
         if self.terms.kind == "sales_share":
             draw.deferred = sum(one.cents for one in charged)
@@ -675,7 +678,9 @@ class Player:
             return
         if len(planned) < len(rows):  # dates were moved before: they are the dates now
             planned = [schedule.Period(row.installment.starts_on, row.due_on, row.due_on) for row in rows]
-        self._replan_over(key, on, rows, planned)
+        # Money ahead of time lowers the interest; other days must not raise it above what was accepted.
+        most = sum(row.owed.interest for row in rows) if self.draws[draw].is_bounded else None
+        self._replan_over(key, on, rows, planned, most=most)
 
     def _ahead_of(self, draw: int, on: date) -> list[OpenRow]:
         moved = {cover.number for cover in self.rows.covers if cover.kind == "moved"}
@@ -690,13 +695,19 @@ class Player:
         self._replan_over(key, on, rows, times, repriced)
 
     def _replan_over(
-        self, key: str, on: date, old: list[OpenRow], times: Sequence[schedule.Period], repriced: bool = False
+        self,
+        key: str,
+        on: date,
+        old: list[OpenRow],
+        times: Sequence[schedule.Period],
+        repriced: bool = False,
+        most: int | None = None,
     ) -> None:
         """Cover `old` as moved and add new rows over `times`, the first of which starts today."""
         times = [schedule.Period(on, times[0].ends_on, times[0].due_on), *times[1:]]
         left = _sum([(row, row.owed) for row in old])
         exact, earned = self._earned_so_far(old, on)
-        planned = self._planned_anew(left, exact, earned, times, repriced)
+        planned = schedule.within_interest(self._planned_anew(left, exact, earned, times, repriced), most)
         extras = self._charges_by_place(old, on, len(planned))
         for moved in old:
             self.rows.cover(key, "moved", moved, moved.owed)

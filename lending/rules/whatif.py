@@ -79,7 +79,7 @@ EventKind = Literal[
 
 # What an event may say beyond its name, date and key.
 FIELDS: dict[str, set[str]] = {
-    "disburse": {"amount_cents", "currency", "refinanced_cents"},
+    "disburse": {"amount_cents", "currency", "refinanced_cents", "most_interest_cents"},
     "pay": {"amount_cents", "currency", "account"},
     "sales": {"amount_cents", "currency"},
     "charge": {"amount_cents", "currency", "part", "due_on"},
@@ -106,6 +106,7 @@ class Event(Strict):
     installments: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
     rate: Rate | None = None
     refinanced_cents: Cents = 0
+    most_interest_cents: Cents | None = None
     restructured: bool = True
 
 
@@ -230,6 +231,7 @@ def _fact(event: Event, place: int) -> Fact:
         installments=event.installments,
         rate=event.rate,
         refinanced_cents=event.refinanced_cents,
+        most_interest_cents=event.most_interest_cents,
         restructured=event.restructured,
     )
 
