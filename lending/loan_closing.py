@@ -2,8 +2,8 @@
 
 One statement ages a chunk, counts the interest earned, charges the penalties that fall within their caps and says
 when each loan is to be looked at again, by the same integer formulas as lending.rules.life: a test holds the two
-equal. Only loans with something to do are touched. What SQL cannot say (a cash advance, several penalties at once,
-interest that a cap cuts) is replayed one loan at a time by `close_singly`.
+equal. Only loans with something to do are touched. What SQL cannot say (a cash advance, a credit line, several
+penalties at once, interest that a cap cuts) is replayed one loan at a time by `close_singly`.
 
 A chunk is one short transaction: a payment waits for it at most, and is never refused. It holds the loans' rows
 alone, in a lock that lets others write rows which point to them, so nobody can wait in a circle with it.
@@ -39,7 +39,7 @@ class Closed:
 def in_sets(terms: Terms) -> bool:
     """Say whether SQL can close loans under these terms."""
     return (
-        terms.kind != "sales_share"
+        terms.kind not in ("sales_share", "credit_line")
         and len(terms.penalties) <= 1
         and not any(fee.earned == "over_term" for fee in terms.fees)
     )

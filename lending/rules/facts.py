@@ -73,11 +73,15 @@ class Caps:
     """What the country pack allows. Empty: it does not bind.
 
     `in_duplum_from_days`: from so many days past due, charges may not exceed the principal owed then.
-    `max_total_cost_rate`: all charges together, as a share of what was lent.
+    `max_total_cost_rate`: all charges together, as a share of what was lent. `max_late_charges_rate`: all that was
+    ever charged for being late, taxes included, as such a share. `max_early_settlement_rate`: the interest that is
+    not earned and still asked from who pays back early, as such a share.
     """
 
     in_duplum_from_days: int | None = None
     max_total_cost_rate: Decimal | None = None
+    max_late_charges_rate: Decimal | None = None
+    max_early_settlement_rate: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,7 @@ class Life:
     next_action_on: date | None  # the next day on whose end something happens by itself
     restructured: bool
     classification: str
-    room_cents: int | None  # how much more may be charged under the caps of the law; None: no such cap
+    room_cents: int | None  # how much more may be charged for being late under the law; None: no such cap
     non_performing: bool  # in duplum binds
     stopped_on: date | None  # nothing is earned or charged after this day
     idle: Mapping[str, str] = field(default_factory=dict)  # facts that changed less than they say, and why
