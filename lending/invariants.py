@@ -52,7 +52,8 @@ class Finding:
 _UNPAID = {kind: f"item.{kind}_cents - coalesce(paid.{kind}_cents, 0)" for kind in KINDS}
 _LEFT = f"""
     SELECT loan.id, loan.currency, loan.state, loan.outstanding_cents,
-           loan.principal_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents AS total_cents,
+           loan.principal_cents - loan.deducted_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents
+               AS total_cents,
            loan.accrued_cents, loan.written_off_cents,
            coalesce(sum(paid.earned_paid_cents), 0) AS interest_paid,
            {", ".join(f"coalesce(sum({unpaid}), 0) AS {kind}" for kind, unpaid in _UNPAID.items())},
@@ -397,7 +398,7 @@ SUB_LEDGERS = (
         _control(
             "payouts_reserved",
             1,
-            "SELECT currency, principal_cents AS cents FROM lending_loan WHERE state = 'approved'",
+            "SELECT currency, principal_cents - deducted_cents AS cents FROM lending_loan WHERE state = 'approved'",
             "loans",
         ),
     ),
@@ -533,9 +534,10 @@ MONEY_OUT = (
         "loans paid out",
         "SELECT count(*) FROM lending_loan WHERE disbursed_at IS NOT NULL",
         """
-        SELECT format('loan %s of %s: intents say %s, entries say %s', loan.id, loan.principal_cents,
-                      coalesce(intended, 0), coalesce(paid_out, 0))
-          FROM lending_loan loan
+        SELECT format('loan %s of %s: intents say %s, entries say %s', loan.id, received, coalesce(intended, 0),
+                      coalesce(paid_out, 0))
+          FROM (SELECT id, CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
+                                ELSE principal_cents - deducted_cents END AS received FROM lending_loan) loan
           LEFT JOIN (
                SELECT loan_id, sum(amount_cents) AS intended FROM lending_paymentintent
                 WHERE purpose = 'disburse' AND state = 'succeeded' GROUP BY loan_id
@@ -545,10 +547,7 @@ MONEY_OUT = (
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
                 WHERE account_id = 'mpesa_payout' GROUP BY loan_id
           ) book ON book.loan_id = loan.id
-         WHERE coalesce(intended, 0) <> CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
-                                             ELSE loan.principal_cents END
-            OR coalesce(paid_out, 0) <> CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
-                                             ELSE loan.principal_cents END
+         WHERE coalesce(intended, 0) <> received OR coalesce(paid_out, 0) <> received
         """,
     ),
     Invariant(
@@ -662,6 +661,21 @@ LOANS = (
         """,  # noqa: S608
     ),
     Invariant(
+        "a loan that is over has no fee left to earn",
+        "loans",
+        "SELECT count(*) FROM lending_loan WHERE state NOT IN ('approved', 'live')",
+        """
+        SELECT format('loan %s is %s: %s of its fee is not income yet', loan.id, state, deferred)
+          FROM lending_loan loan
+          JOIN (
+               SELECT loan_id, sum(credit_cents - debit_cents) AS deferred
+                 FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
+                WHERE account_id = 'deferred_fee_income' GROUP BY loan_id
+          ) book ON book.loan_id = loan.id
+         WHERE state NOT IN ('approved', 'live') AND deferred <> 0
+        """,
+    ),
+    Invariant(
         "nobody has two open loans, by number or by national ID",
         "open loans",
         "SELECT count(*) FROM lending_loan WHERE state IN ('approved', 'live')",
@@ -681,19 +695,23 @@ PROMISES = (
         "loans",
         "SELECT count(*) FROM lending_loan",
         """
-        SELECT format('loan %s: accepted %s + %s + %s, charged %s + %s + %s', loan.id, asked.principal_cents,
-                      asked.fee_cents, asked.tax_cents, loan.principal_cents, loan.fee_cents, loan.tax_cents)
+        SELECT format('loan %s: accepted %s + %s + %s + %s, charged %s + %s + %s + %s', loan.id,
+                      asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.interest_cents,
+                      loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.interest_cents)
           FROM lending_loan loan JOIN lending_application asked ON asked.id = loan.application_id
-         WHERE (loan.principal_cents, loan.fee_cents, loan.tax_cents)
-            <> (asked.principal_cents, asked.fee_cents, asked.tax_cents)
+         WHERE (loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.deducted_cents, loan.capitalised_cents)
+            <> (asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.deducted_cents,
+                asked.capitalised_cents)
+            OR loan.interest_cents > asked.interest_cents
             OR (loan.product_version_id, loan.borrower_id) <> (asked.product_version_id, asked.borrower_id)
          UNION ALL
         SELECT format('loan %s: installments ask for another amount', loan.id)
           FROM lending_loan loan JOIN lending_loanevent event ON event.loan_id = loan.id AND event.kind = 'disburse'
           JOIN lending_installment item ON item.loan_id = loan.id AND item.event_key = event.key
-         GROUP BY loan.id, event.id
-        HAVING (sum(item.principal_cents), sum(item.fee_cents), sum(item.tax_cents), sum(item.interest_cents))
-            <> (loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.interest_cents)
+         GROUP BY loan.id
+        HAVING (sum(item.principal_cents), sum(item.interest_cents), sum(item.fee_cents + item.tax_cents))
+            <> (loan.principal_cents + loan.capitalised_cents, loan.interest_cents,
+                loan.fee_cents + loan.tax_cents - loan.deducted_cents - loan.capitalised_cents)
          UNION ALL
         SELECT format('loan %s: the books charge %s', loan.id, charged)
           FROM lending_loan loan
@@ -704,7 +722,7 @@ PROMISES = (
                   AND posting.kind IN ('disbursement', 'reversal') AND posting.event_key LIKE 'disburse:%'
                 GROUP BY loan_id
           ) book ON book.loan_id = loan.id
-         WHERE charged <> fee_cents + tax_cents
+         WHERE charged <> fee_cents + tax_cents - deducted_cents - capitalised_cents
          UNION ALL
         SELECT format('loan %s: %s is charged, and no event says why', item.loan_id, item.source)
           FROM lending_installment item

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lending import ports
-from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, Receipt
+from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, ProductVersion, Receipt
 from lending.rules import calendar
 from lending.selectors import offers, products
 from lending.services import applications, loans, people, receipts
@@ -50,6 +50,14 @@ FLAT_30 = {
     "fees": [{"name": "Fee", "rate": "0.05"}],
     "tax": {"rate": "0.2"},
 }
+
+
+def next_version(**changes: Any) -> ProductVersion:
+    """Follow the newest version of the one product with another one, in force after some days of notice."""
+    values = ProductVersion.objects.order_by("-version").values().first()
+    assert values is not None
+    follows = {"version": values["version"] + 1, "effective_on": values["effective_on"] + timedelta(days=40)}
+    return ProductVersion.objects.create(**values | {"id": None} | follows | changes)
 
 
 def shown(at: datetime = NOON) -> applications.KeyFactsShown:
@@ -111,7 +119,7 @@ def pay_out(loan: Loan, *, receipt_no: str = "", at: datetime = NOON) -> Loan:
     return loans.payout_succeeded(
         attempt_id=attempt.id,
         receipt_no=receipt_no or f"OUT{loan.id}",
-        amount_cents=loan.principal_cents,
+        amount_cents=loan.received_cents,
         completed_at=at,
         at=at,
     )

@@ -127,7 +127,7 @@ def _application_decided(payload: Payload, at: datetime) -> Notice | None:
 def reviewed_words(application: Application, review: Review) -> str:
     """Say what an officer decided, and of a decline why and what can be done now."""
     currency = application.product_version.currency
-    values = {"amount": words.amount(application.principal_cents, currency), "ref": application.reference}
+    values = {"amount": words.amount(application.received_cents, currency), "ref": application.reference}
     if review.approved:
         return pgettext("sms", "Our officer approved your loan. %(amount)s is on its way, ref %(ref)s.") % values
     said = pgettext("sms", "Our officer looked at your request %(ref)s: not this time.") % values
@@ -149,8 +149,8 @@ def disbursed_words(loan: Loan) -> str:
         "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
         "or paybill %(paybill)s account %(account)s.",
     ) % {
-        "amount": words.amount(loan.principal_cents, loan.currency),
-        "total": words.amount(loan.principal_cents + loan.fee_cents + loan.tax_cents, loan.currency),
+        "amount": words.amount(loan.received_cents, loan.currency),
+        "total": words.amount(loan.total_cents, loan.currency),
         "ref": loan.reference,
         "day": words.day(loan.due_on),
         "code": settings.USSD_CODE,
@@ -169,7 +169,7 @@ def not_disbursed_words(loan: Loan) -> str:
     return pgettext(
         "sms", "We could not send %(amount)s, ref %(ref)s. You owe nothing. Dial %(code)s to ask again."
     ) % {
-        "amount": words.amount(loan.principal_cents, loan.currency),
+        "amount": words.amount(loan.received_cents, loan.currency),
         "ref": loan.reference,
         "code": settings.USSD_CODE,
     }

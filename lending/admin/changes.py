@@ -18,13 +18,14 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from lending.admin import cells
+from lending.admin import cells, terms
 from lending.admin.dialogs import PreviewedForm, act
 from lending.models import Loan, LoanEvent, Receipt
 from lending.rules import calendar, money
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts
 from lending.services import changes, life, proposals, receipts
+from lending.services.products import ACT
 
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
@@ -50,12 +51,20 @@ SENTENCES: dict[type[Exception], str] = {
 }
 
 
+REFUSALS: tuple[type[Exception], ...] = (*SENTENCES, *terms.REFUSALS)
+
+
 class Refused(Exception):
     """A service said no; the text is a sentence."""
 
 
 def sentence(refusal: Exception) -> str:
     """Return in words why a service said no."""
+    cause = refusal.__cause__
+    if isinstance(refusal, proposals.Overtaken) and isinstance(cause, terms.REFUSALS):
+        return f"Nothing was changed. {terms.refusal_words(cause)}"
+    if isinstance(refusal, terms.REFUSALS):
+        return terms.refusal_words(refusal)
     if isinstance(refusal, FactRefused):
         return f"{FIELDS.get(refusal.field, 'This change')} {refusal.needed}."
     words = next(text for kind, text in SENTENCES.items() if isinstance(refusal, kind))
@@ -66,7 +75,7 @@ def in_words(service: Callable[[], Any]) -> Any:
     """Call a service; whatever it refuses comes as a Refused."""
     try:
         return service()
-    except tuple(SENTENCES) as refusal:
+    except REFUSALS as refusal:
         raise Refused(sentence(refusal)) from refusal
 
 
@@ -392,6 +401,7 @@ TITLES = {
     "loan_charge": "Charge",
     "loan_reschedule": "Reschedule",
     changes.RECEIPT_REVERSAL: "Operator took money back",
+    ACT: "Next version of a product",
 }
 
 

@@ -14,13 +14,14 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from lending.admin import cells
+from lending.admin import cells, terms
 from lending.admin.changes import Refused, in_words, preview_rows, title
 from lending.admin.dialogs import act
 from lending.admin.history import History
-from lending.models import Loan, Proposal, Receipt
+from lending.models import Loan, ProductVersion, Proposal, Receipt
 from lending.selectors import portfolio
 from lending.services import proposals
+from lending.services.products import ACT
 
 
 class ApprovalForm(BaseDialogForm):
@@ -90,6 +91,8 @@ class ProposalAdmin(History):
 
     @display(description="")
     def shown(self, row: Proposal) -> str:
+        if row.act == ACT:
+            return cells.table(("", "In force", "Proposed"), terms.preview_rows(row.preview))
         subject = _subject(row)
         currency = subject.currency if subject else cells.home_currency()
         found = [*_asked(row, currency), *preview_rows(row.preview, currency)]
@@ -100,7 +103,11 @@ class ProposalAdmin(History):
         if row.state != Proposal.State.PENDING:
             return cells.NOTHING
         why = proposals.overtaken(row)
-        return f"Overtaken: {why}. Refuse it, and propose anew what is still right." if why else "Still so."
+        if why is None:
+            return "Still so."
+        if isinstance(why, terms.REFUSALS):
+            return f"Not any more. {terms.refusal_words(why)} Refuse it."
+        return f"Overtaken: {why}. Refuse it, and propose anew what is still right."
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("lending.change_proposal")
@@ -156,7 +163,7 @@ class ProposalAdmin(History):
 def _subject(row: Proposal) -> Any:
     """Return the record that a proposal is about, if there is a page for it."""
     kind, _, pk = row.subject.partition(":")
-    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt}
+    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt, "product": ProductVersion}
     return models[kind].objects.filter(pk=pk).first() if kind in models else None
 
 

@@ -8,7 +8,35 @@ from lending.models.people import Borrower
 from lending.models.products import CountryPack, ProductVersion
 
 
-class Application(models.Model):
+class Price(models.Model):
+    """What a loan costs who pays on time, part by part."""
+
+    principal_cents = models.PositiveBigIntegerField(help_text="What was asked for; of a credit line, all draws.")
+    fee_cents = models.PositiveBigIntegerField(help_text="All fees, however they are charged.")
+    tax_cents = models.PositiveBigIntegerField(help_text="All taxes on fees.")
+    interest_cents = models.PositiveBigIntegerField(default=0)
+    deducted_cents = models.PositiveBigIntegerField(
+        default=0, help_text="What of fees and taxes is kept back from the payout."
+    )
+    capitalised_cents = models.PositiveBigIntegerField(
+        default=0, help_text="What of fees and taxes is lent on top and becomes principal."
+    )
+
+    class Meta:
+        abstract = True
+
+    @property
+    def received_cents(self) -> int:
+        """What arrives in the customer's wallet."""
+        return self.principal_cents - self.deducted_cents
+
+    @property
+    def total_cents(self) -> int:
+        """What is paid back in all; what was deducted has been paid by receiving less."""
+        return self.received_cents + self.fee_cents + self.tax_cents + self.interest_cents
+
+
+class Application(Price):
     """What a borrower asked for, and the key facts that were on the screen when they accepted.
 
     `origin` names the accepted hop ("ussd:<session>:<hop>"), so the same hop never applies twice.
@@ -25,10 +53,6 @@ class Application(models.Model):
     country_pack = models.ForeignKey(CountryPack, models.PROTECT)
     origin = models.CharField(max_length=120, unique=True)
     reference = models.CharField(max_length=8, unique=True, help_text="Short code said to the customer.")
-    principal_cents = models.PositiveBigIntegerField()
-    fee_cents = models.PositiveBigIntegerField()
-    tax_cents = models.PositiveBigIntegerField()
-    interest_cents = models.PositiveBigIntegerField(default=0)
     apr = models.DecimalField(max_digits=9, decimal_places=4)
     key_facts_text = models.TextField()
     key_facts_language = models.CharField(max_length=2)
@@ -48,14 +72,13 @@ class Application(models.Model):
                 name="application_one_undecided",
             ),
             models.CheckConstraint(name="application_principal_positive", condition=Q(principal_cents__gt=0)),
+            models.CheckConstraint(
+                name="application_something_is_received", condition=Q(deducted_cents__lt=F("principal_cents"))
+            ),
         ]
 
     def __str__(self) -> str:
         return f"Application {self.reference}"
-
-    @property
-    def total_cents(self) -> int:
-        return self.principal_cents + self.fee_cents + self.tax_cents + self.interest_cents
 
 
 class Decision(models.Model):
@@ -117,7 +140,7 @@ class Review(models.Model):
         ]
 
 
-class Loan(models.Model):
+class Loan(Price):
     """Money lent. It is live only from the moment that the operator completed the payout.
 
     A loan that another system made and that was brought in has an `origin` in place of an application: nobody
@@ -145,10 +168,6 @@ class Loan(models.Model):
     reference = models.CharField(max_length=8, unique=True)
     identity_index = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
-    principal_cents = models.PositiveBigIntegerField()
-    fee_cents = models.PositiveBigIntegerField()
-    tax_cents = models.PositiveBigIntegerField()
-    interest_cents = models.PositiveBigIntegerField(default=0)
     outstanding_cents = models.PositiveBigIntegerField(
         help_text="What the borrower still owes; the audit recounts it."
     )
@@ -224,11 +243,6 @@ class Loan(models.Model):
 
     def __str__(self) -> str:
         return f"Loan {self.reference}"
-
-    @property
-    def total_cents(self) -> int:
-        """What the customer accepted to pay back in all."""
-        return self.principal_cents + self.fee_cents + self.tax_cents + self.interest_cents
 
 
 class LoanEvent(models.Model):

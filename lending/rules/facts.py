@@ -30,6 +30,7 @@ FactKind = Literal[
     "death",
     "refund",
 ]
+_INCOME = ("interest_income", "fee_income")
 CoverKind = Literal["paid", "waived", "moved", "written_off", "capped", "rebated"]
 State = Literal["approved", "live", "settled", "cancelled", "charged_off", "written_off"]
 
@@ -63,6 +64,7 @@ class Fact:
     installments: int = 0  # reschedule: how many more
     rate: Decimal | None = None  # reschedule: another rate of interest
     refinanced_cents: int = 0  # disburse: the part that pays off another loan
+    most_interest_cents: int | None = None  # disburse: what was accepted; other dates may cost less, never more
     restructured: bool = True  # reschedule: a concession to somebody in trouble
 
 
@@ -71,11 +73,15 @@ class Caps:
     """What the country pack allows. Empty: it does not bind.
 
     `in_duplum_from_days`: from so many days past due, charges may not exceed the principal owed then.
-    `max_total_cost_rate`: all charges together, as a share of what was lent.
+    `max_total_cost_rate`: all charges together, as a share of what was lent. `max_late_charges_rate`: all that was
+    ever charged for being late, taxes included, as such a share. `max_early_settlement_rate`: the interest that is
+    not earned and still asked from who pays back early, as such a share.
     """
 
     in_duplum_from_days: int | None = None
     max_total_cost_rate: Decimal | None = None
+    max_late_charges_rate: Decimal | None = None
+    max_early_settlement_rate: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +181,7 @@ class Life:
     next_action_on: date | None  # the next day on whose end something happens by itself
     restructured: bool
     classification: str
-    room_cents: int | None  # how much more may be charged under the caps of the law; None: no such cap
+    room_cents: int | None  # how much more may be charged for being late under the law; None: no such cap
     non_performing: bool  # in duplum binds
     stopped_on: date | None  # nothing is earned or charged after this day
     course: Course | None = None  # of a live loan: what the days after `closed_on` do to it
@@ -194,10 +200,11 @@ class Life:
     def income_cents(self, kind: str) -> int:
         """Return what the bookings of one kind, such as "accrual" or "fee_earned", put into income.
 
-        Interest that was booked and then waived stays in it: the waiver has legs of its own.
+        What is deferred is no income yet. Interest that was booked and then waived stays in it: the waiver has
+        legs of its own.
         """
         lines = (line for booking in self.bookings if booking.kind == kind for line in booking.lines)
-        return sum(line.credit_cents - line.debit_cents for line in lines if line.account.endswith("_income"))
+        return sum(line.credit_cents - line.debit_cents for line in lines if line.account in _INCOME)
 
     def balances(self) -> dict[str, int]:
         """Return debit less credit of each account that this loan touched."""

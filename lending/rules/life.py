@@ -10,6 +10,7 @@ Source: docs/domain/whatif.md; docs/domain/arrears.md; docs/domain/accounting.md
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from decimal import Decimal
 from fractions import Fraction
 
 from lending.rules import accounting, arrears, calendar, charges, money, pricing, schedule
@@ -139,6 +140,7 @@ class _Draw:
     rebated: list[charges.Charged] = field(default_factory=list)
     kept_back: Due = field(default_factory=Due)  # fee and tax that are no dues: deducted or capitalised
     curve: pricing.Curve | None = None
+    is_bounded: bool = False  # its interest is at most what was accepted
 
     def earned(self, on: date, paid_cents: int) -> int:
         """Return how much of the deferred fee is earned by the end of a day."""
@@ -183,6 +185,7 @@ class Player:
         self.skipped = self.extended = 0
         self.agreed: tuple[int, date] | None = None  # what is still to be paid, and by when, to close it all
         self.penalised: dict[str, int] = {}
+        self.late_cost = 0  # all that was charged for being late, with taxes; a waiver makes no room for more
         self.non_performing: tuple[int, int] | None = None  # principal owed then, charges that do not count
         self.notes: dict[str, str] = {}
         self.tax_account = f"{self.terms.tax.kind}_payable"
@@ -246,6 +249,7 @@ class Player:
 
     def _add_plan(self, fact: Fact, lent: int, charged: list[charges.Charged]) -> None:
         planned = schedule.plan(self.terms, lent, fact.on, self.contract.holidays)
+        planned = schedule.within_interest(planned, fact.most_interest_cents)
         planned = charges.add_fees(self.terms, planned, charged)
         over_term = [one for one in charged if one.fee.earned == "over_term"]
         draw = _Draw(
@@ -255,6 +259,7 @@ class Player:
             deferred=sum(one.cents for one in over_term),
             rebated=[one for one in charged if one.fee.rebated],
             kept_back=_of(charged, "deducted").plus(_of(charged, "capitalised")),
+            is_bounded=fact.most_interest_cents is not None,
         )
         if self.terms.kind == "sales_share":
             draw.deferred = sum(one.cents for one in charged)
@@ -364,18 +369,32 @@ class Player:
 
     def _interest_rebates(self, on: date) -> list[tuple[OpenRow, int]]:
         rule = self.terms.early.interest
-        if rule == "all":
-            return []
         found = []
         for row in self.rows.unpaid():
-            if rule == "to_day":
+            if rule == "all":
+                cents = 0
+            elif rule == "to_day":
                 cents = row.unearned(on)
             else:
                 running = row.installment.starts_on < on or row.number == self._first_of(row.draw)
                 cents = 0 if running else row.owed.interest
             if cents:
                 found.append((row, cents))
-        return found
+        return self._within_early_cap(found, on)
+
+    def _within_early_cap(self, found: list[tuple[OpenRow, int]], on: date) -> list[tuple[OpenRow, int]]:
+        """Give back so much more, the latest first, that paying early costs no more than the law allows."""
+        rate = self.contract.caps.max_early_settlement_rate
+        if rate is None:
+            return found
+        given = {row.number: cents for row, cents in found}
+        kept = {row.number: row.unearned(on) - given.get(row.number, 0) for row in self.rows.unpaid()}
+        excess = max(0, sum(kept.values()) - self._share_of_lent(rate))
+        for number in sorted(kept, key=lambda one: (self.rows.of(one).due_on, one), reverse=True):
+            more = min(excess, kept[number])
+            excess -= more
+            given[number] = given.get(number, 0) + more
+        return [(self.rows.of(number), cents) for number, cents in sorted(given.items()) if cents]
 
     def _first_of(self, draw: int) -> int:
         return next(row.number for row in self.rows.all if row.draw == draw)
@@ -428,6 +447,7 @@ class Player:
             raise FactRefused(fact.key, "due_on", "must not be before the day of the charge", fact.due_on)
         tax = charges.tax_on(self.terms, fact.amount_cents) if part == "fee" else 0
         due = self._in_room(part, fact.amount_cents, tax)
+        self.late_cost += due.total if part == "penalty" else 0
         if due.total < fact.amount_cents + tax:
             self.notes[fact.key] = f"capped at {due.total}"
         if due.total:
@@ -677,7 +697,9 @@ class Player:
             return
         if len(planned) < len(rows):  # dates were moved before: they are the dates now
             planned = [schedule.Period(row.installment.starts_on, row.due_on, row.due_on) for row in rows]
-        self._replan_over(key, on, rows, planned)
+        # Money ahead of time lowers the interest; other days must not raise it above what was accepted.
+        most = sum(row.owed.interest for row in rows) if self.draws[draw].is_bounded else None
+        self._replan_over(key, on, rows, planned, most=most)
 
     def _ahead_of(self, draw: int, on: date) -> list[OpenRow]:
         moved = {cover.number for cover in self.rows.covers if cover.kind == "moved"}
@@ -692,13 +714,19 @@ class Player:
         self._replan_over(key, on, rows, times, repriced)
 
     def _replan_over(
-        self, key: str, on: date, old: list[OpenRow], times: Sequence[schedule.Period], repriced: bool = False
+        self,
+        key: str,
+        on: date,
+        old: list[OpenRow],
+        times: Sequence[schedule.Period],
+        repriced: bool = False,
+        most: int | None = None,
     ) -> None:
         """Cover `old` as moved and add new rows over `times`, the first of which starts today."""
         times = [schedule.Period(on, times[0].ends_on, times[0].due_on), *times[1:]]
         left = _sum([(row, row.owed) for row in old])
         exact, earned = self._earned_so_far(old, on)
-        planned = self._planned_anew(left, exact, earned, times, repriced)
+        planned = schedule.within_interest(self._planned_anew(left, exact, earned, times, repriced), most)
         extras = self._charges_by_place(old, on, len(planned))
         for moved in old:
             self.rows.cover(key, "moved", moved, moved.owed)
@@ -842,6 +870,7 @@ class Player:
         due = self._in_room("penalty", cents, charges.tax_on(self.terms, cents, falling.penalty.taxed))
         if due.total:
             key = f"day:{falling.on.isoformat()}"
+            self.late_cost += due.total
             self.penalised[name] = so_far + due.penalty
             self._add(key, "penalty", falling.on, falling.on, due, draw=self.rows.of(falling.number).draw)
             self._book(key, "penalty", falling.on, accounting.charge(due, self.tax_account))
@@ -865,15 +894,26 @@ class Player:
         rooms = []
         rate = self.contract.caps.max_total_cost_rate
         if rate is not None:
-            lent = sum(draw.principal for draw in self.draws)
-            rooms.append(money.floor(Fraction(lent) * Fraction(rate)) - self.rows.cost)
+            rooms.append(self._share_of_lent(rate) - self.rows.cost)
         if self.non_performing is not None:
             principal, before = self.non_performing
             rooms.append(principal - (self.rows.cost - before))
         return min(rooms, default=None)
 
+    def _late_room(self) -> int | None:
+        """Return how much more may be charged for being late: a cap on that alone binds beside the others."""
+        rate, room = self.contract.caps.max_late_charges_rate, self._room()
+        if rate is None:
+            return room
+        left = max(0, self._share_of_lent(rate) - self.late_cost)
+        return left if room is None else min(left, room)
+
+    def _share_of_lent(self, rate: Decimal) -> int:
+        return money.floor(Fraction(sum(draw.principal for draw in self.draws)) * Fraction(rate))
+
     def _in_room(self, part: str, cents: int, tax: int) -> Due:
-        cents, tax = charges.within_room(cents, tax, self._room())
+        room = self._late_room() if part == "penalty" else self._room()
+        cents, tax = charges.within_room(cents, tax, room)
         return Due(**{part: cents, "tax": tax})
 
     def _keep_to_caps(self, key: str, on: date) -> None:
@@ -938,7 +978,7 @@ class Player:
             next_action_on=self._next_action_on(),
             restructured=self.restructured,
             classification=arrears.classify(late),
-            room_cents=self._room(),
+            room_cents=self._late_room(),
             non_performing=self.non_performing is not None,
             stopped_on=self.stopped_on,
             course=self._course(),

@@ -89,6 +89,16 @@ class KeyFacts:
         return self.rows[-1].period.due_on
 
     @property
+    def deducted_cents(self) -> int:
+        """Return what of fees and taxes is kept back from the payout."""
+        return self.principal_cents - self.received_cents
+
+    @property
+    def capitalised_cents(self) -> int:
+        """Return what of fees and taxes is lent on top."""
+        return sum(row.principal for row in self.rows) - self.principal_cents
+
+    @property
     def cost_cents(self) -> int:
         return self.interest_cents + self.fee_cents + self.tax_cents
 

@@ -72,7 +72,7 @@ def days_past_due(loan: Loan, on: date) -> int:
 def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     """Return the newest movements, newest first."""
     paid_out = (
-        StatementLine(loan.disbursed_at, "paid_out", loan.principal_cents, loan.reference)
+        StatementLine(loan.disbursed_at, "paid_out", loan.received_cents, loan.reference)
         for loan in Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False).order_by(
             "-disbursed_at"
         )[:limit]

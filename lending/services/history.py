@@ -19,7 +19,7 @@ from django.db import transaction
 
 from lending.ledger import post_new
 from lending.models import Borrower, Consent, CountryPack, JobRun, Loan, LoanEvent, ProductVersion
-from lending.rules import accounting, calendar, history, limits
+from lending.rules import accounting, calendar, charges, history, limits
 from lending.rules.facts import Contract, FactRefused, Life
 from lending.rules.history import LOANS, REPAYMENTS, NoSuchProduct, Problem, Version
 from lending.rules.life import play
@@ -343,11 +343,13 @@ def _write(one: Played, setting: Setting) -> None:
 
 def _store(one: Played) -> None:
     loan, paid_out = one.loan, one.events[0].key
-    agreed = [item.due for item in one.life.installments if item.event_key == paid_out]
+    charged = charges.fees_of(one.contract.terms, loan.principal_cents)
     loan.reference = new_reference()
-    loan.fee_cents = sum(due.fee for due in agreed)
-    loan.tax_cents = sum(due.tax for due in agreed)
-    loan.interest_cents = sum(due.interest for due in agreed)
+    loan.fee_cents = sum(fee.cents for fee in charged)
+    loan.tax_cents = sum(fee.tax_cents for fee in charged)
+    loan.deducted_cents = charges.total_charged(charged, "deducted")
+    loan.capitalised_cents = charges.total_charged(charged, "capitalised")
+    loan.interest_cents = sum(item.due.interest for item in one.life.installments if item.event_key == paid_out)
     # The state is not known to the table yet, but what was earned is: nothing is left of it to be booked today.
     for kind, cents in life.earned_of(one.life).items():
         setattr(loan, f"{kind}_cents", cents)

@@ -35,8 +35,8 @@ def new_reference() -> str:
 def approve_loan(application: Application, at: datetime) -> Loan:
     """Write loan, reservation and payout intent inside the caller's transaction, once per application.
 
-    What is charged is what the customer accepted: amounts come from the application, and the calculator must
-    still agree with them.
+    Paid out is the principal without what is deducted from it. What is charged is what the customer accepted:
+    amounts come from the application, and the calculator must still agree with them.
     """
     if known := Loan.objects.filter(application=application).first():
         return known
@@ -55,6 +55,8 @@ def approve_loan(application: Application, at: datetime) -> Loan:
         fee_cents=application.fee_cents,
         tax_cents=application.tax_cents,
         interest_cents=application.interest_cents,
+        deducted_cents=application.deducted_cents,
+        capitalised_cents=application.capitalised_cents,
         outstanding_cents=application.total_cents,
         approved_at=at,
     )
@@ -63,7 +65,7 @@ def approve_loan(application: Application, at: datetime) -> Loan:
         reference=f"reserve:loan:{loan.id}",
         occurred_at=at,
         currency=loan.currency,
-        lines=accounting.reservation(loan.principal_cents),
+        lines=accounting.reservation(loan.received_cents),
         loan=loan,
     )
     PaymentIntent.objects.create(
@@ -73,7 +75,7 @@ def approve_loan(application: Application, at: datetime) -> Loan:
         borrower=loan.borrower,
         loan=loan,
         msisdn=loan.borrower.msisdn,
-        amount_cents=loan.principal_cents,
+        amount_cents=loan.received_cents,
         currency=loan.currency,
         due_at=at,
         created_at=at,
@@ -95,19 +97,23 @@ def payout_succeeded(
     loan = _locked_loan(attempt_id)
     if loan.disbursed_at is not None:
         return loan
-    assert amount_cents == loan.principal_cents, "the engine settles only exact payouts"
+    assert amount_cents == loan.received_cents, "the engine settles only exact payouts"
     if loan.state == Loan.State.NOT_PAID_OUT:
         _reserve_again(loan, completed_at)
     loan.disbursed_at = completed_at
     loan.save(update_fields=["disbursed_at"])
-    life.record(
+    key = f"disburse:{receipt_no}"
+    lived = life.record(
         loan,
-        key=f"disburse:{receipt_no}",
+        key=key,
         kind=LoanEvent.Kind.DISBURSE,
         happened_at=completed_at,
         at=at,
-        details={"amount_cents": loan.principal_cents},
+        details={"amount_cents": loan.principal_cents, "most_interest_cents": loan.interest_cents},
     )
+    # The days between two dates of a plan may be others than on the day of the quote: less is charged, never more.
+    loan.interest_cents = sum(item.due.interest for item in lived.installments if item.event_key == key)
+    loan.save(update_fields=["interest_cents"])
     apply_kept(loan, at)
     if loan.state == Loan.State.LIVE:
         outbox.write("loan_disbursed", reference=f"loan_disbursed:{loan.id}", loan_id=loan.id, at=at)
@@ -140,7 +146,7 @@ def _reserve_again(loan: Loan, at: datetime) -> None:
         reference=f"reserve:loan:{loan.id}:late",
         occurred_at=at,
         currency=loan.currency,
-        lines=accounting.reservation(loan.principal_cents),
+        lines=accounting.reservation(loan.received_cents),
         loan=loan,
     )
 

@@ -138,13 +138,16 @@ def pending(subject: str) -> list[Proposal]:
     return list(waiting.select_related("maker").order_by("made_at"))
 
 
-def overtaken(proposal: Proposal) -> str | None:
-    """Return why a proposal would not do any more what its preview showed; None if it still would."""
+def overtaken(proposal: Proposal) -> Exception | None:
+    """Return what speaks against a proposal now, or that it would not do what its preview showed; None if all
+    is as it was."""
     try:
         now = ACTS[proposal.act].preview(proposal.details)
     except Exception as refusal:  # noqa: BLE001 - whatever speaks against it now did not when it was proposed
-        return str(refusal)
-    return None if now == proposal.preview else f"{proposal} would not do any more what its preview showed"
+        return refusal
+    if now == proposal.preview:
+        return None
+    return Overtaken(f"{proposal} would not do any more what its preview showed")
 
 
 def _locked(proposal_id: int) -> Proposal:
@@ -158,5 +161,5 @@ def _locked(proposal_id: int) -> Proposal:
 def _carry_out(proposal: Proposal, at: datetime) -> None:
     declared = ACTS[proposal.act]
     if (why := overtaken(proposal)) is not None:
-        raise Overtaken(why)
+        raise Overtaken(str(why)) from why
     declared.carry_out(proposal.details, proposal=proposal, at=at)

@@ -140,6 +140,10 @@ BREAKS = {
     "days past due are counted from the oldest unpaid due": f"""
         UPDATE lending_loan SET days_past_due = 1 + days_past_due, worst_days_past_due = 999
          WHERE id = {ONE_LIVE}""",
+    "a loan that is over has no fee left to earn": f"""
+        UPDATE lending_entry SET account_id = 'deferred_fee_income'
+         WHERE account_id = 'fee_income' AND posting_id IN (
+               SELECT id FROM lending_posting WHERE loan_id = {ONE_SETTLED})""",
     "nobody has two open loans, by number or by national ID": f"""
         DROP INDEX loan_one_open_per_identity;
         UPDATE lending_loan SET identity_index = 'one and the same' WHERE state = 'live' OR id = {ONE_LIVE}""",

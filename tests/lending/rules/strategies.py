@@ -121,7 +121,9 @@ def contracts(draw: st.DrawFn, **kinds: Any) -> Contract:
     duplum = draw(st.sampled_from([None, 1, 90]))
     total = draw(st.sampled_from([None, "0.5", "10"]))
     holidays = draw(st.frozensets(st.dates(START, START + timedelta(days=60)), max_size=5))
-    caps = Caps(duplum, Decimal(total) if total else None)
+    late, early = draw(st.sampled_from([None, "0.1", "0.5"])), draw(st.sampled_from([None, "0", "0.0025"]))
+    rates = (Decimal(rate) if rate else None for rate in (total, late, early))
+    caps = Caps(duplum, *rates)
     return Contract(draw(terms(**kinds)), draw(CENTS.filter(lambda cents: cents > 100)), caps, holidays)
 
 

@@ -377,6 +377,45 @@ class TestLate:
         life = play(late, [paid_out()], day(60))
         assert life.owed.total - life.owed.principal == 5_000
 
+    @given(st.data())
+    def test_late_charges_stay_within_their_cap_whatever_happens(self, data: st.DataObject) -> None:
+        agreed = data.draw(contracts())
+        life = play(agreed, data.draw(facts_of(agreed)), START + timedelta(days=400))
+        rate = agreed.caps.max_late_charges_rate
+        late = sum(item.due.total for item in life.installments if item.source == "penalty")
+        if rate is not None:
+            assert late <= rate * agreed.principal_cents
+
+    def test_late_charges_stop_at_their_own_cap_and_a_waiver_makes_no_room(self) -> None:
+        late = contract(
+            penalties=[{"name": "late", "rate": "0.1", "of": "overdue_principal", "every_days": 1, "taxed": True}],
+            fees=[],
+            tax={"rate": "0.2"},
+            caps=Caps(max_late_charges_rate=Decimal("0.30")),
+        )
+        charged = [play(late, [paid_out()], day(30 + n)).owed for n in (1, 2, 3, 60)]
+        assert [due.penalty + due.tax for due in charged] == [6_000, 12_000, 15_000, 15_000]
+        waived = [paid_out(), Fact("waived", "waive", day(34), part="penalty")]
+        more = Fact("more", "charge", day(40), amount_cents=100, part="penalty")
+        assert play(late, [*waived, more], day(60)).owed.penalty == 0
+        assert play(late, [*waived, replace(more, part="fee")], day(60)).owed.fee == 100
+
+    @pytest.mark.parametrize(
+        ("rule", "rate", "asked"),
+        [("all", None, 6_000), ("all", "0.01", 700), ("to_period_end", "0.01", 700), ("all", "0", 200)],
+    )
+    def test_paying_early_costs_no_more_than_the_law_allows(self, rule: str, rate: str | None, asked: int) -> None:
+        """200 of 6,000 are earned on the first day; a hundredth of 50,000 is 500."""
+        early = contract(
+            interest={"rate": "0.12", "per": "term"},
+            early={"interest": rule},
+            caps=Caps(max_early_settlement_rate=Decimal(rate) if rate else None),
+        )
+        due = payoff(early, [paid_out()], day(1))
+        assert due.interest == asked
+        paid = [paid_out(), Fact("paid", "pay", day(1), amount_cents=due.total)]
+        assert play(early, paid, day(40)).state == "settled"
+
     def test_days_past_due_begin_the_day_after(self) -> None:
         late = [play(contract(), [paid_out()], day(number)).days_past_due for number in (29, 30, 31, 61)]
         assert late == [0, 0, 1, 31]
