@@ -4,8 +4,8 @@ On most days most loans stay on their course (lending.rules.course): `keep_on_co
 counts the interest earned from the loans' own rows. For those that turn, `close_chunk` works out a chunk from its
 installments, charges the penalties that fall within their caps and says on which course each loan is now. Both use
 the integer formulas of lending.rules: a test holds them equal. Only loans with something to do are touched. What
-SQL cannot say (a cash advance, a credit line, several penalties at once, interest that a cap cuts) is replayed one loan
-at a time by the caller.
+SQL cannot say (a cash advance, a credit line, several penalties at once, interest that a cap cuts) is replayed one
+loan at a time by the caller.
 
 A chunk is one short transaction: a payment waits for it at most, and is never refused. It holds the loans' rows
 alone, in a lock that lets others write rows which point to them, so nobody can wait in a circle with it.
