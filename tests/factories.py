@@ -8,10 +8,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from lending import ports
-from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, Receipt
+from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, Receipt, Refund
 from lending.rules import calendar
 from lending.selectors import offers, products
-from lending.services import applications, loans, people, receipts
+from lending.services import applications, loans, people, receipts, refunds
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=NAIROBI)
@@ -140,6 +140,19 @@ def pay(
         "at": at,
     }
     return receipts.record_receipt(**(facts | changes))
+
+
+def give_back(borrower: Borrower, receipt_no: str = "BACK1", *, at: datetime = NOON) -> Refund:
+    """Let a customer ask for what they paid too much, and the operator pay it."""
+    refund = refunds.refund_to_wallet(borrower_id=borrower.id, origin=f"ussd:back:{receipt_no}", at=at)
+    attempt = PaymentAttempt.objects.create(
+        intent=refund.intent, number=1, provider="daraja", state="succeeded", receipt_no=receipt_no,
+        created_at=at, completed_at=at,
+    )  # fmt: skip
+    PaymentIntent.objects.filter(id=refund.intent_id).update(state="succeeded")
+    return refunds.payout_succeeded(
+        attempt_id=attempt.id, receipt_no=receipt_no, amount_cents=refund.amount_cents, completed_at=at, at=at
+    )
 
 
 def quoted(principal_cents: int = 50_000) -> Any:

@@ -20,6 +20,7 @@ from lending.models import (
     Loan,
     PaymentIntent,
     Receipt,
+    Refund,
     Repayment,
     Review,
 )
@@ -27,6 +28,7 @@ from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.selectors import loans, products
+from lending.selectors.overpayments import payout_receipt
 from lending.services import applications
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
@@ -232,6 +234,42 @@ def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> li
     return lines
 
 
+def _refund_given(payload: Payload, at: datetime) -> Notice | None:
+    refund = Refund.objects.select_related("borrower", "intent").get(id=payload["refund_id"])
+    receipt_no = payout_receipt(refund) if refund.way == Refund.Way.WALLET else ""
+    return Notice(f"refund_given:{refund.id}", refund.borrower, lambda: given_back_words(refund, receipt_no))
+
+
+def given_back_words(refund: Refund, receipt_no: str) -> str:
+    """Say that what was paid too much is back, and where; `receipt_no` is the operator's, of a payout."""
+    values = {
+        "amount": words.amount(refund.amount_cents, refund.currency),
+        "receipt": words.reference(receipt_no),
+    }
+    if refund.way == Refund.Way.SAVINGS:
+        return pgettext("sms", "%(amount)s that you paid too much is in your savings now.") % values
+    return (
+        pgettext("sms", "%(amount)s that you paid too much is in your M-PESA, receipt %(receipt)s. Thank you.")
+        % values
+    )
+
+
+def _refund_failed(payload: Payload, at: datetime) -> Notice | None:
+    refund = Refund.objects.select_related("borrower").get(id=payload["refund_id"])
+    if refund.state != Refund.State.FAILED:
+        return None  # it arrived after all
+    return Notice(f"refund_failed:{refund.id}", refund.borrower, lambda: not_given_back_words(refund))
+
+
+def not_given_back_words(refund: Refund) -> str:
+    """Say that money did not go back and is not lost."""
+    return pgettext(
+        "sms",
+        "We could not give back %(amount)s that you paid too much. It is still kept for you. "
+        "Send HELP and an officer calls you.",
+    ) % {"amount": words.amount(refund.amount_cents, refund.currency)}
+
+
 def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
     intent = PaymentIntent.objects.select_related("borrower", "loan").get(id=payload["intent_id"])
     if intent.state != PaymentIntent.State.FAILED or (intent.loan and not intent.loan.outstanding_cents):
@@ -360,6 +398,8 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "loan_disbursed": _loan_disbursed,
     "disbursement_failed": _disbursement_failed,
     "repayment_received": _repayment_received,
+    "refund_given": _refund_given,
+    "refund_failed": _refund_failed,
     "repayment_not_made": _repayment_not_made,
     "repayment_reminder": _repayment_reminder,
     "limit_raise_offered": _limit_raise_offered,
@@ -387,6 +427,9 @@ def longest() -> Iterator[tuple[str, str]]:
     lost = samples.loan(state=Loan.State.WRITTEN_OFF)
     for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
         yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)
+    for way in (Refund.Way.WALLET, Refund.Way.SAVINGS):
+        yield f"refund_given {way}", given_back_words(samples.refund(way=way), samples.RECEIPT_NO)
+    yield "refund_failed", not_given_back_words(samples.refund())
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):

@@ -18,7 +18,7 @@ from lending.admin import cells
 from lending.admin.changes import Refused, in_words, preview_rows, title
 from lending.admin.dialogs import act
 from lending.admin.history import History
-from lending.models import Loan, Proposal, Receipt
+from lending.models import Borrower, Loan, Proposal, Receipt
 from lending.selectors import portfolio
 from lending.services import proposals
 
@@ -91,7 +91,7 @@ class ProposalAdmin(History):
     @display(description="")
     def shown(self, row: Proposal) -> str:
         subject = _subject(row)
-        currency = subject.currency if subject else cells.home_currency()
+        currency = getattr(subject, "currency", "") or cells.home_currency()
         found = [*_asked(row, currency), *preview_rows(row.preview, currency)]
         return cells.table(("", "When proposed", "Afterwards"), found)
 
@@ -156,7 +156,7 @@ class ProposalAdmin(History):
 def _subject(row: Proposal) -> Any:
     """Return the record that a proposal is about, if there is a page for it."""
     kind, _, pk = row.subject.partition(":")
-    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt}
+    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt, "borrower": Borrower}
     return models[kind].objects.filter(pk=pk).first() if kind in models else None
 
 

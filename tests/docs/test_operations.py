@@ -10,11 +10,12 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from config import demo, environment, health
 from lending import outbox
+from lending.admin.borrowers import BorrowerAdmin
 from lending.admin.loans import LoanAdmin
 from lending.admin.payments import ReceiptAdmin
 from lending.management.commands import sweep
 from lending.payments import breaker, engine
-from lending.services import changes, proposals
+from lending.services import changes, proposals, refunds
 from tests.docs.tables import REPOSITORY, Row, checked_tables
 from ussd import sessions
 
@@ -177,6 +178,7 @@ class TestGroups:
         shown = {
             f"loan_{kind}": getattr(LoanAdmin, f"propose_{kind}").short_description for kind in changes.TWO_PEOPLE
         }
+        shown[refunds.ACT] = BorrowerAdmin.give_back.short_description
         shown[changes.RECEIPT_REVERSAL] = ReceiptAdmin.take_out.short_description
         for act, words in shown.items():
             assert f'"{words}"' in listed[act]
