@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth.models import User
+
 from lending import ports
 from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, Receipt, Refund
 from lending.rules import calendar
-from lending.selectors import offers, products
-from lending.services import applications, loans, people, receipts, refunds
+from lending.selectors import contracts, offers, products
+from lending.services import applications, changes, loans, people, proposals, receipts, refunds
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=NAIROBI)
@@ -153,6 +155,16 @@ def give_back(borrower: Borrower, receipt_no: str = "BACK1", *, at: datetime = N
     return refunds.payout_succeeded(
         attempt_id=attempt.id, receipt_no=receipt_no, amount_cents=refund.amount_cents, completed_at=at, at=at
     )
+
+
+def write_off(loan: Loan, *, at: datetime, reason: str = "Cannot be found.") -> Loan:
+    """Let two people write a loan off."""
+    maker, checker = (User.objects.get_or_create(username=name)[0] for name in ("mwende", "kamau"))
+    loan = contracts.with_contract().get(id=loan.id)
+    word = changes.propose_change(loan=loan, kind="write_off", details={}, maker=maker, reason=reason, at=at)
+    proposals.decide(proposal_id=word.id, checker=checker, approve=True, at=at)
+    loan.refresh_from_db()
+    return loan
 
 
 def quoted(principal_cents: int = 50_000) -> Any:

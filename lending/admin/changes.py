@@ -37,9 +37,11 @@ FIELDS = {
 }
 SENTENCES: dict[type[Exception], str] = {
     proposals.SamePerson: "Nothing was changed: {refusal}, and it takes somebody else.",
+    proposals.NotTheMaker: "Nothing was changed: {refusal}, who alone can take it back.",
     proposals.NotPending: "Nothing was changed: {refusal} already.",
     proposals.AlreadyPending: "Nothing was proposed: {refusal}. It has to be decided first.",
-    proposals.Overtaken: "Nothing was changed: {refusal}. Refuse it, and propose anew what is still right.",
+    proposals.Overtaken: "Nothing was changed: {refusal}. Refuse it, or whoever proposed it takes it back, and"
+    " propose anew what is still right.",
     changes.NotALoanToChange: "Nothing was changed: {refusal}, so this means nothing for it.",
     changes.TwoPeopleNeeded: "Nothing was changed: this has to be proposed.",
     receipts.NotCounted: "Nothing was changed: receipt {refusal} is out of the books already.",

@@ -119,21 +119,6 @@ _MONEY_OUT = (LoanEvent.Kind.DISBURSE, LoanEvent.Kind.REFUND)
 
 
 @transaction.atomic
-def write_off_loan(*, loan_id: int, actor: Any, reason: str, at: datetime) -> Loan:
-    """Take what will not come back off the books, once two people have agreed; later money is still welcome.
-
-    Repeats safely: a loan written off already is returned unchanged.
-
-    Raises:
-        ValueError: no reason was given.
-        NotALoanToChange: the loan is not live.
-    """
-    if not reason.strip():
-        raise ValueError("a write-off needs a reason")
-    return _change(loan_id, LoanEvent.Kind.WRITE_OFF, "", {}, at=at, actor=actor, reason=reason)
-
-
-@transaction.atomic
 def change_loan(
     *,
     loan_id: int,

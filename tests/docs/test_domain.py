@@ -386,9 +386,7 @@ class TestAccounting:
     def test_the_statements_are_those_of_the_example(self, aminas_loan: Loan) -> None:
         posters.fund(100_000)
         factories.pay(aminas_loan.reference, 2_000, at=factories.NOON + timedelta(days=2))
-        changes.write_off_loan(
-            loan_id=aminas_loan.id, actor=None, reason="gone", at=factories.NOON + timedelta(days=5)
-        )
+        factories.write_off(aminas_loan, at=factories.NOON + timedelta(days=5))
         for row in whole("accounting.statements"):
             assert (
                 _signed(row["Amount"]) == _amounts(row["Statement"], date.fromisoformat(row["On"]))[row["Line"]]
@@ -423,7 +421,7 @@ def _everything_happens() -> None:
     lost = factories.live_loan(factories.register("Daudi Mwangi", "254711000104", "23456784"))
     factories.pay(lost.reference, 2_000, "DAUDI1")
     later = factories.NOON + timedelta(days=1)
-    changes.write_off_loan(loan_id=lost.id, actor=None, reason="gone", at=later)
+    factories.write_off(lost, at=later)
     factories.pay(lost.reference, 10_000, "DAUDI2", at=later + timedelta(hours=1))
     for kind, amount_cents in (("deposit", 20_000), ("withdrawal", 5_000)):
         savings.mirror_movement(

@@ -7,7 +7,7 @@ import pytest
 
 from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
 from lending.payments.settling import GAVE_UP
-from lending.services import changes, people, repayments
+from lending.services import people, repayments
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.ussd.test_sms import Aggregator, aggregator
@@ -29,10 +29,6 @@ def said(sms: Sms | None) -> str:
     assert sms is not None, "nothing was sent"
     assert sms.segments == 1
     return sms.text
-
-
-def write_off(loan: Loan, officer: Any) -> None:
-    changes.write_off_loan(loan_id=loan.id, actor=officer, reason="Gone.", at=NOON + timedelta(days=200))
 
 
 class TestADecision:
@@ -157,16 +153,16 @@ class TestMoney:
         ],
     )
     def test_for_a_loan_written_off_is_thanked_for(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any, cents: int, words: str
+        self, aminas_loan: Loan, aggregator: Aggregator, cents: int, words: str
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         receipt = factories.pay(aminas_loan.reference, cents, at=NOON + timedelta(days=210))
         assert said(tell("repayment_received", receipt_id=receipt.id)) == words.format(aminas_loan.reference)
 
     def test_for_a_loan_written_off_is_thanked_for_in_swahili(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+        self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
         receipt = factories.pay(aminas_loan.reference, 20_000, at=NOON + timedelta(days=210))
         assert f"ya mkopo {aminas_loan.reference} uliofutwa" in said(
@@ -189,9 +185,9 @@ class TestMoney:
         assert text == "Received KES 200, receipt SFC7XK2. KES 200 more than owed is kept for you."
 
     def test_that_repays_one_loan_says_nothing_of_debts_while_another_was_written_off(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+        self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         new = factories.live_loan(aminas_loan.borrower, at=NOON + timedelta(days=210))
         receipt = factories.pay(new.reference, 53_000, at=NOON + timedelta(days=211))
         assert "owe" not in said(tell("repayment_received", receipt_id=receipt.id))

@@ -134,6 +134,14 @@ class TestDeciding:
         assert "/approve/" not in boss.get(page(waiting)).content.decode()
         assert "it takes somebody else" in send(boss, waiting, "approve").content.decode()
 
+    def test_the_maker_takes_it_back(self, officer: Client, manager: Client, waiting: Proposal) -> None:
+        assert "/withdraw/" in officer.get(page(waiting)).content.decode()
+        assert "/withdraw/" not in manager.get(page(waiting)).content.decode()
+        assert send(manager, waiting, "withdraw").status_code == 403
+        assert "Taken back: nothing was changed." in send(officer, waiting, "withdraw").content.decode()
+        assert "/withdraw/" not in officer.get(page(waiting)).content.decode()
+        assert "is taken back already" in send(manager, waiting, "approve").content.decode()
+
     def test_officers_propose_and_do_not_decide(self, officer: Client, waiting: Proposal) -> None:
         assert send(officer, waiting, "approve").status_code == 403
 
