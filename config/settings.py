@@ -149,6 +149,7 @@ OUTBOX_HANDLERS = {
     "loan_disbursed": ("ussd.notices.send_notice", "messages"),
     "disbursement_failed": ("ussd.notices.send_notice", "messages"),
     "repayment_received": ("ussd.notices.send_notice", "messages"),
+    "repayment_undone": ("ussd.notices.send_notice", "messages"),
     "repayment_not_made": ("ussd.notices.send_notice", "messages"),
     "refund_given": ("ussd.notices.send_notice", "messages"),
     "refund_failed": ("ussd.notices.send_notice", "messages"),

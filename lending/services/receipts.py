@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from lending import outbox
 from lending.ledger import post, reverse
 from lending.models import (
+    AuditEvent,
     Borrower,
     Case,
     Loan,
@@ -257,7 +258,18 @@ def _allocate(receipt: Receipt, at: datetime, *, source: str = "mpesa_paybill") 
         _post(receipt, Posting.Kind.REPAYMENT, "kept", kept, receipt.borrower)
     else:
         _repay(receipt, loan, source, at)
-    outbox.write("repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at)
+    _tell("repayment_received", receipt, at)
+
+
+def times_released(receipt: Receipt) -> int:
+    """Return how often a receipt was taken from somebody to whom it had been given by mistake."""
+    return AuditEvent.objects.filter(action="receipt_released", subject=f"receipt:{receipt.id}").count()
+
+
+def _tell(topic: str, receipt: Receipt, at: datetime, **more: Any) -> None:
+    """Owe whoever the receipt is given to, or taken from, one message each time."""
+    nth = times_released(receipt)
+    outbox.write(topic, reference=f"{topic}:{receipt.id}:{nth}", receipt_id=receipt.id, nth=nth, at=at, **more)
 
 
 def _repay(receipt: Receipt, loan: Loan, source: str, at: datetime) -> None:
@@ -365,6 +377,8 @@ def release_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
     receipt.save(update_fields=["state", "borrower", "over_cents"])
     refunds.watch_receipt(receipt, at)
     _hold(receipt, at, f"given to {was_of} by mistake: {reason}")
+    if was_of is not None:
+        _tell("repayment_undone", receipt, at, borrower_id=was_of.id)
     _record("receipt_released", receipt, was_of, actor, reason, at)
     return receipt
 
@@ -386,6 +400,8 @@ def reverse_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
     receipt.state, receipt.reversed_at, receipt.over_cents = Receipt.State.REVERSED, at, 0
     receipt.save(update_fields=["state", "reversed_at", "over_cents"])
     refunds.watch_receipt(receipt, at)
+    if receipt.borrower is not None:
+        _tell("repayment_undone", receipt, at, borrower_id=receipt.borrower.id)
     Case.objects.filter(
         kind=Case.Kind.UNMATCHED_RECEIPT, subject_key=f"receipt:{receipt.id}", closed_at__isnull=True
     ).update(closed_at=at, closed_by=actor, resolution=f"the operator took it back: {reason}"[:300])
