@@ -357,14 +357,18 @@ SUB_LEDGERS = (
         """,
     ),
     Invariant(
-        "overpayments kept are what receipts held over",
+        "overpayments kept are what came in over and did not go back",
         "receipts",
         "SELECT count(*) FROM lending_receipt WHERE over_cents > 0",
         _control(
             "customer_overpayments",
             -1,
+            # What a loan gave back it has counted itself.
             "SELECT currency, over_cents AS cents FROM lending_receipt"
-            " UNION ALL SELECT currency, over_cents FROM lending_loan",
+            " UNION ALL SELECT currency, over_cents FROM lending_loan"
+            " UNION ALL SELECT currency, -part.amount_cents FROM lending_refundpart part"
+            " JOIN lending_refund refund ON refund.id = refund_id"
+            " WHERE receipt_id IS NOT NULL AND state = 'succeeded'",
             "receipts",
         ),
     ),
@@ -545,9 +549,62 @@ MONEY_OUT = (
           LEFT JOIN (
                SELECT loan_id, sum(credit_cents - debit_cents) AS paid_out
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
-                WHERE account_id = 'mpesa_payout' GROUP BY loan_id
+                WHERE account_id = 'mpesa_payout' AND event_key NOT LIKE 'refund:%' GROUP BY loan_id
           ) book ON book.loan_id = loan.id
          WHERE coalesce(intended, 0) <> received OR coalesce(paid_out, 0) <> received
+        """,
+    ),
+    Invariant(
+        "a refund went out once, whole, and out of what was kept",
+        "refunds",
+        "SELECT count(*) FROM lending_refund",
+        """
+        SELECT format('refund %s of %s is %s: parts %s, entries %s, its payment is %s', refund.id,
+                      refund.amount_cents, refund.state, coalesce(parts, 0), coalesce(booked, 0), payment.state)
+          FROM lending_refund refund
+          LEFT JOIN (SELECT refund_id, sum(amount_cents) AS parts FROM lending_refundpart GROUP BY refund_id) part
+            ON part.refund_id = refund.id
+          LEFT JOIN (
+               SELECT split_part(event_key, ':', 2) AS refund_id, sum(debit_cents - credit_cents) AS booked
+                 FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
+                WHERE account_id = 'customer_overpayments' AND event_key LIKE 'refund:%:%'
+                GROUP BY split_part(event_key, ':', 2)
+          ) book ON book.refund_id = refund.id::text
+          LEFT JOIN (
+               SELECT asked.id AS refund_id, paid.amount, paid.state FROM lending_refund asked, LATERAL (
+                   SELECT amount_cents AS amount, state FROM lending_paymentintent WHERE id = intent_id
+                    UNION ALL
+                   SELECT amount_cents, CASE state WHEN 'confirmed' THEN 'succeeded' WHEN 'rejected' THEN 'failed'
+                                                   ELSE state END
+                     FROM lending_savingsinstruction WHERE id = instruction_id) paid
+          ) payment ON payment.refund_id = refund.id
+         WHERE coalesce(parts, 0) <> refund.amount_cents
+            OR coalesce(booked, 0) <> CASE refund.state WHEN 'succeeded' THEN refund.amount_cents ELSE 0 END
+            OR payment.state <> refund.state OR payment.amount <> refund.amount_cents
+        """,
+    ),
+    Invariant(
+        "no more was given back than was kept, or a person knows",
+        "refunds",
+        "SELECT count(*) FROM lending_refund WHERE state = 'succeeded'",
+        """
+        SELECT format('%s: %s cents too much given back', kept.subject, -cents) FROM (
+               SELECT 'loan:' || loan.id AS subject, loan.over_cents + coalesce(sum(receipt.over_cents), 0) AS cents
+                 FROM lending_loan loan
+                 LEFT JOIN (lending_repayment repayment JOIN lending_receipt receipt
+                            ON receipt.id = repayment.receipt_id AND NOT EXISTS (
+                               SELECT FROM lending_loanevent undone WHERE undone.reverses_id = repayment.event_id))
+                   ON repayment.loan_id = loan.id
+                WHERE EXISTS (SELECT FROM lending_refundpart WHERE loan_id = loan.id)
+                GROUP BY loan.id
+                UNION ALL
+               SELECT 'receipt:' || receipt.id, receipt.over_cents - sum(part.amount_cents)
+                 FROM lending_receipt receipt JOIN lending_refundpart part ON part.receipt_id = receipt.id
+                 JOIN lending_refund refund ON refund.id = part.refund_id AND refund.state = 'succeeded'
+                GROUP BY receipt.id
+          ) kept
+         WHERE cents < 0 AND NOT EXISTS (
+               SELECT FROM lending_case WHERE kind = 'refunded_too_much' AND subject_key = kept.subject)
         """,
     ),
     Invariant(

@@ -7,11 +7,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth.models import User
+
 from lending import ports
-from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, ProductVersion, Receipt
+from lending.models import (
+    Application,
+    Borrower,
+    Loan,
+    PaymentAttempt,
+    PaymentIntent,
+    ProductVersion,
+    Receipt,
+    Refund,
+)
 from lending.rules import calendar
-from lending.selectors import offers, products
-from lending.services import applications, loans, people, receipts
+from lending.selectors import contracts, offers, products
+from lending.services import applications, changes, loans, people, proposals, receipts, refunds
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=NAIROBI)
@@ -148,6 +159,29 @@ def pay(
         "at": at,
     }
     return receipts.record_receipt(**(facts | changes))
+
+
+def give_back(borrower: Borrower, receipt_no: str = "BACK1", *, at: datetime = NOON) -> Refund:
+    """Let a customer ask for what they paid too much, and the operator pay it."""
+    refund = refunds.refund_to_wallet(borrower_id=borrower.id, origin=f"ussd:back:{receipt_no}", at=at)
+    attempt = PaymentAttempt.objects.create(
+        intent=refund.intent, number=1, provider="daraja", state="succeeded", receipt_no=receipt_no,
+        created_at=at, completed_at=at,
+    )  # fmt: skip
+    PaymentIntent.objects.filter(id=refund.intent_id).update(state="succeeded")
+    return refunds.payout_succeeded(
+        attempt_id=attempt.id, receipt_no=receipt_no, amount_cents=refund.amount_cents, completed_at=at, at=at
+    )
+
+
+def write_off(loan: Loan, *, at: datetime, reason: str = "Cannot be found.") -> Loan:
+    """Let two people write a loan off."""
+    maker, checker = (User.objects.get_or_create(username=name)[0] for name in ("mwende", "kamau"))
+    loan = contracts.with_contract().get(id=loan.id)
+    word = changes.propose_change(loan=loan, kind="write_off", details={}, maker=maker, reason=reason, at=at)
+    proposals.decide(proposal_id=word.id, checker=checker, approve=True, at=at)
+    loan.refresh_from_db()
+    return loan
 
 
 def quoted(principal_cents: int = 50_000) -> Any:

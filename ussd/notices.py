@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,7 @@ from lending.models import (
     Loan,
     PaymentIntent,
     Receipt,
+    Refund,
     Repayment,
     Review,
 )
@@ -27,7 +28,8 @@ from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.selectors import loans, products
-from lending.services import applications
+from lending.selectors.overpayments import payout_receipt
+from lending.services import applications, receipts
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
 from ussd.screens.borrow import decision_words
@@ -177,14 +179,58 @@ def not_disbursed_words(loan: Loan) -> str:
 
 def _repayment_received(payload: Payload, at: datetime) -> Notice | None:
     receipt = Receipt.objects.select_related("borrower").get(id=payload["receipt_id"])
-    if receipt.borrower is None:
-        return None
+    if receipt.borrower is None or receipt.reversed_at or payload["nth"] != receipts.times_released(receipt):
+        return None  # it is not theirs any more
     repayment = Repayment.objects.filter(receipt=receipt).select_related("loan").first()
     loan = repayment.loan if repayment else None
     owes_nothing = not _owes(receipt.borrower)
+    return Notice(_thanks(payload), receipt.borrower, lambda: received_words(receipt, loan, owes_nothing))
+
+
+def _thanks(payload: Payload) -> str:
+    return f"repayment_received:{payload['receipt_id']}:{payload['nth']}"
+
+
+def _repayment_undone(payload: Payload, at: datetime) -> Notice | None:
+    if not Sms.objects.filter(reference=_thanks(payload)).exists():
+        return None  # nobody had thanked them for it
+    receipt = Receipt.objects.get(id=payload["receipt_id"])
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    loan, today = loans.loan_to_repay(borrower.identity_index), calendar.business_date(at, settings.TIME_ZONE)
     return Notice(
-        f"repayment_received:{receipt.id}", receipt.borrower, lambda: received_words(receipt, loan, owes_nothing)
+        f"repayment_undone:{receipt.id}:{payload['nth']}", borrower, lambda: undone_words(receipt, loan, today)
     )
+
+
+def undone_words(receipt: Receipt, loan: Loan | None, today: date) -> str:
+    """Say that a payment counts no more, why, and what is owed now; `loan` is the one to repay."""
+    values = {
+        "amount": words.amount(receipt.amount_cents, receipt.currency),
+        "receipt": words.reference(receipt.receipt_no),
+    }
+    if receipt.state == Receipt.State.REVERSED:
+        why = pgettext(
+            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It counts no more."
+        )
+    else:
+        why = pgettext(
+            "sms", "We counted %(amount)s, receipt %(receipt)s, for you by mistake: it is not your payment."
+        )
+    return f"{why % values} {_owed_now_words(loan, today)}"
+
+
+def _owed_now_words(loan: Loan | None, today: date) -> str:
+    if loan is None:
+        return pgettext("sms", "You owe nothing.")
+    values = {
+        "amount": words.amount(loan.outstanding_cents or loan.written_off_cents, loan.currency),
+        "day": words.day(loan.due_on) if loan.due_on else "",
+    }
+    if loan.state != Loan.State.LIVE or loan.due_on is None:
+        return pgettext("sms", "You owe %(amount)s now.") % values
+    if loan.due_on < today:
+        return pgettext("sms", "You owe %(amount)s now; it was due on %(day)s.") % values
+    return pgettext("sms", "You owe %(amount)s now, by %(day)s.") % values
 
 
 def _owes(borrower: Borrower) -> bool:
@@ -230,6 +276,42 @@ def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> li
     elif owes_nothing:
         lines.append(pgettext("sms", "You owe nothing. Thank you."))
     return lines
+
+
+def _refund_given(payload: Payload, at: datetime) -> Notice | None:
+    refund = Refund.objects.select_related("borrower", "intent").get(id=payload["refund_id"])
+    receipt_no = payout_receipt(refund) if refund.way == Refund.Way.WALLET else ""
+    return Notice(f"refund_given:{refund.id}", refund.borrower, lambda: given_back_words(refund, receipt_no))
+
+
+def given_back_words(refund: Refund, receipt_no: str) -> str:
+    """Say that what was paid too much is back, and where; `receipt_no` is the operator's, of a payout."""
+    values = {
+        "amount": words.amount(refund.amount_cents, refund.currency),
+        "receipt": words.reference(receipt_no),
+    }
+    if refund.way == Refund.Way.SAVINGS:
+        return pgettext("sms", "%(amount)s that you paid too much is in your savings now.") % values
+    return (
+        pgettext("sms", "%(amount)s that you paid too much is in your M-PESA, receipt %(receipt)s. Thank you.")
+        % values
+    )
+
+
+def _refund_failed(payload: Payload, at: datetime) -> Notice | None:
+    refund = Refund.objects.select_related("borrower").get(id=payload["refund_id"])
+    if refund.state != Refund.State.FAILED:
+        return None  # it arrived after all
+    return Notice(f"refund_failed:{refund.id}", refund.borrower, lambda: not_given_back_words(refund))
+
+
+def not_given_back_words(refund: Refund) -> str:
+    """Say that money did not go back and is not lost."""
+    return pgettext(
+        "sms",
+        "We could not give back %(amount)s that you paid too much. It is still kept for you. "
+        "Send HELP and an officer calls you.",
+    ) % {"amount": words.amount(refund.amount_cents, refund.currency)}
 
 
 def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
@@ -360,6 +442,9 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "loan_disbursed": _loan_disbursed,
     "disbursement_failed": _disbursement_failed,
     "repayment_received": _repayment_received,
+    "refund_given": _refund_given,
+    "refund_failed": _refund_failed,
+    "repayment_undone": _repayment_undone,
     "repayment_not_made": _repayment_not_made,
     "repayment_reminder": _repayment_reminder,
     "limit_raise_offered": _limit_raise_offered,
@@ -387,6 +472,13 @@ def longest() -> Iterator[tuple[str, str]]:
     lost = samples.loan(state=Loan.State.WRITTEN_OFF)
     for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
         yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)
+    for state in (Receipt.State.REVERSED, Receipt.State.SUSPENSE):
+        for owed in (None, lost, loan):
+            for today in (samples.DAY, samples.DAY + timedelta(days=1)):
+                yield f"repayment_undone {state}", undone_words(samples.receipt(state=state), owed, today)
+    for way in (Refund.Way.WALLET, Refund.Way.SAVINGS):
+        yield f"refund_given {way}", given_back_words(samples.refund(way=way), samples.RECEIPT_NO)
+    yield "refund_failed", not_given_back_words(samples.refund())
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):

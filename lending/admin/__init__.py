@@ -11,6 +11,7 @@ from lending.admin import (
     payments,
     products,
     proposals,
+    refunds,
     staff,
     trail,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "payments",
     "products",
     "proposals",
+    "refunds",
     "staff",
     "trail",
 ]

@@ -7,14 +7,17 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from lending.admin import cells
+from lending.admin import cells, refunds
+from lending.admin.changes import pending
 from lending.admin.dialogs import ReasonForm, act
 from lending.admin.history import History, HistoryInline
+from lending.admin.refunds import RefundInline
 from lending.models import Application, AuditEvent, Borrower, Case, Consent, LimitRaise, Loan, Receipt
-from lending.selectors import search
+from lending.selectors import overpayments, search
 from lending.services import people
 
 
@@ -106,11 +109,12 @@ class BorrowerAdmin(History):
     search_fields = ("full_name",)
     search_help_text = "Phone in any form, whole national ID, name, loan reference or receipt number"
     ordering = ("-registered_at",)
-    actions_detail = ("reset_pin",)
+    actions_detail = ("give_back", "reset_pin")
     inlines: tuple[type[HistoryInline], ...] = (
         LoanInline,
         ApplicationInline,
         ReceiptInline,
+        RefundInline,
         ConsentInline,
         LimitRaiseInline,
         CaseInline,
@@ -118,7 +122,8 @@ class BorrowerAdmin(History):
     )
     fieldsets = (
         (None, {"fields": (("full_name", "phone", "identity"), ("state_label", "language", "registered_at"))}),
-        ("Borrowing", {"fields": (("rung", "limit", "own_limit"), ("open_loan", "savings"))}),
+        ("Borrowing", {"fields": (("rung", "limit", "own_limit"), ("open_loan", "savings", "kept"))}),
+        ("Proposed", {"fields": ("waiting",)}),
         ("Access", {"fields": (("pin_state", "wrong_pins", "reminders"),)}),
     )
 
@@ -181,6 +186,28 @@ class BorrowerAdmin(History):
         accounts = row.savings_accounts.all()
         saved = sum(account.balance_cents for account in accounts)
         return cells.shown(saved, accounts[0].currency) if accounts else cells.NOTHING
+
+    @display(description="Paid too much and kept")
+    @cells.once
+    def kept(self, row: Borrower) -> str:
+        cents = overpayments.kept_cents(row.identity_index)
+        away = overpayments.open_refund(row.identity_index)
+        shown = cells.shown(cents, cells.home_currency()) if cents else cells.NOTHING
+        return format_html("{}; {} on its way back", shown, cells.link(away)) if away else shown
+
+    @display(description="Waiting for a second person")
+    @cells.once
+    def waiting(self, row: Borrower) -> str:
+        return pending(f"borrower:{row.pk}")
+
+    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
+    @action(
+        description="Give back what was paid too much", permissions=["propose"], icon="undo", dialog=refunds.DIALOG
+    )
+    def give_back(self, request: HttpRequest, form: refunds.GiveBackForm, object_id: str) -> HttpResponse:
+        return refunds.propose(request, form, object_id)
 
     @display(description="PIN")
     def pin_state(self, row: Borrower) -> str:

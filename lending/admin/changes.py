@@ -24,8 +24,7 @@ from lending.models import Loan, LoanEvent, Receipt
 from lending.rules import calendar, money
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts
-from lending.services import changes, life, proposals, receipts
-from lending.services.products import ACT
+from lending.services import changes, life, products, proposals, receipts, refunds
 
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
@@ -38,12 +37,20 @@ FIELDS = {
 }
 SENTENCES: dict[type[Exception], str] = {
     proposals.SamePerson: "Nothing was changed: {refusal}, and it takes somebody else.",
+    proposals.NotTheMaker: "Nothing was changed: {refusal}, who alone can take it back.",
     proposals.NotPending: "Nothing was changed: {refusal} already.",
     proposals.AlreadyPending: "Nothing was proposed: {refusal}. It has to be decided first.",
-    proposals.Overtaken: "Nothing was changed: {refusal}. Refuse it, and propose anew what is still right.",
+    proposals.Overtaken: "Nothing was changed: {refusal}. Refuse it, or whoever proposed it takes it back, and"
+    " propose anew what is still right.",
     changes.NotALoanToChange: "Nothing was changed: {refusal}, so this means nothing for it.",
     changes.TwoPeopleNeeded: "Nothing was changed: this has to be proposed.",
     receipts.NotCounted: "Nothing was changed: receipt {refusal} is out of the books already.",
+    refunds.NothingKept: "Nothing was changed: nothing is kept for this customer.",
+    refunds.TooLittle: "Nothing was changed: less is kept than a wallet can get. It can go into savings.",
+    refunds.RefundUnderWay: "Nothing was changed: a refund to this customer is on its way, and how it ends has to"
+    " be known first.",
+    refunds.LoanUnderWay: "Nothing was changed: a loan is on its way to this customer, and the money may be for"
+    " it.",
     life.OpenLoanInTheWay: "Nothing was changed: the loan would be open again, and this person has another open"
     " loan, {refusal}. That one comes first.",
     life.TooManyFacts: "Nothing was changed: {refusal}. Ask the administrator.",
@@ -86,6 +93,8 @@ Row = tuple[Any, ...]
 
 def preview_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
     """Return a preview as rows: what, now, afterwards. Only what changes, and what is owed when."""
+    if "payable_cents" in shown:
+        return refund_rows(shown, currency)
     before, after = shown.get("before"), shown.get("after")
     if not before or not after:
         kept = cells.shown(shown.get("kept_cents"), currency)
@@ -96,6 +105,16 @@ def preview_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
         for (what, now), then in zip(words[0].items(), words[1].values(), strict=True)
         if now != then or what in ("Owed", "Falls due")
     ]
+
+
+def refund_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
+    """Return what giving back would do as rows."""
+    cents = {name: cells.shown(shown[f"{name}_cents"], currency) for name in ("kept", "payable", "rounded", "left")}
+    rows: list[Row] = [
+        ("Kept for the customer", cents["kept"], cents["left"]),
+        ("To the wallet", "", cents["payable"]),
+    ]
+    return [*rows, ("Too small to be paid", "", cents["rounded"])] if shown["rounded_cents"] else rows
 
 
 def _in_words(seen: Mapping[str, Any], currency: str) -> dict[str, Any]:
@@ -401,7 +420,8 @@ TITLES = {
     "loan_charge": "Charge",
     "loan_reschedule": "Reschedule",
     changes.RECEIPT_REVERSAL: "Operator took money back",
-    ACT: "Next version of a product",
+    products.ACT: "Next version of a product",
+    refunds.ACT: "Give back what was paid too much",
 }
 
 

@@ -77,6 +77,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
                 _room("Payments", "swap_horiz", "lending", "paymentintent"),
                 _room("Tries", "send_money", "lending", "paymentattempt"),
                 _room("Receipts", "receipt_long", "lending", "receipt"),
+                _room("Given back", "undo", "lending", "refund"),
                 _room("Rail events", "cell_tower", "lending", "providerevent"),
                 _room("Rails", "electric_bolt", "lending", "rail"),
             ],

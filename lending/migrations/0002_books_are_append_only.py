@@ -177,6 +177,42 @@ END $$;
 CREATE TRIGGER group_is_paid_once BEFORE INSERT ON lending_savingsinstruction
     FOR EACH ROW EXECUTE FUNCTION lending_group_is_paid_once();
 
+CREATE TRIGGER refund_part_is_history BEFORE UPDATE OR DELETE ON lending_refundpart
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER refund_success_is_final BEFORE UPDATE ON lending_refund
+    FOR EACH ROW EXECUTE FUNCTION lending_success_is_final();
+
+-- No part of a refund is more than what its loan or receipt keeps and no other refund speaks for. What a loan
+-- gave back already it has counted itself.
+CREATE FUNCTION lending_refund_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    kept numeric;
+    spoken_for numeric;
+BEGIN
+    IF NEW.loan_id IS NULL THEN
+        SELECT over_cents INTO kept FROM lending_receipt WHERE id = NEW.receipt_id FOR NO KEY UPDATE;
+    ELSE
+        SELECT over_cents INTO kept FROM lending_loan WHERE id = NEW.loan_id FOR NO KEY UPDATE;
+        SELECT kept + coalesce(sum(receipt.over_cents), 0) INTO kept
+          FROM lending_repayment repayment
+          JOIN lending_receipt receipt ON receipt.id = repayment.receipt_id
+          LEFT JOIN lending_loanevent undone ON undone.reverses_id = repayment.event_id
+         WHERE repayment.loan_id = NEW.loan_id AND undone.id IS NULL;
+    END IF;
+    SELECT coalesce(sum(part.amount_cents), 0) INTO spoken_for
+      FROM lending_refundpart part JOIN lending_refund refund ON refund.id = part.refund_id
+     WHERE (part.loan_id = NEW.loan_id AND refund.state = 'open')
+        OR (part.receipt_id = NEW.receipt_id AND refund.state IN ('open', 'succeeded'));
+    IF NEW.amount_cents > kept - spoken_for THEN
+        RAISE EXCEPTION 'refund % takes % of % kept, % spoken for', NEW.refund_id, NEW.amount_cents, kept, spoken_for
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'refund_is_kept';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER refund_is_kept BEFORE INSERT ON lending_refundpart
+    FOR EACH ROW EXECUTE FUNCTION lending_refund_is_kept();
+
 -- Hot tables whose rows are updated daily keep room on their pages, so that updates touch no index.
 ALTER TABLE lending_loan SET (fillfactor = 45);
 ALTER TABLE lending_savingsaccount SET (fillfactor = 45);
@@ -191,6 +227,10 @@ NOT_EMPTIED = "".join(
 MAY_BE_EMPTIED = "".join(f"DROP TRIGGER {table}_is_not_emptied ON lending_{table};\n" for table in HISTORY)
 
 BACKWARD = """
+DROP TRIGGER refund_is_kept ON lending_refundpart;
+DROP TRIGGER refund_success_is_final ON lending_refund;
+DROP TRIGGER refund_part_is_history ON lending_refundpart;
+DROP FUNCTION lending_refund_is_kept();
 DROP TRIGGER group_is_paid_once ON lending_savingsinstruction;
 DROP TRIGGER group_withdrawal_is_agreed ON lending_groupwithdrawal;
 DROP TRIGGER group_approval_is_history ON lending_groupapproval;

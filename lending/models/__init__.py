@@ -22,6 +22,8 @@ from lending.models.payments import (
     ProviderEvent,
     Rail,
     Receipt,
+    Refund,
+    RefundPart,
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
@@ -71,6 +73,8 @@ __all__ = [
     "ProviderEvent",
     "Rail",
     "Receipt",
+    "Refund",
+    "RefundPart",
     "Repayment",
     "Review",
     "SavingsAccount",

@@ -22,7 +22,7 @@ PENDING_PROPOSALS = Q(state=Proposal.State.PENDING)
 SUSPENSE = Q(state=Receipt.State.SUSPENSE)
 # Sent, and nobody knows for certain whether the money arrived.
 UNKNOWN_PAYOUTS = Q(
-    intent__purpose=PaymentIntent.Purpose.DISBURSE,
+    intent__purpose__in=[PaymentIntent.Purpose.DISBURSE, PaymentIntent.Purpose.REFUND],
     state__in=[
         PaymentAttempt.State.SUBMITTING,
         PaymentAttempt.State.ACCEPTED,

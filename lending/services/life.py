@@ -17,7 +17,7 @@ from django.conf import settings
 from prometheus_client import CollectorRegistry, Histogram
 
 from lending.ledger import ReferenceReused, post, reverse
-from lending.models import Allocation, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
+from lending.models import Allocation, Case, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
 from lending.rules import accounting, calendar
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due
@@ -25,6 +25,7 @@ from lending.rules.facts import Course, Life
 from lending.rules.life import play
 from lending.selectors import contracts, products
 from lending.selectors.loans import as_due
+from lending.services import cases
 from lending.services.limits import assign_limit, take_limit_back
 
 # Earned day by day, and booked by close of business for many loans at once: see `_book_earned`.
@@ -364,12 +365,17 @@ STATES = {
 
 
 def _update_repayments(loan: Loan, life: Life) -> None:
-    """Keep with each receipt what of it went to the loan and what is over; of one that was taken back, nothing."""
+    """Keep with each receipt what of it went to the loan and what is over.
+
+    One that was taken from the loan went nowhere in it, and what is kept of it elsewhere is none of its business.
+    """
     for repayment in loan.repayments.select_related("receipt", "event"):
         receipt = repayment.receipt
-        stands = repayment.event.key in life.over_cents
-        over_cents = life.over_cents.get(repayment.event.key, 0)
-        repaid_cents = receipt.amount_cents - over_cents if stands else 0
+        if repayment.event.key not in life.over_cents:
+            Repayment.objects.filter(id=repayment.id).exclude(amount_cents=0).update(amount_cents=0)
+            continue
+        over_cents = life.over_cents[repayment.event.key]
+        repaid_cents = receipt.amount_cents - over_cents
         if (repayment.amount_cents, receipt.over_cents) != (repaid_cents, over_cents):
             Repayment.objects.filter(id=repayment.id).update(amount_cents=repaid_cents)
             Receipt.objects.filter(id=receipt.id).update(over_cents=over_cents)
@@ -399,10 +405,20 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     loan.next_action_on = life.next_action_on
     _take_course(loan, life.course or Course())
     loan.save()
+    if life.kept_cents < 0:
+        _leave_refund_to_a_person(loan, life, at)
     if loan.state == Loan.State.SETTLED and not was_settled:
         assign_limit(loan.borrower, loan, at)
     elif was == Loan.State.SETTLED and loan.state == Loan.State.LIVE:
         take_limit_back(loan.borrower, loan, at)
+
+
+def _leave_refund_to_a_person(loan: Loan, life: Life, at: datetime) -> None:
+    """What was over turned out not to be, after it had been given back: the customer owes it to us."""
+    note = f"{life.refunded_cents} given back, {life.kept_cents + life.refunded_cents} kept"
+    cases.open_case(
+        kind=Case.Kind.REFUNDED_TOO_MUCH, subject_key=f"loan:{loan.id}", note=note, borrower=loan.borrower, at=at
+    )
 
 
 def _refuse_second_open(loan: Loan) -> None:

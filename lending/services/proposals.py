@@ -20,6 +20,10 @@ class SamePerson(Exception):
     """Whoever proposes an act cannot be the one who approves it."""
 
 
+class NotTheMaker(Exception):
+    """Only whoever proposed an act can take the proposal back."""
+
+
 class AlreadyPending(Exception):
     """The same act on the same subject waits for its second person already."""
 
@@ -127,6 +131,34 @@ def decide(*, proposal_id: int, checker: Any, approve: bool, remark: str = "", a
         borrower=proposal.borrower,
         actor=checker,
         reason=remark,
+        at=at,
+    )
+    return proposal
+
+
+@transaction.atomic
+def withdraw(*, proposal_id: int, maker: Any, at: datetime) -> Proposal:
+    """Take a proposal back, also one that events have overtaken; nothing is done. Repeats safely.
+
+    Raises:
+        NotTheMaker: only whoever proposed it takes it back; anybody else refuses it.
+        NotPending: it was decided.
+    """
+    proposal = _locked(proposal_id)
+    if proposal.maker_id != maker.id:
+        raise NotTheMaker(f"{proposal} was proposed by {proposal.maker}")
+    if proposal.state == Proposal.State.WITHDRAWN:
+        return proposal
+    if proposal.state != Proposal.State.PENDING:
+        raise NotPending(f"{proposal} is {proposal.get_state_display().lower()}")
+    proposal.state, proposal.decided_at = Proposal.State.WITHDRAWN, at
+    proposal.save(update_fields=["state", "decided_at"])
+    audit.record(
+        f"{proposal.act}_withdrawn",
+        subject=proposal.subject,
+        borrower=proposal.borrower,
+        actor=maker,
+        reason=proposal.reason,
         at=at,
     )
     return proposal

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
+from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt, Refund
 from lending.payments.settling import GAVE_UP
-from lending.services import changes, people, repayments
+from lending.services import people, receipts, refunds, repayments
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.ussd.test_sms import Aggregator, aggregator
@@ -29,10 +29,6 @@ def said(sms: Sms | None) -> str:
     assert sms is not None, "nothing was sent"
     assert sms.segments == 1
     return sms.text
-
-
-def write_off(loan: Loan, officer: Any) -> None:
-    changes.write_off_loan(loan_id=loan.id, actor=officer, reason="Gone.", at=NOON + timedelta(days=200))
 
 
 class TestADecision:
@@ -143,7 +139,7 @@ class TestMoney:
         self, aminas_loan: Loan, aggregator: Aggregator, cents: int, words: str
     ) -> None:
         receipt = factories.pay("254711000101", cents)
-        assert words in said(tell("repayment_received", receipt_id=receipt.id))
+        assert words in said(tell("repayment_received", receipt_id=receipt.id, nth=0))
 
     @pytest.mark.parametrize(
         ("cents", "words"),
@@ -157,20 +153,20 @@ class TestMoney:
         ],
     )
     def test_for_a_loan_written_off_is_thanked_for(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any, cents: int, words: str
+        self, aminas_loan: Loan, aggregator: Aggregator, cents: int, words: str
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         receipt = factories.pay(aminas_loan.reference, cents, at=NOON + timedelta(days=210))
-        assert said(tell("repayment_received", receipt_id=receipt.id)) == words.format(aminas_loan.reference)
+        assert said(tell("repayment_received", receipt_id=receipt.id, nth=0)) == words.format(aminas_loan.reference)
 
     def test_for_a_loan_written_off_is_thanked_for_in_swahili(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+        self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
         receipt = factories.pay(aminas_loan.reference, 20_000, at=NOON + timedelta(days=210))
         assert f"ya mkopo {aminas_loan.reference} uliofutwa" in said(
-            tell("repayment_received", receipt_id=receipt.id)
+            tell("repayment_received", receipt_id=receipt.id, nth=0)
         )
 
     def test_from_another_number_of_hers_leaves_what_her_loan_owes(
@@ -178,28 +174,80 @@ class TestMoney:
     ) -> None:
         factories.register(msisdn="254711000999")
         receipt = factories.pay("0711000999", 20_000)
-        assert "You still owe KES 330 by 1 Apr." in said(tell("repayment_received", receipt_id=receipt.id))
+        assert "You still owe KES 330 by 1 Apr." in said(tell("repayment_received", receipt_id=receipt.id, nth=0))
 
     def test_that_no_loan_took_says_nothing_of_debts_while_one_is_open(
         self, amina: Borrower, fixed_scorer: Any, aggregator: Aggregator
     ) -> None:
         factories.decide(factories.apply(amina))
         receipt = factories.pay("254711000101", 20_000)
-        text = said(tell("repayment_received", receipt_id=receipt.id))
+        text = said(tell("repayment_received", receipt_id=receipt.id, nth=0))
         assert text == "Received KES 200, receipt SFC7XK2. KES 200 more than owed is kept for you."
 
     def test_that_repays_one_loan_says_nothing_of_debts_while_another_was_written_off(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+        self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         new = factories.live_loan(aminas_loan.borrower, at=NOON + timedelta(days=210))
         receipt = factories.pay(new.reference, 53_000, at=NOON + timedelta(days=211))
-        assert "owe" not in said(tell("repayment_received", receipt_id=receipt.id))
+        assert "owe" not in said(tell("repayment_received", receipt_id=receipt.id, nth=0))
 
     def test_that_fits_nobody_is_told_to_nobody(self, law: None, aggregator: Aggregator) -> None:
         receipt = factories.pay("nobody", 20_000)
         assert Receipt.objects.get().borrower is None
-        assert tell("repayment_received", receipt_id=receipt.id) is None
+        assert tell("repayment_received", receipt_id=receipt.id, nth=0) is None
+
+    @pytest.mark.parametrize(
+        ("language", "why", "owed"),
+        [
+            (
+                "en",
+                "M-PESA took back your payment of KES 530, receipt SFC7XK2. It counts no more.",
+                "You owe KES 530",
+            ),
+            ("sw", "M-PESA imerudisha malipo yako ya KES 530, risiti SFC7XK2.", "Sasa unadaiwa KES 530"),
+        ],
+    )
+    def test_that_the_operator_took_back_is_owed_again(
+        self, aminas_loan: Loan, aggregator: Aggregator, language: str, why: str, owed: str
+    ) -> None:
+        people.set_language(borrower_id=aminas_loan.borrower_id, language=language, at=NOON)
+        receipt = factories.pay(aminas_loan.reference, 53_000)
+        assert tell("repayment_received", receipt_id=receipt.id, nth=0)
+        receipts.reverse_receipt(receipt_id=receipt.id, actor=None, reason="theirs", at=NOON)
+        text = said(tell("repayment_undone", **OutboxMessage.objects.get(topic="repayment_undone").payload))
+        assert text.startswith(why) and owed in text
+
+    def test_that_was_counted_by_mistake_says_so_and_thanks_whose_it_is(
+        self, aminas_loan: Loan, brian: Borrower, aggregator: Aggregator
+    ) -> None:
+        receipt = factories.pay(aminas_loan.reference, 20_000)
+        tell("repayment_received", receipt_id=receipt.id, nth=0)
+        receipts.release_receipt(receipt_id=receipt.id, actor=None, reason="Brian's", at=NOON)
+        late = aminas_loan.due_on + timedelta(days=3)  # type: ignore[operator]
+        undone = OutboxMessage.objects.get(topic="repayment_undone")
+        text = said(
+            tell(
+                "repayment_undone", datetime(late.year, late.month, late.day, 12, tzinfo=NAIROBI), **undone.payload
+            )
+        )
+        assert text == (
+            "We counted KES 200, receipt SFC7XK2, for you by mistake: it is not your payment. "
+            "You owe KES 530 now; it was due on 1 Apr."
+        )
+        receipts.match_receipt(receipt_id=receipt.id, borrower_id=brian.id, officer=None, reason="his", at=NOON)
+        for message in OutboxMessage.objects.filter(topic="repayment_received").order_by("id"):
+            tell("repayment_received", **message.payload)
+        thanked = Sms.objects.filter(kind="repayment_received").order_by("id")
+        assert [one.borrower for one in thanked] == [aminas_loan.borrower, brian]
+
+    def test_that_nobody_was_thanked_for_is_taken_back_in_silence(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        receipt = factories.pay(aminas_loan.reference, 20_000)
+        receipts.reverse_receipt(receipt_id=receipt.id, actor=None, reason="theirs", at=NOON)
+        assert tell("repayment_received", receipt_id=receipt.id, nth=0) is None
+        assert tell("repayment_undone", **OutboxMessage.objects.get(topic="repayment_undone").payload) is None
 
     def test_that_a_prompt_did_not_take_has_another_way(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         intent = failed_prompt(aminas_loan, "1032")
@@ -224,6 +272,31 @@ def failed_prompt(loan: Loan, code: str) -> PaymentIntent:
     PaymentIntent.objects.filter(id=intent.id).update(state="failed")
     intent.attempts.create(number=1, provider="daraja", state="failed", result_code=code, created_at=NOON)
     return intent
+
+
+class TestARefund:
+    @pytest.fixture
+    def refund(self, aminas_loan: Loan) -> Refund:
+        factories.pay(aminas_loan.reference, 60_000)
+        return refunds.refund_to_wallet(borrower_id=aminas_loan.borrower_id, origin="ussd:1", at=NOON)
+
+    def test_that_arrived_is_told_with_its_receipt(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        factories.pay(aminas_loan.reference, 60_000)
+        refund = factories.give_back(aminas_loan.borrower, "SGBACK1")
+        assert said(tell("refund_given", refund_id=refund.id)) == (
+            "KES 70 that you paid too much is in your M-PESA, receipt SGBACK1. Thank you."
+        )
+
+    def test_that_went_into_savings_is_told(self, refund: Refund, aggregator: Aggregator) -> None:
+        Refund.objects.update(way="savings", intent=None)
+        assert "KES 70 that you paid too much is in your savings" in said(tell("refund_given", refund_id=refund.id))
+
+    def test_that_failed_is_still_kept_and_not_told_once_it_arrived(
+        self, refund: Refund, aggregator: Aggregator
+    ) -> None:
+        assert tell("refund_failed", refund_id=refund.id) is None
+        Refund.objects.update(state="failed")
+        assert "It is still kept for you." in said(tell("refund_failed", refund_id=refund.id))
 
 
 class TestAReminder:

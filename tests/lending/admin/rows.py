@@ -4,7 +4,16 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 
-from lending.models import AuditEvent, Borrower, JobRun, PaymentAttempt, PeriodClosing, Proposal, ProviderEvent
+from lending.models import (
+    AuditEvent,
+    Borrower,
+    JobRun,
+    PaymentAttempt,
+    PeriodClosing,
+    Proposal,
+    ProviderEvent,
+    Refund,
+)
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -19,6 +28,10 @@ def fill(borrower: Borrower) -> None:
     ProviderEvent.objects.create(
         provider="daraja", kind="b2c_result", dedupe_key="1", attempt=attempt, body="{}", received_at=NOON
     )
+    Refund.objects.create(
+        borrower=borrower, identity_index=borrower.identity_index, way="rounded", origin="test", amount_cents=30,
+        currency="KES", state="failed", asked_at=NOON,
+    )  # fmt: skip
     AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
     JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
     people = [User.objects.create_user(name) for name in ("maker", "checker")]

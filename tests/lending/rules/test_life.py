@@ -14,7 +14,7 @@ from lending.rules.facts import FactKind
 from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, Player, payoff, play, standing
 from lending.rules.pricing import key_facts
 from lending.rules.terms import read_terms
-from tests.lending.rules.strategies import START, anything, contracts, lives
+from tests.lending.rules.strategies import START, anything, contracts, facts_of, lives
 
 END = START + timedelta(days=320)
 BULLET: dict[str, Any] = {
