@@ -20,6 +20,7 @@ import redis
 
 from config import embedded, environment
 
+CHOICE = "JIRANI_TEST_CHOOSES"  # tells the parts of a split session what the whole chose
 SLOTS = 16  # as many as Redis has databases
 _slot_lock: IO[str] | None = None
 
@@ -48,8 +49,8 @@ def _ours() -> list[str]:
     """Return which addresses are for us to choose. A part of a split session has those that the whole chose."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
         unset = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
-        os.environ["JIRANI_TEST_CHOOSES"] = " ".join(unset)
-    return os.environ["JIRANI_TEST_CHOOSES"].split()
+        os.environ[CHOICE] = " ".join(unset)
+    return os.environ[CHOICE].split()
 
 
 def _take_slot(var: Path) -> int:

@@ -109,7 +109,7 @@ class TestDeciding:
             country="KE", version=2, effective_on=timezone.localdate(), rules=rules, approved_by="counsel"
         )
         said = "as a share of the loan: it allows 7 %, and this would be 7.2 %"
-        assert f"{said}. Refuse it." in njeri.get(page(proposal)).content.decode()
+        assert f"{said}. Refuse it or take it back." in njeri.get(page(proposal)).content.decode()
         assert said in send(njeri, proposal, "approve").content.decode()
         assert ProductVersion.objects.count() == 1
 
