@@ -5,12 +5,13 @@ that is past the date is not touched, so a worker that dies takes nothing with i
 left finishes the date. Source: docs/domain/closing.md.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from lending import chain, loan_closing, outbox, savings_closing
@@ -64,9 +65,26 @@ def close_business(on: date, at: datetime) -> bool:
     work = Work()
     _close_loans(on, at, work)
     _close_savings(on, work)
+    _count(run, work)
     if loan_closing.left_to_close(on).exists():
         return False
-    return _finish(on, at, work)
+    return _finish(run, at)
+
+
+# Adds to what other workers have counted, whoever is quicker, also after the date was finished by another one.
+COUNT = """
+    UPDATE lending_jobrun run SET result = run.result || (
+           SELECT jsonb_object_agg(told.key, coalesce((run.result ->> told.key)::bigint, 0) + told.value::bigint)
+             FROM jsonb_each_text(%s) told
+           )
+     WHERE id = %s
+"""
+
+
+def _count(run: JobRun, work: Work) -> None:
+    """Add to the date's run what this worker has closed."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT, [json.dumps(asdict(work)), run.id])
 
 
 def _close_loans(on: date, at: datetime, work: Work) -> None:
@@ -117,18 +135,22 @@ def _close_savings(on: date, work: Work) -> None:
         work.savers += savings_closing.accrue_savings(*chunk).accrued
 
 
-def _finish(on: date, at: datetime, work: Work) -> bool:
+def _finish(run: JobRun, at: datetime) -> bool:
     """Do once what a date ends with: reminders, brakes, checkpoints, chain; False if another worker was quicker."""
-    today = calendar.business_date(at, settings.TIME_ZONE)
+    on, today = run.business_date, calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
-    result = asdict(work) | {"reminders": reminders, "sweeps": sweeps, "paused": paused, "checkpoints": checkpoints}
-    unfinished = JobRun.objects.filter(job=JOB, business_date=on, finished_at__isnull=True)
-    return bool(unfinished.update(finished_at=at, result=result))
+    result = {"reminders": reminders, "sweeps": sweeps, "paused": paused, "checkpoints": checkpoints}
+    with connection.cursor() as cursor:
+        cursor.execute(FINISH, [at, json.dumps(result), run.id])
+        return bool(cursor.rowcount)
+
+
+FINISH = "UPDATE lending_jobrun SET finished_at = %s, result = result || %s WHERE id = %s AND finished_at IS NULL"
 
 
 def _savings_of(today: date, at: datetime) -> int:
