@@ -6,7 +6,6 @@ left finishes the date. Source: docs/domain/closing.md.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
@@ -19,7 +18,7 @@ from lending.ledger import make_checkpoints
 from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
-from lending.selectors import contracts
+from lending.selectors import contracts, dues
 from lending.services import cases, life, partner_files, savings
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
@@ -171,19 +170,16 @@ def _owe_reminders(today: date, at: datetime) -> int:
     """Owe today's reminders for the evening: they bring more repayments than in the morning
     (docs/domain/reminders.md), and the notice itself checks hours, STOP and whether it was paid meanwhile."""
     evening = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=17, minutes=30)
-    return sum(
-        outbox.write_many(
-            "repayment_reminder",
+    days = {today - timedelta(days=days): days for days in REMIND_DAYS}
+    return outbox.write_many(
+        "repayment_reminder",
+        (
             (
-                (f"reminder:{loan_id}:{today.isoformat()}", {"loan_id": loan_id, "days": days})
-                for loan_id in _live_due_on(today - timedelta(days=days))
-            ),
-            at=at,
-            due_at=max(evening, at),
-        )
-        for days in REMIND_DAYS
+                f"reminder:{loan_id}:{today.isoformat()}",
+                {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days[due_on]},
+            )
+            for loan_id, due_on in dues.unpaid_on(list(days))
+        ),
+        at=at,
+        due_at=max(evening, at),
     )
-
-
-def _live_due_on(due_on: date) -> Iterator[int]:
-    return Loan.objects.filter(state=Loan.State.LIVE, due_on=due_on).values_list("id", flat=True).iterator()
