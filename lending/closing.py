@@ -19,7 +19,7 @@ from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, dues
-from lending.services import cases, life, partner_files, savings
+from lending.services import cases, life, partner_files, savings, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -50,6 +50,9 @@ def close_until_yesterday(at: datetime) -> list[date]:
             closed.append(day)
         elif not JobRun.objects.filter(job=JOB, business_date=day, finished_at__isnull=False).exists():
             break  # another worker is at the last of it: later dates wait for their turn
+    # Afterwards, so that no date waits for it; the last one before again, should that call have been cut off.
+    for day in [last.business_date, *closed] if last else closed:
+        snapshots.take(day, at)
     return closed
 
 

@@ -78,6 +78,8 @@ CREATE TRIGGER loan_event_is_history BEFORE UPDATE OR DELETE ON lending_loaneven
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER installment_is_history BEFORE UPDATE OR DELETE ON lending_installment
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER report_snapshot_is_history BEFORE UPDATE OR DELETE ON lending_reportsnapshot
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER decision_is_history BEFORE UPDATE OR DELETE ON lending_decision
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 -- What these say of money grows as more becomes known, but none of them goes away.
@@ -200,6 +202,7 @@ DROP TRIGGER repayment_is_history ON lending_repayment;
 DROP TRIGGER receipt_is_history ON lending_receipt;
 DROP TRIGGER attempt_success_is_final ON lending_paymentattempt;
 DROP TRIGGER intent_success_is_final ON lending_paymentintent;
+DROP TRIGGER report_snapshot_is_history ON lending_reportsnapshot;
 DROP TRIGGER decision_is_history ON lending_decision;
 DROP TRIGGER installment_is_history ON lending_installment;
 DROP TRIGGER loan_event_is_history ON lending_loanevent;

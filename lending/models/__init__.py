@@ -25,6 +25,7 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
+from lending.models.reports import ReportSnapshot
 from lending.models.savings import (
     GroupApproval,
     GroupMember,
@@ -72,6 +73,7 @@ __all__ = [
     "Rail",
     "Receipt",
     "Repayment",
+    "ReportSnapshot",
     "Review",
     "SavingsAccount",
     "SavingsGroup",
