@@ -27,7 +27,7 @@ from lending.models import (
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
-from lending.selectors import loans, products
+from lending.selectors import dues, loans, products
 from lending.selectors.overpayments import payout_receipt
 from lending.services import applications, receipts
 from ussd import samples, sms, words
@@ -351,24 +351,32 @@ def _ways_to_pay(intent: PaymentIntent) -> dict[str, str]:
 
 
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
+    """Remind of one part of a loan, unless it is paid by now, or nothing is asked of its borrower any more."""
     loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    if loan.state != Loan.State.LIVE or not loan.outstanding_cents or loan.due_on is None:
+    if loan.state != Loan.State.LIVE or loan.stopped_on or loan.borrower.state == Borrower.State.DECEASED:
         return None
-    days = (loan.due_on - calendar.business_date(at, settings.TIME_ZONE)).days
+    due_on = date.fromisoformat(payload["due_on"])
+    part_cents = dues.part_due_on(loan, due_on)
+    if not part_cents:
+        return None
+    days = (due_on - calendar.business_date(at, settings.TIME_ZONE)).days
     return Notice(
-        f"repayment_reminder:{loan.id}:{payload['days']}",
+        f"repayment_reminder:{loan.id}:{due_on.isoformat()}:{payload['days']}",
         loan.borrower,
-        lambda: reminder_words(loan, days),
+        lambda: reminder_words(loan, part_cents, due_on, days),
         unasked=True,
     )
 
 
-def reminder_words(loan: Loan, days: int) -> str:
-    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late."""
-    assert loan.due_on is not None
+def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
+    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late.
+
+    Where the part is not all that is owed, say both, so that nobody takes it for the whole.
+    """
     values = {
-        "amount": words.amount(loan.outstanding_cents, loan.currency),
-        "day": words.day(loan.due_on),
+        "amount": words.amount(part_cents, loan.currency),
+        "all": words.amount(loan.outstanding_cents, loan.currency),
+        "day": words.day(due_on),
         "days": abs(days),
         "code": settings.USSD_CODE,
     }
@@ -383,8 +391,9 @@ def reminder_words(loan: Loan, days: int) -> str:
             "Jirani: %(amount)s was due %(days)d days ago.",
             -days,
         )
+    in_all = pgettext("sms", "You owe %(all)s in all.") if loan.outstanding_cents > part_cents else ""
     how = pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
-    return f"{said % values} {how % values}"
+    return " ".join(sentence % values for sentence in (said, in_all, how) if sentence)
 
 
 def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
@@ -482,7 +491,7 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):
-        yield f"repayment_reminder {days}", reminder_words(loan, days)
+        yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()

@@ -5,7 +5,6 @@ arrears); tests/lending/demo plays a story through both and compares all rows. W
 books (audit trail, messages) is left out: nobody is told today about a loan of last year.
 """
 
-import csv
 import gc
 import hashlib
 import io
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from django.db import connection, models, transaction
 
-from lending import chain
+from lending import chain, copying
 from lending.closing import JOB, REMIND_DAYS, Work
 from lending.demo import income, story
 from lending.demo.economy import Portfolio
@@ -877,24 +876,15 @@ def _as_csv(table: Rows) -> io.BytesIO:
     """Return the rows as COPY reads them; a column that no event speaks of gets the model's default."""
     fields = {str(field.column): field for field in table.model._meta.concrete_fields}
     defaults = [fields[column].get_default() for column in _columns(table)[len(table.columns) :]]
-    text = io.StringIO()
-    csv.writer(text).writerows([*row, *defaults] for row in table.rows)
-    return io.BytesIO(text.getvalue().encode())
+    return copying.as_csv([*row, *defaults] for row in table.rows)
 
 
 def _copy(cursor: Any, table: Rows, text: io.BytesIO) -> None:
     """COPY rows into their table and move its sequence on."""
     if not table.rows:
         return
-    name, columns = table.model._meta.db_table, _columns(table)
-    # An empty text is a value; only where a column may be null does nothing mean null.
-    filled = [str(field.column) for field in table.model._meta.concrete_fields if not field.null]
-    cursor.copy_expert(
-        f"COPY {name} ({', '.join(columns)}) FROM STDIN WITH (FORMAT csv, FORCE_NOT_NULL ({', '.join(filled)}))",
-        text,
-        1 << 20,
-    )
-    cursor.execute(f"SELECT setval('{name}_id_seq', %s)", [table.last_id])
+    copying.copy(cursor, table.model, _columns(table), text)
+    cursor.execute(f"SELECT setval('{table.model._meta.db_table}_id_seq', %s)", [table.last_id])
 
 
 def _give_brian_his_pin(portfolio: Portfolio) -> None:

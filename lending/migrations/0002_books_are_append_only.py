@@ -78,6 +78,8 @@ CREATE TRIGGER loan_event_is_history BEFORE UPDATE OR DELETE ON lending_loaneven
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER installment_is_history BEFORE UPDATE OR DELETE ON lending_installment
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER report_snapshot_is_history BEFORE UPDATE OR DELETE ON lending_reportsnapshot
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER decision_is_history BEFORE UPDATE OR DELETE ON lending_decision
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 -- Loans were made under them: a change is the next version.
@@ -247,6 +249,7 @@ DROP TRIGGER attempt_success_is_final ON lending_paymentattempt;
 DROP TRIGGER intent_success_is_final ON lending_paymentintent;
 DROP TRIGGER country_pack_is_history ON lending_countrypack;
 DROP TRIGGER product_version_is_history ON lending_productversion;
+DROP TRIGGER report_snapshot_is_history ON lending_reportsnapshot;
 DROP TRIGGER decision_is_history ON lending_decision;
 DROP TRIGGER installment_is_history ON lending_installment;
 DROP TRIGGER loan_event_is_history ON lending_loanevent;

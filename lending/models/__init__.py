@@ -27,6 +27,7 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
+from lending.models.reports import ReportSnapshot
 from lending.models.savings import (
     GroupApproval,
     GroupMember,
@@ -76,6 +77,7 @@ __all__ = [
     "Refund",
     "RefundPart",
     "Repayment",
+    "ReportSnapshot",
     "Review",
     "SavingsAccount",
     "SavingsGroup",

@@ -402,6 +402,8 @@ class Player:
     def _fee_rebates(self, draw: int, left: dict[int, Due], fee: int, tax: int) -> Parts:
         """Take unearned fee and tax off what is unpaid of them, and off principal what was paid already."""
         parts: Parts = []
+        if not fee and not tax:
+            return parts
         rows = [row for row in self.rows.all if row.draw == draw and row.number in left][::-1]
         for kind, cents in (("fee", fee), ("tax", tax)):
             for kinds in ((kind,), ("principal",)):

@@ -9,7 +9,7 @@ Source: docs/domain/replay.md.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, Histogram
 from lending.ledger import ReferenceReused, post, reverse
 from lending.models import Allocation, Case, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
 from lending.rules import accounting, calendar
+from lending.rules import facts as rules
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due
 from lending.rules.facts import Course, Life
@@ -168,19 +169,23 @@ def _write_installments(loan: Loan, life: Life) -> dict[int, Installment]:
             found[item.number] = same.pop(0)
             continue
         number += 1
-        found[item.number] = row = Installment(
-            loan=loan,
-            number=number,
-            source=item.source,
-            event_key=item.event_key,
-            starts_on=item.starts_on,
-            due_on=item.due_on,
-            earned_cents=item.earned_cents,
-            **_columns(item.due),
-        )
+        found[item.number] = row = _installment(loan, number, item)
         missing.append(row)
     Installment.objects.bulk_create(missing)
     return found
+
+
+def _installment(loan: Loan, number: int, item: rules.Installment) -> Installment:
+    return Installment(
+        loan=loan,
+        number=number,
+        source=item.source,
+        event_key=item.event_key,
+        starts_on=item.starts_on,
+        due_on=item.due_on,
+        earned_cents=item.earned_cents,
+        **_columns(item.due),
+    )
 
 
 Covering = tuple[int, str, str]  # installment id, event key, kind
@@ -190,10 +195,7 @@ def _write_allocations(
     loan: Loan, life: Life, items: Mapping[int, Installment], events: Mapping[str, LoanEvent]
 ) -> None:
     """Let the stored rows of each installment, event and kind sum to what they should be."""
-    wanted: dict[Covering, Due] = defaultdict(Due)
-    for cover in life.covers:
-        covering = items[cover.number].id, cover.event_key, str(cover.kind)
-        wanted[covering] = wanted[covering].plus(cover.due)
+    wanted = _covered(life, items)
     for installment, should in _corrections(loan, life, items).items():
         wanted[installment, "replay", Allocation.Kind.CORRECTED] = should
     rows, known = Counter[Covering](), defaultdict[Covering, Due](Due)
@@ -202,17 +204,41 @@ def _write_allocations(
         rows[key] += 1
         known[key] = known[key].plus(as_due(row))
     Allocation.objects.bulk_create(
-        Allocation(
-            installment_id=key[0],
-            event_key=key[1],
-            kind=key[2],
-            revision=rows[key] + 1,
-            business_date=_day_of(key[1], events),
-            **_columns(wanted[key].minus(known[key])),
-        )
+        _allocation(key, wanted[key].minus(known[key]), events, rows[key] + 1)
         for key in wanted.keys() | known.keys()
         if wanted[key] != known[key]
     )
+
+
+def _covered(life: Life, items: Mapping[int, Installment]) -> dict[Covering, Due]:
+    wanted: dict[Covering, Due] = defaultdict(Due)
+    for cover in life.covers:
+        covering = items[cover.number].id, cover.event_key, str(cover.kind)
+        wanted[covering] = wanted[covering].plus(cover.due)
+    return wanted
+
+
+def _allocation(key: Covering, due: Due, events: Mapping[str, LoanEvent], revision: int = 1) -> Allocation:
+    return Allocation(
+        installment_id=key[0],
+        event_key=key[1],
+        kind=key[2],
+        revision=revision,
+        business_date=_day_of(key[1], events),
+        **_columns(due),
+    )
+
+
+def first_rows_of(
+    loan: Loan, life: Life, events: Mapping[str, LoanEvent], ids: Iterator[int]
+) -> tuple[list[Installment], list[Allocation]]:
+    """Return the installments, with ids from `ids`, and allocations of a loan that has none yet, as a replay
+    would write them; they are not stored."""
+    items = {item.number: _installment(loan, item.number, item) for item in life.installments}
+    for item in items.values():
+        item.id = next(ids)
+    covered = _covered(life, items)
+    return list(items.values()), [_allocation(key, due, events) for key, due in covered.items() if due != Due()]
 
 
 def _corrections(loan: Loan, life: Life, items: Mapping[int, Installment]) -> dict[int, Due]:
@@ -386,6 +412,18 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     was_settled, was = loan.settled_at is not None, loan.state
     if life.state == "live" and was != Loan.State.LIVE:
         _refuse_second_open(loan)
+    follow(loan, life, events)
+    loan.save()
+    if life.kept_cents < 0:
+        _leave_refund_to_a_person(loan, life, at)
+    if loan.state == Loan.State.SETTLED and not was_settled:
+        assign_limit(loan.borrower, loan, at)
+    elif was == Loan.State.SETTLED and loan.state == Loan.State.LIVE:
+        take_limit_back(loan.borrower, loan, at)
+
+
+def follow(loan: Loan, life: Life, events: Mapping[str, LoanEvent]) -> None:
+    """Set on the loan what follows from its life; the caller saves it."""
     loan.state = STATES[life.state]
     loan.settled_at = _settled_at(life, events)
     loan.written_off_at = _last(events, "write_off") if life.state == "written_off" else None
@@ -404,13 +442,6 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     loan.aged_on = life.closed_on
     loan.next_action_on = life.next_action_on
     _take_course(loan, life.course or Course())
-    loan.save()
-    if life.kept_cents < 0:
-        _leave_refund_to_a_person(loan, life, at)
-    if loan.state == Loan.State.SETTLED and not was_settled:
-        assign_limit(loan.borrower, loan, at)
-    elif was == Loan.State.SETTLED and loan.state == Loan.State.LIVE:
-        take_limit_back(loan.borrower, loan, at)
 
 
 def _leave_refund_to_a_person(loan: Loan, life: Life, at: datetime) -> None:

@@ -12,24 +12,15 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from tests.bench import database
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ.setdefault("JIRANI_VAR", str(Path(__file__).resolve().parents[2] / "var" / "bench"))
-
-from config import environment
-
-environment.prepare()
-SERVER, DATABASE = os.environ["DATABASE_URL"], "jirani_closing"
-os.environ["DATABASE_URL"] = urlunsplit(urlsplit(SERVER)._replace(path=f"/{DATABASE}"))
+DATABASE = "jirani_closing"
+SERVER = database.point_to(DATABASE)
 
 import django
 
@@ -306,26 +297,8 @@ def prove() -> None:
         raise SystemExit("bench: the books do not hold: " + "; ".join(broken))
 
 
-@contextmanager
-def own_database() -> Iterator[None]:
-    """Make a database for this run and drop it at the end."""
-    server = psycopg2.connect(SERVER)
-    server.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-    with server.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
-        cursor.execute(f"CREATE DATABASE {DATABASE}")
-    try:
-        yield
-    finally:
-        connection.close()
-        if not os.environ.get("BENCH_KEEP"):
-            with server.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {DATABASE}")
-        server.close()
-
-
 def main() -> None:
-    with own_database():
+    with database.own(SERVER, DATABASE):
         call_command("migrate", verbosity=0)
         call_command("load_fixtures", stdout=sys.stderr)
         live()

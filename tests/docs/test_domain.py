@@ -76,6 +76,7 @@ WHOLE = {
     "payments.attempts",
     "payments.intents",
     "reminders.days",
+    "reminders.parts",
 }
 
 
@@ -611,6 +612,18 @@ class TestReminders:
             ]
             told = (row["Reminder owed for (local time)"], row["Days from the due date"])
             assert owed == ([] if told[0] == "none" else [told]), row
+
+    def test_each_part_is_reminded_of_and_the_oldest_first(self, law: None) -> None:
+        term = {"installments": 4, "every": 1, "unit": "week"}
+        weekly = product({"kind": "flat", "term": term, "interest": {"rate": "0.08", "per": "term"}})
+        lend(weekly, 100_000, noon(2026, 3, 2))
+        for row in whole("reminders.parts"):
+            on = date.fromisoformat(row["Date closed"])
+            OutboxMessage.objects.filter(topic="repayment_reminder").delete()
+            closing.close_business(on, calendar.start_of(on + timedelta(days=1), "Africa/Nairobi"))
+            owed = [one.payload for one in OutboxMessage.objects.filter(topic="repayment_reminder")]
+            told = (row["About the part due on"], row["Days from its due date"])
+            assert [(one["due_on"], str(one["days"])) for one in owed] == ([] if told[0] == "none" else [told]), row
 
 
 # --- payments -----------------------------------------------------------------------------------------------

@@ -194,6 +194,19 @@ def test_two_workers_leave_what_one_would(lent: list[Loan]) -> None:
     books_hold()
 
 
+def test_what_two_workers_did_is_counted_together(lent: list[Loan]) -> None:
+    """Whichever of them ends the date, and also when another one adds to it after that."""
+    close_from(FIRST, LATE - DAY)
+    with paying(lent[0], until_row=True):
+        early = Beside(lambda: close(LATE))
+        early.waits_for()
+        assert 0 < Loan.objects.filter(aged_on=LATE).count() < len(lent)
+        late = Beside(lambda: close(LATE))
+        late.waits_for()
+    assert sorted([early.ends(), late.ends()]) in ([False, True], [True, True]) or close(LATE)
+    assert JobRun.objects.get(business_date=LATE).result["aged"] == len(lent)
+
+
 def test_the_end_of_a_date_is_done_once_by_two_workers(lent: list[Loan]) -> None:
     close_from(FIRST, LATE)
     JobRun.objects.filter(business_date=LATE).update(finished_at=None)
@@ -202,7 +215,7 @@ def test_the_end_of_a_date_is_done_once_by_two_workers(lent: list[Loan]) -> None
 
     def finish() -> bool:
         barrier.wait(30)
-        return closing._finish(LATE, at, closing.Work())
+        return closing._finish(JobRun.objects.get(business_date=LATE), at)
 
     both = [Beside(finish) for _ in range(2)]
     assert sorted(one.ends() for one in both) == [False, True]

@@ -1,6 +1,6 @@
 """What happened, by SMS: once, in the customer's language, and only when it may disturb."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from lending.payments.settling import GAVE_UP
 from lending.services import people, receipts, refunds, repayments
 from tests import factories
 from tests.factories import NAIROBI, NOON
+from tests.lending.lending import happen, lend, product
 from tests.ussd.test_sms import Aggregator, aggregator
 from ussd import notices
 from ussd.models import Hop, Session, Sms
@@ -302,17 +303,28 @@ class TestARefund:
 class TestAReminder:
     DUE = NOON + timedelta(days=28)
 
+    def of(self, loan: Loan) -> dict[str, Any]:
+        return {"loan_id": loan.id, "due_on": "2026-04-01"}
+
     def test_names_amount_day_and_how_to_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
-        text = said(tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2))
+        text = said(tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2))
         assert "KES 530 is due on 1 Apr." in text and "STOP" in text
 
     def test_speaks_swahili(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
-        text = said(tell("repayment_reminder", self.DUE + timedelta(days=5), loan_id=aminas_loan.id, days=-3))
+        text = said(
+            tell(
+                "repayment_reminder",
+                self.DUE + timedelta(days=5),
+                loan_id=aminas_loan.id,
+                due_on="2026-04-01",
+                days=-3,
+            )
+        )
         assert "KES 530 imechelewa siku 3." in text and "ACHA" in text
 
     def test_waits_for_the_morning(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
-        assert tell("repayment_reminder", NIGHT, loan_id=aminas_loan.id, days=2) is None
+        assert tell("repayment_reminder", NIGHT, **self.of(aminas_loan), days=2) is None
         again = OutboxMessage.objects.get(topic="repayment_reminder")
         assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
         assert tell("repayment_reminder", again.due_at, **again.payload) is not None
@@ -320,8 +332,8 @@ class TestAReminder:
     def test_is_the_only_message_of_its_day_that_nobody_asked_for(
         self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is not None
-        tell("repayment_reminder", self.DUE + timedelta(hours=1), loan_id=aminas_loan.id, days=1)
+        assert tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2) is not None
+        tell("repayment_reminder", self.DUE + timedelta(hours=1), **self.of(aminas_loan), days=1)
         assert len(aggregator.received) == 1
         again = OutboxMessage.objects.get(topic="repayment_reminder")
         assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
@@ -330,13 +342,49 @@ class TestAReminder:
 
     def test_never_goes_to_who_said_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         people.stop_sms(msisdn="254711000101", at=NOON)
-        stopped = tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2)
+        stopped = tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2)
         assert stopped is not None and stopped.state == "stopped" and not aggregator.received
 
     def test_is_never_about_a_paid_loan(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         factories.pay("254711000101", 53_000)
-        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is None
+        assert tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2) is None
         assert not aggregator.received
+
+
+class TestAReminderOfAPart:
+    """Of one installment of four, while others are still to come."""
+
+    @pytest.fixture
+    def loan(self, law: None) -> Loan:
+        term = {"installments": 4, "every": 1, "unit": "week"}
+        weekly = {"kind": "flat", "term": term, "interest": {"rate": "0.08", "per": "term"}}
+        return lend(product(weekly), 100_000, NOON)
+
+    def remind(self, loan: Loan, due_on: str, days: int) -> Sms | None:
+        at = datetime.combine(date.fromisoformat(due_on), NOON.timetz()) + timedelta(days=days)
+        return tell("repayment_reminder", at, loan_id=loan.id, due_on=due_on, days=days)
+
+    def test_says_what_is_due_and_what_is_owed_in_all(self, loan: Loan, aggregator: Aggregator) -> None:
+        assert "KES 270 is due on 9 Mar. You owe KES 1,080 in all." in said(self.remind(loan, "2026-03-09", -3))
+        happen(loan, "pay", NOON + timedelta(days=6), amount_cents=20_000)
+        assert "KES 70 was due 1 day ago. You owe KES 880 in all." in said(self.remind(loan, "2026-03-09", 1))
+
+    def test_says_one_amount_where_it_is_all(self, loan: Loan, aggregator: Aggregator) -> None:
+        happen(loan, "pay", NOON + timedelta(days=6), amount_cents=81_000)
+        assert "KES 270 is due today. Dial" in said(self.remind(loan, "2026-03-30", 0))
+
+    def test_is_never_about_a_part_that_is_paid(self, loan: Loan, aggregator: Aggregator) -> None:
+        happen(loan, "pay", NOON + timedelta(days=6), amount_cents=27_000)
+        assert self.remind(loan, "2026-03-09", 0) is None
+        assert self.remind(loan, "2026-03-16", -3) is not None
+
+    def test_is_never_sent_after_a_death(self, loan: Loan, aggregator: Aggregator) -> None:
+        happen(loan, "death", NOON + timedelta(days=6))
+        assert self.remind(loan, "2026-03-09", 0) is None
+
+    def test_speaks_swahili(self, loan: Loan, aggregator: Aggregator) -> None:
+        people.set_language(borrower_id=loan.borrower_id, language="sw", at=NOON)
+        assert "Deni lote ni KES 1,080." in said(self.remind(loan, "2026-03-09", 0))
 
 
 class TestAPin:

@@ -112,6 +112,7 @@ BUREAU = Report(
     ),
     compute=_records,
     personal=True,
+    is_listing=True,
 )
 
 BUREAU_REJECTS = Report(
@@ -124,4 +125,5 @@ BUREAU_REJECTS = Report(
         Column("reason", Unit.TEXT, "what is wrong"),
     ),
     compute=_rejects,
+    is_listing=True,
 )

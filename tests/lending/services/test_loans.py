@@ -119,7 +119,7 @@ class TestCloseOfBusiness:
         closing.close_business(date(2026, 3, 31), NOON + timedelta(days=30))
         owed = OutboxMessage.objects.get(topic="repayment_reminder")
         assert (owed.payload, owed.due_at.astimezone(factories.NAIROBI).hour) == (
-            {"loan_id": aminas_loan.id, "days": 0},
+            {"loan_id": aminas_loan.id, "due_on": "2026-04-01", "days": 0},
             17,
         )
 
