@@ -54,7 +54,7 @@ _LEFT = f"""
     SELECT loan.id, loan.currency, loan.state, loan.outstanding_cents,
            loan.principal_cents - loan.deducted_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents
                AS total_cents,
-           loan.accrued_cents, loan.written_off_cents,
+           loan.credit_limit_cents IS NOT NULL AS is_line, loan.accrued_cents, loan.written_off_cents,
            coalesce(sum(paid.earned_paid_cents), 0) AS interest_paid,
            {", ".join(f"coalesce(sum({unpaid}), 0) AS {kind}" for kind, unpaid in _UNPAID.items())},
            min(item.due_on) FILTER (WHERE {" + ".join(_UNPAID.values())} > 0) AS unpaid_since
@@ -402,7 +402,12 @@ SUB_LEDGERS = (
         _control(
             "payouts_reserved",
             1,
-            "SELECT currency, principal_cents - deducted_cents AS cents FROM lending_loan WHERE state = 'approved'",
+            """SELECT currency, principal_cents - deducted_cents AS cents FROM lending_loan
+                WHERE state = 'approved' AND credit_limit_cents IS NULL
+                UNION ALL
+               SELECT currency, draw.principal_cents - draw.deducted_cents
+                 FROM lending_draw draw JOIN lending_loan loan ON loan.id = loan_id
+                WHERE draw.state = 'under_way'""",
             "loans",
         ),
     ),
@@ -610,10 +615,11 @@ MONEY_OUT = (
     Invariant(
         "no loan is live without a confirmed payout",
         "loans paid out",
-        "SELECT count(*) FROM lending_loan WHERE state NOT IN ('approved', 'not_paid_out') AND origin = ''",
+        """SELECT count(*) FROM lending_loan
+            WHERE state NOT IN ('approved', 'not_paid_out', 'undrawn', 'closed') AND origin = ''""",
         """
         SELECT format('loan %s is %s and no payout succeeded', loan.id, loan.state) FROM lending_loan loan
-         WHERE state NOT IN ('approved', 'not_paid_out') AND origin = '' AND NOT EXISTS (
+         WHERE state NOT IN ('approved', 'not_paid_out', 'undrawn', 'closed') AND origin = '' AND NOT EXISTS (
                SELECT FROM lending_paymentintent intent
                  JOIN lending_paymentattempt attempt ON attempt.intent_id = intent.id
                 WHERE intent.loan_id = loan.id AND purpose = 'disburse' AND attempt.state = 'succeeded'
@@ -664,8 +670,9 @@ LOANS = (
         "SELECT count(*) FROM lending_loan",
         f"""
         SELECT format('loan %s (%s): outstanding %s, dues leave %s', id, state, outstanding_cents, owed)
-          FROM (SELECT *, CASE state WHEN 'approved' THEN total_cents WHEN 'not_paid_out' THEN 0
-                                     ELSE {_ALL_LEFT} END AS owed FROM ({_LEFT}) one) due
+          FROM (SELECT *, CASE WHEN state = 'approved' AND NOT is_line THEN total_cents
+                               WHEN state = 'not_paid_out' THEN 0 ELSE {_ALL_LEFT} END AS owed
+                  FROM ({_LEFT}) one) due
          WHERE outstanding_cents <> owed
         """,  # noqa: S608
     ),
@@ -756,10 +763,25 @@ PROMISES = (
                       asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.interest_cents,
                       loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.interest_cents)
           FROM lending_loan loan JOIN lending_application asked ON asked.id = loan.application_id
+          LEFT JOIN (
+               SELECT loan_id, sum(principal_cents) AS principal_cents, sum(fee_cents) AS fee_cents,
+                      sum(tax_cents) AS tax_cents, sum(interest_cents) AS interest_cents,
+                      sum(deducted_cents) AS deducted_cents, sum(capitalised_cents) AS capitalised_cents
+                 FROM lending_draw WHERE state = 'paid_out' GROUP BY loan_id
+          ) drawn ON drawn.loan_id = loan.id
+         CROSS JOIN LATERAL (
+               SELECT drawn.* WHERE credit_limit_cents IS NOT NULL AND drawn.loan_id IS NOT NULL
+                UNION ALL
+               SELECT loan.id, 0, 0, 0, 0, 0, 0 WHERE credit_limit_cents IS NOT NULL AND drawn.loan_id IS NULL
+                UNION ALL
+               SELECT loan.id, asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.interest_cents,
+                      asked.deducted_cents, asked.capitalised_cents WHERE credit_limit_cents IS NULL
+          ) accepted
          WHERE (loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.deducted_cents, loan.capitalised_cents)
-            <> (asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.deducted_cents,
-                asked.capitalised_cents)
-            OR loan.interest_cents > asked.interest_cents
+            <> (accepted.principal_cents, accepted.fee_cents, accepted.tax_cents, accepted.deducted_cents,
+                accepted.capitalised_cents)
+            OR loan.interest_cents > accepted.interest_cents
+            OR loan.credit_limit_cents <> asked.principal_cents
             OR (loan.product_version_id, loan.borrower_id) <> (asked.product_version_id, asked.borrower_id)
          UNION ALL
         SELECT format('loan %s: installments ask for another amount', loan.id)

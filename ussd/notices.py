@@ -16,6 +16,7 @@ from lending.models import (
     AuditEvent,
     Borrower,
     Decision,
+    Draw,
     LimitRaise,
     Loan,
     PaymentIntent,
@@ -32,7 +33,7 @@ from lending.selectors.overpayments import payout_receipt
 from lending.services import applications, receipts
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
-from ussd.screens.borrow import decision_words
+from ussd.screens.borrow import decision_words, line_words
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +131,8 @@ def reviewed_words(application: Application, review: Review) -> str:
     """Say what an officer decided, and of a decline why and what can be done now."""
     currency = application.product_version.currency
     values = {"amount": words.amount(application.received_cents, currency), "ref": application.reference}
+    if review.approved and products.terms_of(application.product_version).kind == "credit_line":
+        return line_words(application)
     if review.approved:
         return pgettext("sms", "Our officer approved your loan. %(amount)s is on its way, ref %(ref)s.") % values
     said = pgettext("sms", "Our officer looked at your request %(ref)s: not this time.") % values
@@ -139,20 +142,27 @@ def reviewed_words(application: Application, review: Review) -> str:
 
 
 def _loan_disbursed(payload: Payload, at: datetime) -> Notice | None:
+    loan, draw, about = _paid(payload)
+    return Notice(f"loan_disbursed:{about}", loan.borrower, lambda: disbursed_words(loan, draw))
+
+
+def _paid(payload: Payload) -> tuple[Loan, Draw | None, str]:
+    """Return the loan that a payout is of, the draw if it is a line's, and what a message is called after."""
     loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    return Notice(f"loan_disbursed:{loan.id}", loan.borrower, lambda: disbursed_words(loan))
+    draw = Draw.objects.get(id=payload["draw_id"]) if "draw_id" in payload else None
+    return loan, draw, f"draw:{draw.pk}" if draw else str(loan.id)
 
 
-def disbursed_words(loan: Loan) -> str:
-    """Say that the money is there, what is to be repaid, by when and how."""
+def disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
+    """Say that the money is there, what is to be repaid, by when and how; of a line, all that is owed now."""
     assert loan.due_on is not None, f"loan {loan.id} is live without a due date"
     return pgettext(
         "sms",
         "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
         "or paybill %(paybill)s account %(account)s.",
     ) % {
-        "amount": words.amount(loan.received_cents, loan.currency),
-        "total": words.amount(loan.total_cents, loan.currency),
+        "amount": words.amount((draw or loan).received_cents, loan.currency),
+        "total": words.amount(loan.outstanding_cents if draw else loan.total_cents, loan.currency),
         "ref": loan.reference,
         "day": words.day(loan.due_on),
         "code": settings.USSD_CODE,
@@ -162,16 +172,23 @@ def disbursed_words(loan: Loan) -> str:
 
 
 def _disbursement_failed(payload: Payload, at: datetime) -> Notice | None:
-    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    return Notice(f"disbursement_failed:{loan.id}", loan.borrower, lambda: not_disbursed_words(loan))
+    loan, draw, about = _paid(payload)
+    return Notice(f"disbursement_failed:{about}", loan.borrower, lambda: not_disbursed_words(loan, draw))
 
 
-def not_disbursed_words(loan: Loan) -> str:
-    """Say that no money came and nothing is owed."""
-    return pgettext(
-        "sms", "We could not send %(amount)s, ref %(ref)s. You owe nothing. Dial %(code)s to ask again."
-    ) % {
-        "amount": words.amount(loan.received_cents, loan.currency),
+def not_disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
+    """Say that no money came and nothing is owed for it."""
+    if draw and loan.outstanding_cents:
+        said = pgettext(
+            "sms",
+            "We could not send %(amount)s, ref %(ref)s. What you owe is unchanged. Dial %(code)s to ask again.",
+        )
+    else:
+        said = pgettext(
+            "sms", "We could not send %(amount)s, ref %(ref)s. You owe nothing. Dial %(code)s to ask again."
+        )
+    return said % {
+        "amount": words.amount((draw or loan).received_cents, loan.currency),
         "ref": loan.reference,
         "code": settings.USSD_CODE,
     }
@@ -472,12 +489,14 @@ def longest() -> Iterator[tuple[str, str]]:
     for sample in (samples.approved(), samples.declined(), samples.referred()):
         decision: Decision = sample.facts.decision(1)
         yield f"decision {decision.outcome}", decision_words(decision)
+        yield "line opened", line_words(decision.application)
     asked = samples.decision().application
     yield "review approved", reviewed_words(asked, Review(approved=True))
     for code, step in applications.DECLINES.items():
         yield f"review {code}", reviewed_words(asked, Review(approved=False, code=code, next_step=step))
     yield "loan_disbursed", disbursed_words(loan)
     yield "disbursement_failed", not_disbursed_words(loan)
+    yield "draw failed", not_disbursed_words(loan, Draw(principal_cents=samples.MOST_CENTS))
     lost = samples.loan(state=Loan.State.WRITTEN_OFF)
     for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
         yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)

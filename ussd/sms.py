@@ -207,7 +207,7 @@ def balance_words(loan: Loan | None, limit_cents: int) -> str:
         )
     if loan.due_on is None:
         return pgettext("sms", "%(amount)s is on its way to you, ref %(ref)s.") % {
-            "amount": words.amount(loan.received_cents, loan.currency),
+            "amount": words.amount(loan.on_its_way_cents, loan.currency),
             "ref": loan.reference,
         }
     return pgettext("sms", "You owe %(amount)s by %(day)s, ref %(ref)s. Dial %(code)s to repay.") % (

@@ -363,9 +363,14 @@ class ChangesOfLoan:
     def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("lending.change_loan")
 
+    def also_offered(self, loan: Loan) -> set[str]:
+        """Return what a loan of its kind offers beside changes."""
+        return set()
+
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer what means something for the loan as it stands; a late click still gets a sentence."""
-        offered = set(changes.offered(loan_of(object_id)))
+        loan = loan_of(object_id)
+        offered = {*changes.offered(loan), *self.also_offered(loan)}
         listed = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return [one for one in listed if one.path.split("_", 1)[1] in offered]
 

@@ -13,6 +13,7 @@ from unfold.decorators import display
 from lending.admin import cells
 from lending.admin.changes import ChangesOfLoan, pending
 from lending.admin.history import History, HistoryInline
+from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
 from lending.models import Allocation, Installment, Loan, LoanEvent, PaymentIntent, Posting, Repayment
 from lending.rules.allocation import KINDS
@@ -141,7 +142,7 @@ class LatenessFilter(SimpleListFilter):
 
 
 @admin.register(Loan)
-class LoanAdmin(ChangesOfLoan, History):
+class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
     list_display = (
         "reference",
         "customer",
@@ -158,7 +159,7 @@ class LoanAdmin(ChangesOfLoan, History):
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "product_version", "country_pack")
     inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, PostingInline)
-    actions_detail = ChangesOfLoan.MENUS
+    actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
         (
             None,
@@ -166,7 +167,8 @@ class LoanAdmin(ChangesOfLoan, History):
                 "fields": (
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
-                    ("total", "repaid", "outstanding"),
+                    ("received", "total", "repaid", "outstanding"),
+                    ("credit_limit", "closed_at"),
                     "waiting",
                 )
             },
@@ -190,6 +192,8 @@ class LoanAdmin(ChangesOfLoan, History):
     principal = cells.amount("principal_cents", "Principal", "currency")
     fee = cells.amount("fee_cents", "Fee", "currency")
     tax = cells.amount("tax_cents", "Tax on the fee", "currency")
+    received = cells.amount("received_cents", "The customer got", "currency")
+    credit_limit = cells.amount("credit_limit_cents", "Limit of the line", "currency")
     total = cells.amount("total_cents", "To repay in all", "currency")
     outstanding = cells.amount("outstanding_cents", "Outstanding", "currency")
 
@@ -204,6 +208,8 @@ class LoanAdmin(ChangesOfLoan, History):
             Loan.State.CHARGED_OFF.label: "danger",
             Loan.State.CANCELLED.label: "info",
             Loan.State.SETTLED.label: "primary",
+            Loan.State.UNDRAWN.label: "info",
+            Loan.State.CLOSED.label: "primary",
         },
     )
     def state_label(self, row: Loan) -> str:

@@ -145,6 +145,8 @@ class Loan(Price):
 
     A loan that another system made and that was brought in has an `origin` in place of an application: nobody
     asked us for it, and no payout or receipt of ours stands behind what happened before it came.
+
+    A credit line is a loan that is drawn several times, up to its limit; what it costs is the sum of its draws.
     """
 
     class State(models.TextChoices):
@@ -155,6 +157,8 @@ class Loan(Price):
         CHARGED_OFF = "charged_off", "Charged off"
         WRITTEN_OFF = "written_off", "Written off"
         CANCELLED = "cancelled", "Cancelled"
+        UNDRAWN = "undrawn", "Line with nothing drawn"
+        CLOSED = "closed", "Line closed"
 
     OPEN = (State.APPROVED, State.LIVE)
 
@@ -168,6 +172,10 @@ class Loan(Price):
     reference = models.CharField(max_length=8, unique=True)
     identity_index = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
+    credit_limit_cents = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The most principal that may be owed; empty: no credit line."
+    )
+    closed_at = models.DateTimeField(null=True, blank=True, help_text="Since then nothing is drawn.")
     outstanding_cents = models.PositiveBigIntegerField(
         help_text="What the borrower still owes; the audit recounts it."
     )
@@ -219,14 +227,24 @@ class Loan(Price):
                 condition=Q(state__in=["approved", "live"]),
                 name="loan_one_open_per_borrower",
             ),
+            models.UniqueConstraint(
+                fields=["identity_index"],
+                condition=Q(credit_limit_cents__isnull=False, closed_at__isnull=True)
+                & Q(state__in=["undrawn", "approved", "live"]),
+                name="loan_one_line_per_identity",
+            ),
             models.UniqueConstraint(fields=["origin"], condition=~Q(origin=""), name="loan_brought_in_once"),
+            models.CheckConstraint(
+                name="loan_only_a_line_is_undrawn_or_closed",
+                condition=~Q(state__in=["undrawn", "closed"]) | Q(credit_limit_cents__isnull=False),
+            ),
             models.CheckConstraint(
                 name="loan_asked_for_or_brought_in",
                 condition=Q(application__isnull=False, origin="") | Q(application__isnull=True) & ~Q(origin=""),
             ),
             models.CheckConstraint(
                 name="loan_live_means_paid_out",
-                condition=Q(state__in=["approved", "not_paid_out"])
+                condition=Q(state__in=["approved", "not_paid_out", "undrawn", "closed"])
                 | Q(disbursed_at__isnull=False, due_on__isnull=False),
             ),
             models.CheckConstraint(
@@ -243,6 +261,49 @@ class Loan(Price):
 
     def __str__(self) -> str:
         return f"Loan {self.reference}"
+
+    @property
+    def is_line(self) -> bool:
+        return self.credit_limit_cents is not None
+
+    @property
+    def on_its_way_cents(self) -> int:
+        """What the customer is waiting for."""
+        if not self.is_line:
+            return self.received_cents
+        return sum(draw.received_cents for draw in self.draws.filter(state=Draw.State.UNDER_WAY))
+
+
+class Draw(Price):
+    """Money taken from a credit line, as it was accepted. `origin` names the wish, so the same one pays once."""
+
+    class State(models.TextChoices):
+        UNDER_WAY = "under_way", "Payout under way"
+        PAID_OUT = "paid_out", "Paid out"
+        NOT_PAID_OUT = "not_paid_out", "Payout failed"
+
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="draws")
+    origin = models.CharField(max_length=120, unique=True)
+    intent = models.OneToOneField("lending.PaymentIntent", models.PROTECT, null=True, related_name="draw")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.UNDER_WAY)
+    asked_at = models.DateTimeField()
+    paid_out_at = models.DateTimeField(null=True, blank=True, help_text="The operator's completion time.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["loan"], condition=Q(state="under_way"), name="draw_one_under_way"),
+            models.CheckConstraint(
+                name="draw_something_is_received", condition=Q(deducted_cents__lt=F("principal_cents"))
+            ),
+            models.CheckConstraint(
+                name="draw_paid_out_says_when",
+                condition=Q(state="paid_out", paid_out_at__isnull=False)
+                | ~Q(state="paid_out") & Q(paid_out_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Draw {self.pk} of {self.loan}"
 
 
 class LoanEvent(models.Model):

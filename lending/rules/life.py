@@ -185,6 +185,7 @@ class Player:
         self.skipped = self.extended = 0
         self.agreed: tuple[int, date] | None = None  # what is still to be paid, and by when, to close it all
         self.penalised: dict[str, int] = {}
+        self.shared: dict[date, int] = {}  # of a day's sales, what fell due
         self.late_cost = 0  # all that was charged for being late, with taxes; a waiver makes no room for more
         self.non_performing: tuple[int, int] | None = None  # principal owed then, charges that do not count
         self.notes: dict[str, str] = {}
@@ -810,10 +811,12 @@ class Player:
             return
         row = max(self.rows.unpaid(), key=lambda row: (row.due_on, row.number))
         cents = money.share(fact.amount_cents, share.share, self.terms.unit_cents)
-        cents = cents if share.max_daily_cents is None else min(cents, share.max_daily_cents)
+        so_far = self.shared.get(fact.on, 0)
+        cents = cents if share.max_daily_cents is None else min(cents, share.max_daily_cents - so_far)
         cents = min(cents, row.owed.total)
         if row.due_on <= fact.on or not cents:
             return
+        self.shared[fact.on] = so_far + cents
         due = _portion(row.owed, cents)
         self.rows.cover(fact.key, "moved", row, due)
         self._add(fact.key, "plan", fact.on, fact.on, due)

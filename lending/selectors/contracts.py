@@ -28,7 +28,7 @@ def contract_of(loan: Loan) -> Contract:
     """Return what was agreed: terms and law as they were when the loan was made."""
     return Contract(
         terms=products.terms_of(loan.product_version),
-        principal_cents=loan.principal_cents,
+        principal_cents=loan.principal_cents if loan.credit_limit_cents is None else loan.credit_limit_cents,
         caps=caps_of(loan.country_pack.rules),
     )
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Exists
+from django.db.models import Exists, Q
 
 from lending.models import CountryPack, ProductVersion
 from lending.rules import caps, pricing
@@ -38,12 +38,15 @@ def country_rules(country: str, on: date) -> Country:
 
 
 def product_in_force(country: str, on: date, **also: Exists) -> ProductVersion:
-    """Return the newest product version effective on the day; `also` is read with it, in the same query.
+    """Return the newest product version effective on the day of what the phone offers: loans with a plan.
+
+    Credit lines and cash advances are asked for by their version. `also` is read with it, in the same query.
 
     Raises:
         NothingInForce: none is.
     """
     in_time = ProductVersion.objects.filter(country=country, effective_on__lte=on).annotate(**also)
+    in_time = in_time.exclude(Q(terms__kind="credit_line") | Q(terms__kind="sales_share"))
     version = in_time.order_by("-version").first()
     if version is None:
         raise NothingInForce(f"no product for {country} on {on}; run manage.py load_fixtures")

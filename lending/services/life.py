@@ -17,7 +17,7 @@ from django.conf import settings
 from prometheus_client import CollectorRegistry, Histogram
 
 from lending.ledger import ReferenceReused, post, reverse
-from lending.models import Allocation, Case, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
+from lending.models import Allocation, Case, Draw, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
 from lending.rules import accounting, calendar
 from lending.rules import facts as rules
 from lending.rules.accounting import Line
@@ -424,8 +424,8 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
 
 def follow(loan: Loan, life: Life, events: Mapping[str, LoanEvent]) -> None:
     """Set on the loan what follows from its life; the caller saves it."""
-    loan.state = STATES[life.state]
-    loan.settled_at = _settled_at(life, events)
+    loan.state = _line_state(loan, life) if loan.is_line else STATES[life.state]
+    loan.settled_at = None if loan.is_line else _settled_at(life, events)
     loan.written_off_at = _last(events, "write_off") if life.state == "written_off" else None
     restructured_at = _last(events, "reschedule", "extend") if life.restructured else None
     loan.restructured_on = restructured_at and calendar.business_date(restructured_at, settings.TIME_ZONE)
@@ -450,6 +450,15 @@ def _leave_refund_to_a_person(loan: Loan, life: Life, at: datetime) -> None:
     cases.open_case(
         kind=Case.Kind.REFUNDED_TOO_MUCH, subject_key=f"loan:{loan.id}", note=note, borrower=loan.borrower, at=at
     )
+
+
+def _line_state(loan: Loan, life: Life) -> Loan.State:
+    """A line of which nothing is owed is not over: it can be drawn until somebody closes it."""
+    if life.state not in ("settled", "approved"):
+        return STATES[life.state]
+    if loan.draws.filter(state=Draw.State.UNDER_WAY).exists():
+        return Loan.State.APPROVED
+    return Loan.State.UNDRAWN if loan.closed_at is None else Loan.State.CLOSED
 
 
 def _refuse_second_open(loan: Loan) -> None:

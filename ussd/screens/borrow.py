@@ -6,7 +6,7 @@ from functools import partial
 
 from django.utils.translation import pgettext
 
-from lending.models import Decision
+from lending.models import Application, Decision
 from lending.rules import money
 from lending.rules.caps import AgainstLaw
 from lending.selectors import products
@@ -239,6 +239,8 @@ def decision_words(decision: Decision) -> str:
         "ref": application.reference,
     }
     if decision.outcome == Decision.Outcome.APPROVE:
+        if products.terms_of(application.product_version).kind == "credit_line":
+            return line_words(application)
         return pgettext("decision", "Approved. %(amount)s is on its way, ref %(ref)s.") % values
     if decision.outcome == Decision.Outcome.REFER:
         return (
@@ -249,6 +251,14 @@ def decision_words(decision: Decision) -> str:
         )
     said = pgettext("decision", "Not this time, ref %(ref)s.") % values
     return "\n".join([said, words.why(decision), words.what_next(decision)])
+
+
+def line_words(application: Application) -> str:
+    """Say that a credit line is open: nothing is on its way until it is drawn."""
+    return pgettext("decision", "Approved. You may draw up to %(amount)s, ref %(ref)s.") % {
+        "amount": words.amount(application.principal_cents, application.product_version.currency),
+        "ref": application.reference,
+    }
 
 
 @screen("borrow.late", samples=[samples.free])
@@ -278,7 +288,7 @@ def payout_pending(dialogue: Dialogue) -> View:
         return Go("borrow.one_only")
     return End(
         pgettext("borrow.payout_pending", "%(amount)s is on its way to your M-PESA, ref %(ref)s. An SMS follows.")
-        % {"amount": words.amount(loan.received_cents, loan.currency), "ref": loan.reference}
+        % {"amount": words.amount(loan.on_its_way_cents, loan.currency), "ref": loan.reference}
     )
 
 
