@@ -19,7 +19,7 @@ from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts
-from lending.services import cases, life, partner_files, savings
+from lending.services import bureau, cases, life, partner_files, savings
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -122,11 +122,18 @@ def _finish(on: date, at: datetime, work: Work) -> bool:
     today = calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+    notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
-    result = asdict(work) | {"reminders": reminders, "sweeps": sweeps, "paused": paused, "checkpoints": checkpoints}
+    result = asdict(work) | {
+        "reminders": reminders,
+        "bureau_notices": notices,
+        "sweeps": sweeps,
+        "paused": paused,
+        "checkpoints": checkpoints,
+    }
     unfinished = JobRun.objects.filter(job=JOB, business_date=on, finished_at__isnull=True)
     return bool(unfinished.update(finished_at=at, result=result))
 
