@@ -153,6 +153,7 @@ OUTBOX_HANDLERS = {
     "repayment_not_made": ("ussd.notices.send_notice", "messages"),
     "refund_given": ("ussd.notices.send_notice", "messages"),
     "refund_failed": ("ussd.notices.send_notice", "messages"),
+    "bureau_notice": ("ussd.notices.send_notice", "messages"),
     "repayment_reminder": ("ussd.notices.send_notice", "messages"),
     "limit_raise_offered": ("ussd.notices.send_notice", "messages"),
     "pin_locked": ("ussd.notices.send_notice", "messages"),

@@ -20,7 +20,7 @@ from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, dues
-from lending.services import cases, life, partner_files, savings, snapshots
+from lending.services import bureau, cases, life, partner_files, savings, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -150,11 +150,18 @@ def _finish(run: JobRun, at: datetime) -> bool:
     on, today = run.business_date, calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+    notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
-    result = {"reminders": reminders, "sweeps": sweeps, "paused": paused, "checkpoints": checkpoints}
+    result = {
+        "reminders": reminders,
+        "bureau_notices": notices,
+        "sweeps": sweeps,
+        "paused": paused,
+        "checkpoints": checkpoints,
+    }
     with connection.cursor() as cursor:
         cursor.execute(FINISH, [at, json.dumps(result), run.id])
         return bool(cursor.rowcount)

@@ -139,7 +139,7 @@ def pay_out(loan: Loan, *, receipt_no: str = "", at: datetime = NOON) -> Loan:
 def live_loan(borrower: Borrower, principal_cents: int = 50_000, *, at: datetime = NOON) -> Loan:
     """Take a borrower from application to money in the wallet; needs the `fixed_scorer` fixture."""
     application = apply(borrower, principal_cents, origin=f"ussd:test:{borrower.id}:{at.isoformat()}", at=at)
-    decide(application, at=at)
+    decide(application, at=at, limit_cents=max(100_000, principal_cents))
     return pay_out(Loan.objects.get(application=application), at=at)
 
 

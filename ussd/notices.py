@@ -15,6 +15,7 @@ from lending.models import (
     Application,
     AuditEvent,
     Borrower,
+    BureauNotice,
     Decision,
     Draw,
     LimitRaise,
@@ -30,7 +31,7 @@ from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.selectors import dues, loans, products
 from lending.selectors.overpayments import payout_receipt
-from lending.services import applications, receipts
+from lending.services import applications, bureau, receipts
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
@@ -42,12 +43,16 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell a borrower. `say` is called in their language; `unasked`: they may say stop to it."""
+    """Something to tell a borrower. `say` is called in their language; `unasked`: they may say stop to it.
+
+    `by_law`: they cannot, and it still waits for contact hours.
+    """
 
     reference: str
     borrower: Borrower
     say: Callable[[], str]
     unasked: bool = False
+    by_law: bool = False
 
 
 def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
@@ -59,7 +64,7 @@ def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
     notice = NOTICES[topic](payload, at)
     if notice is None:
         return
-    if notice.unasked and not _may_disturb(topic, notice, payload, at):
+    if (notice.unasked or notice.by_law) and not _may_disturb(topic, notice, payload, at):
         return
     sms.send(_written(topic, notice, at), at)
 
@@ -80,11 +85,12 @@ def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DU
 
 def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
     """Say whether an unasked message may go now; if not, record why or owe it for the morning."""
-    if notice.borrower.sms_stopped_at is not None:
+    if notice.borrower.sms_stopped_at is not None and not notice.by_law:
         _written(topic, notice, at, Sms.State.STOPPED)
         return False
     country = products.country_rules(settings.COUNTRY, calendar.business_date(at, settings.TIME_ZONE))
-    if may_contact(country, at) and _unasked_today(notice, country, at) < country.contact.messages_per_day:
+    is_first = notice.by_law or _unasked_today(notice, country, at) < country.contact.messages_per_day
+    if may_contact(country, at) and is_first:
         return True
     due_at = next_opening(country, at)
     outbox.write(topic, reference=f"{notice.reference}:{due_at.date()}", at=at, due_at=due_at, **payload)
@@ -413,6 +419,32 @@ def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
     return " ".join(sentence % values for sentence in (said, in_all, how) if sentence)
 
 
+def _bureau_notice(payload: Payload, at: datetime) -> Notice | None:
+    notice = BureauNotice.objects.select_related("loan__borrower").get(id=payload["notice_id"])
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    law = products.country_rules(settings.COUNTRY, on).bureau
+    if law is None or not bureau.still_holds(notice):
+        return None
+    by = on + timedelta(days=law.notice_days)
+    return Notice(
+        f"bureau_notice:{notice.id}", notice.loan.borrower, lambda: bureau_words(notice.loan, by), by_law=True
+    )
+
+
+def bureau_words(loan: Loan, by: date) -> str:
+    """Warn of a record at the credit bureau, with the day until which paying prevents it."""
+    return pgettext(
+        "sms",
+        "Jirani: %(amount)s, ref %(ref)s, is late. If you do not pay by %(day)s, a credit bureau (CRB) will "
+        "know. Dial %(code)s to pay all or a part.",
+    ) % {
+        "amount": words.amount(loan.outstanding_cents, loan.currency),
+        "ref": loan.reference,
+        "day": words.day(by),
+        "code": settings.USSD_CODE,
+    }
+
+
 def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
     offered = LimitRaise.objects.select_related("borrower", "earned_by").get(id=payload["raise_id"])
     if offered.state != LimitRaise.State.OFFERED:
@@ -472,6 +504,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "refund_failed": _refund_failed,
     "repayment_undone": _repayment_undone,
     "repayment_not_made": _repayment_not_made,
+    "bureau_notice": _bureau_notice,
     "repayment_reminder": _repayment_reminder,
     "limit_raise_offered": _limit_raise_offered,
     "pin_locked": _pin_locked,
@@ -511,6 +544,7 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):
         yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
+    yield "bureau_notice", bureau_words(loan, samples.DAY)
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()

@@ -15,7 +15,16 @@ from lending.admin.changes import ChangesOfLoan, pending
 from lending.admin.history import History, HistoryInline
 from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
-from lending.models import Allocation, Installment, Loan, LoanEvent, PaymentIntent, Posting, Repayment
+from lending.models import (
+    Allocation,
+    BureauNotice,
+    Installment,
+    Loan,
+    LoanEvent,
+    PaymentIntent,
+    Posting,
+    Repayment,
+)
 from lending.rules.allocation import KINDS
 from lending.selectors import portfolio
 
@@ -125,6 +134,18 @@ class EventInline(HistoryInline):
         return "undone" if hasattr(row, "reversed_by") else cells.NOTHING
 
 
+class NoticeInline(HistoryInline):
+    """What went before a bad record at a credit bureau."""
+
+    model = BureauNotice
+    verbose_name_plural = "Bureau notices"
+    fields = ("unpaid_since", "repayments", "owed", "owed_at", "delivered_at")
+    related = ("loan",)
+    ordering = ("-owed_at",)
+
+    owed = cells.amount("owed_cents", "Owed", "loan.currency")
+
+
 class LatenessFilter(SimpleListFilter):
     """How late today, counted as PAR is."""
 
@@ -158,7 +179,7 @@ class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
     search_help_text = "Loan reference, name or phone number"
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "product_version", "country_pack")
-    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, PostingInline)
+    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
     actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
         (

@@ -709,8 +709,15 @@ class Books:
             self._age(loan, event.on)
         reminders = sum(self.live_due[today - timedelta(days=days)] for days in REMIND_DAYS)
         work = asdict(Work(aged=len(aged)))
-        # No brake is pulled in the story: its lender looks at the losses and goes on.
-        closed = {"reminders": reminders, "sweeps": 0, "paused": [], "checkpoints": self._checkpoint(event.at)}
+        # No brake is pulled in the story: its lender looks at the losses and goes on. Nobody is warned of a bureau
+        # either: that would be a message about last year.
+        closed = {
+            "reminders": reminders,
+            "bureau_notices": 0,
+            "sweeps": 0,
+            "paused": [],
+            "checkpoints": self._checkpoint(event.at),
+        }
         result = work | closed
         self.job_runs.add(JOB, event.on, event.at, event.at, json.dumps(result))
 

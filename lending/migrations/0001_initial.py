@@ -217,6 +217,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='BureauNotice',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('unpaid_since', models.DateField(help_text='The oldest due date with something unpaid.')),
+                ('repayments', models.PositiveIntegerField(help_text='How many had come by then.')),
+                ('owed_cents', models.PositiveBigIntegerField(help_text='What was owed.')),
+                ('owed_at', models.DateTimeField(help_text='When we had to tell it.')),
+                ('delivered_at', models.DateTimeField(blank=True, help_text='When it reached the phone; it counts then.', null=True)),
+                ('loan', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bureau_notices', to='lending.loan')),
+            ],
+        ),
+        migrations.CreateModel(
             name='LoanEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -815,6 +827,14 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='installment',
             constraint=models.CheckConstraint(condition=models.Q(('starts_on__lte', models.F('due_on'))), name='installment_starts_before_it_ends'),
+        ),
+        migrations.AddConstraint(
+            model_name='bureaunotice',
+            constraint=models.UniqueConstraint(fields=('loan', 'unpaid_since', 'repayments'), name='bureau_notice_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='bureaunotice',
+            constraint=models.CheckConstraint(condition=models.Q(('delivered_at__isnull', True), ('delivered_at__gte', models.F('owed_at')), _connector='OR'), name='bureau_notice_delivered_after_owed'),
         ),
         migrations.AddIndex(
             model_name='loanevent',

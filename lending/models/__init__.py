@@ -7,6 +7,7 @@ from lending.models.limits import LimitRaise
 from lending.models.loans import (
     Allocation,
     Application,
+    BureauNotice,
     Decision,
     Draw,
     Installment,
@@ -50,6 +51,7 @@ __all__ = [
     "Application",
     "AuditEvent",
     "Borrower",
+    "BureauNotice",
     "Case",
     "Checkpoint",
     "Consent",

@@ -438,3 +438,30 @@ class Allocation(models.Model):
             models.UniqueConstraint(fields=["installment", "event_key", "kind", "revision"], name="allocation_once")
         ]
         indexes = [models.Index(fields=["event_key"], name="allocation_by_event")]
+
+
+class BureauNotice(models.Model):
+    """The warning that goes before a bad record. It is about what was owed then: named by the day since which
+    something is unpaid and by how many repayments had come, so one more repayment takes another notice.
+    """
+
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="bureau_notices")
+    unpaid_since = models.DateField(help_text="The oldest due date with something unpaid.")
+    repayments = models.PositiveIntegerField(help_text="How many had come by then.")
+    owed_cents = models.PositiveBigIntegerField(help_text="What was owed.")
+    owed_at = models.DateTimeField(help_text="When we had to tell it.")
+    delivered_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it reached the phone; it counts then."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["loan", "unpaid_since", "repayments"], name="bureau_notice_once"),
+            models.CheckConstraint(
+                name="bureau_notice_delivered_after_owed",
+                condition=Q(delivered_at__isnull=True) | Q(delivered_at__gte=F("owed_at")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Notice about loan {self.loan_id}, unpaid since {self.unpaid_since}"

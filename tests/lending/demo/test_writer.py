@@ -68,6 +68,8 @@ def _rows(
             return places.get(field.related_model, {}).get(value, value) if value is not None else None
         if field.name == "last_entry_id":
             return places[writer.Entry][value]
+        if field.name == "result":  # warnings before a bureau listing are messages, and those are left out
+            return value | {"bureau_notices": 0}
         if isinstance(value, str):
             value = re.sub(r":proposal:\d+", "", value)
             value = re.sub(
