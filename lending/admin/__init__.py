@@ -12,6 +12,7 @@ from lending.admin import (
     products,
     proposals,
     refunds,
+    savings,
     staff,
     trail,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "products",
     "proposals",
     "refunds",
+    "savings",
     "staff",
     "trail",
 ]

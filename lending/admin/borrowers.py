@@ -16,7 +16,17 @@ from lending.admin.changes import pending
 from lending.admin.dialogs import ReasonForm, act
 from lending.admin.history import History, HistoryInline
 from lending.admin.refunds import RefundInline
-from lending.models import Application, AuditEvent, Borrower, Case, Consent, LimitRaise, Loan, Receipt
+from lending.models import (
+    Application,
+    AuditEvent,
+    Borrower,
+    Case,
+    Consent,
+    LimitRaise,
+    Loan,
+    Receipt,
+    SavingsAccount,
+)
 from lending.selectors import overpayments, search
 from lending.services import people
 
@@ -99,6 +109,20 @@ class TrailInline(HistoryInline):
     ordering = ("-happened_at",)
 
 
+class SavingsInline(HistoryInline):
+    model = SavingsAccount
+    verbose_name_plural = "Savings"
+    fields = ("account", "product_version", "balance", "state", "opened_at")
+    related = ("product_version",)
+    ordering = ("-opened_at",)
+
+    balance = cells.amount("balance_cents", "Balance", "currency")
+
+    @display(description="Account")
+    def account(self, row: SavingsAccount) -> str:
+        return cells.link(row, row.goal)
+
+
 @admin.register(Borrower)
 class BorrowerAdmin(History):
     """Everything about one customer; ussd adds the messages."""
@@ -115,6 +139,7 @@ class BorrowerAdmin(History):
         ApplicationInline,
         ReceiptInline,
         RefundInline,
+        SavingsInline,
         ConsentInline,
         LimitRaiseInline,
         CaseInline,

@@ -83,6 +83,16 @@ def _shelves() -> list[tuple[str, list[Room]]]:
             ],
         ),
         (
+            "Savings",
+            [
+                _room("Savings accounts", "savings", "lending", "savingsaccount"),
+                _room("Movements", "sync_alt", "lending", "savingsmovement"),
+                _room("May pay loans", "key", "lending", "sweepmandate"),
+                _room("Savings groups", "groups", "lending", "savingsgroup"),
+                _room("Group withdrawals", "how_to_vote", "lending", "groupwithdrawal"),
+            ],
+        ),
+        (
             "Messages",
             [
                 _room("SMS sent", "sms", "ussd", "sms"),

@@ -103,7 +103,7 @@ class PartInline(HistoryInline):
 
 @admin.register(Refund)
 class RefundAdmin(History):
-    list_display = ("customer", "amount", "way", "state_label", "asked_at", "given_at")
+    list_display = ("amount", "customer", "way", "state_label", "asked_at", "given_at")
     list_filter = ("state", "way", "asked_at")
     search_fields = ("borrower__full_name", "borrower__msisdn")
     search_help_text = "Name or phone number"

@@ -382,7 +382,8 @@ def confirm_instruction(
 
 @transaction.atomic
 def reject_instruction(*, reference: str, at: datetime) -> SavingsInstruction:
-    """Let go of what the holder will not do; held money is free again. Repeats safely.
+    """Let go of what the holder will not do; held money is free again. An account that was to be closed stays
+    open and earns as if nobody had asked. Repeats safely.
 
     Raises:
         InstructionMismatch: it was confirmed before.
@@ -392,6 +393,8 @@ def reject_instruction(*, reference: str, at: datetime) -> SavingsInstruction:
         raise InstructionMismatch(f"{reference}: rejected after it was confirmed")
     if instruction.state == SavingsInstruction.State.OPEN:
         _end(instruction, account, SavingsInstruction.State.REJECTED, at)
+        if instruction.reference.startswith(_closing_of(account)):
+            _stay_open(account, at)
         if refund := _refund_of(instruction):
             refunds.let_go(refund, at)
     return instruction
@@ -565,16 +568,20 @@ def open_lock(*, account_id: int, at: datetime) -> int:
 def close_account(*, account_id: int, at: datetime) -> SavingsInstruction | None:
     """Credit what was earned and pay everything out; the account is closed when nothing is left in it.
 
-    Repeats safely.
+    Repeats safely while the holder has not answered. Money that came since he did is paid out by asking again, and
+    so is everything after he refused.
 
     Raises:
         StillLocked: a locked goal is opened first.
         NotEnoughSavings: money is held.
     """
     account = lock_account(account_id)
-    reference = f"close:{account.id}"
-    if account.closing_at:
-        return SavingsInstruction.objects.filter(reference=reference).first()
+    asked = account.instructions.filter(reference__startswith=_closing_of(account)).order_by("-id")
+    last = asked.first()
+    is_under_way = last is not None and last.state == SavingsInstruction.State.OPEN
+    if account.closing_at and (is_under_way or account.balance_cents == 0):
+        return last
+    reference = f"{_closing_of(account)}{len(asked) + 1}"
     if account.held_cents:
         raise NotEnoughSavings(account.balance_cents, selectors.available_cents(account))
     bring_up(account, today(at) - rules.DAY)
@@ -589,6 +596,20 @@ def close_account(*, account_id: int, at: datetime) -> SavingsInstruction | None
     if account.balance_cents == 0:
         return None
     return _instruct_out(account, SavingsInstruction.Kind.WITHDRAWAL, account.balance_cents, reference, at)
+
+
+def _closing_of(account: SavingsAccount) -> str:
+    """Return how the references begin by which an account is emptied; the number of the asking follows."""
+    return f"close:{account.id}:"
+
+
+def _stay_open(account: SavingsAccount, at: datetime) -> None:
+    """Take back that an account is being closed: its minimum holds again, as far as its balance reaches."""
+    account.closing_at = None
+    account.minimum_cents = selectors.terms_of(account).minimum_balance_cents
+    account.floor_cents = min(account.minimum_cents, account.balance_cents)
+    account.save()
+    _record("savings_not_closed", account, at)
 
 
 # --- sweeps -------------------------------------------------------------------------------------------------
