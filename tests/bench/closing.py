@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ from lending.models import (
     SavingsAccount,
     SavingsMovement,
 )
+from lending.selectors.metrics import Report, snapshots
+from lending.services import snapshots as service
 from tests import factories
 from tests.bench.report import report
 from tests.lending import saving
@@ -289,6 +292,43 @@ def bench_savings(bare: float) -> None:
         )  # fmt: skip
 
 
+# All that is owed, once over every installment and what covered it: less than any report has to read.
+BARE_SUM = """
+    SELECT sum(item.principal_cents - coalesce(covered.cents, 0)) FROM lending_installment item
+      LEFT JOIN (SELECT installment_id, sum(principal_cents) AS cents FROM lending_allocation GROUP BY 1) covered
+        ON covered.installment_id = item.id
+"""
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def bench_reports(day: date) -> None:
+    """Time what the reports of a date cost when it is closed, and the slowest of them when it is read."""
+    with connection.cursor() as cursor:
+        bare = timed(lambda: cursor.execute(BARE_SUM))
+    each = {}
+    for one in snapshots.KEPT:
+        each[one.name] = round(timed(partial(snapshots.as_kept, one.rows(day))), 2)
+        say(f"{one.name}: {each[one.name]} s")
+    took = timed(partial(service.take, day, noon_of(day) + DAY))
+    report(
+        "report_snapshot_seconds", round(took, 2), "s", "one bare sum over all installments and allocations",
+        round(bare, 2), loans=Loan.objects.count(), reports=len(snapshots.KEPT), each=each,
+    )  # fmt: skip
+    reads = [timed(partial(_read, one, day)) for one in snapshots.KEPT]
+    report(
+        "report_read_ms", round(max(reads) * 1000, 1), "ms", "counting it again", round(max(each.values()) * 1000)
+    )
+
+
+def _read(one: Report, day: date) -> None:
+    list(snapshots.as_counted(one, day).report.rows(day))
+
+
 def prove() -> None:
     """Hold the measured books to the invariants that the portfolio can be asked about."""
     names = ("receivable", "debits equal", "two entries", "days past due", "entries are what", "savings")
@@ -308,6 +348,7 @@ def main() -> None:
         say("analyzed")
         bench_loans(bare_update("lending_loan", "accrued_cents", "state = 'live'"))
         bench_savings(bare_update("lending_savingsaccount", "accrued_parts", "state = 'active'"))
+        bench_reports(LIVED_UNTIL)
         prove()
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with connection.cursor() as cursor:

@@ -184,6 +184,8 @@ def rows() -> dict[str, Counter[str]]:
     def value(field: Any, found: Any) -> Any:
         if field.is_relation and found is not None:
             return names.get(field.related_model, {}).get(found, found)
+        if isinstance(found, memoryview):
+            return found.hex()
         if isinstance(found, dict) and "loan_id" in found:
             return found | {"loan_id": loans[found["loan_id"]]}
         if isinstance(found, dict) and "raise_id" in found:
