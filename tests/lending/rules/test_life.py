@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from lending.rules.allocation import KINDS, Due, total_of
 from lending.rules.facts import FactKind
-from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, Player, payoff, play, standing
+from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, payoff, play, result, standing, take
+from lending.rules.playing import day_end
+from lending.rules.playing.played import Played
 from lending.rules.pricing import key_facts
 from lending.rules.terms import read_terms
 from tests.lending.rules.strategies import START, anything, contracts, facts_of, lives
@@ -170,15 +172,15 @@ class TestEveryLife:
 
 def _play_in_steps(agreed: Contract, facts: list[Fact], days: list[int]) -> Life:
     """Play with ends of days asked for in between, as a nightly close does."""
-    player, waiting = Player(agreed), standing(agreed, facts)
+    player, waiting = Played(agreed), standing(agreed, facts)
     for number in sorted(days):
         while waiting and waiting[0].on <= day(number):
-            player.take(waiting.pop(0))
-        player.close_through(day(number))
+            take(player, waiting.pop(0))
+        day_end.close_through(player, day(number))
     for fact in waiting:
-        player.take(fact)
-    player.close_through(END)
-    return player.life()
+        take(player, fact)
+    day_end.close_through(player, END)
+    return result(player)
 
 
 class TestRefusals:
