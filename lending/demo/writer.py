@@ -474,7 +474,8 @@ class Books:
         )
         loan.aged_on = loan.disbursed_on - timedelta(days=1)
         due, key = loan.due, f"disburse:{event.receipt_no}"
-        self.event(loan, key, "disburse", event.completed_at, event.settled_at, amount_cents=due.principal)
+        accepted: dict[str, Any] = {"amount_cents": due.principal, "most_interest_cents": due.interest}
+        self.event(loan, key, "disburse", event.completed_at, event.settled_at, **accepted)
         loan.installment = self.installments.add(
             loan.id, 1, key, loan.disbursed_on, loan.due_on, due.principal, due.fee, due.tax
         )[0]
