@@ -169,7 +169,9 @@ class Life:
         Interest that was booked and then waived stays in it: the waiver has legs of its own.
         """
         lines = (line for booking in self.bookings if booking.kind == kind for line in booking.lines)
-        return sum(line.credit_cents - line.debit_cents for line in lines if line.account.endswith("_income"))
+        # Not by the ending: deferred_fee_income is a debt until the fee is earned.
+        income = ("interest_income", "fee_income")
+        return sum(line.credit_cents - line.debit_cents for line in lines if line.account in income)
 
     def balances(self) -> dict[str, int]:
         """Return debit less credit of each account that this loan touched."""
