@@ -25,7 +25,7 @@ from lending.models import (
     Repayment,
 )
 from lending.rules.allocation import KINDS
-from lending.selectors import portfolio
+from lending.selectors import contracts, portfolio
 
 
 class InstallmentInline(HistoryInline):
@@ -188,6 +188,7 @@ class LoanAdmin(ChangesOfLoan, History):
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
                     ("total", "repaid", "outstanding"),
+                    "settles",
                     "waiting",
                 )
             },
@@ -233,6 +234,13 @@ class LoanAdmin(ChangesOfLoan, History):
     @display(description="Waiting for a second person")
     def waiting(self, row: Loan) -> str:
         return pending(f"loan:{row.pk}")
+
+    @display(description="Settles it today")
+    @cells.once
+    def settles(self, row: Loan) -> str:
+        if row.state != Loan.State.LIVE:
+            return cells.NOTHING
+        return cells.shown(contracts.payoff(row, timezone.localdate()).total, row.currency)
 
     @display(description="Repaid")
     def repaid(self, row: Loan) -> str:
