@@ -26,7 +26,7 @@ from lending.models import (
     Repayment,
 )
 from lending.rules.allocation import KINDS
-from lending.selectors import portfolio
+from lending.selectors import contracts, portfolio
 
 
 class InstallmentInline(HistoryInline):
@@ -190,6 +190,7 @@ class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
                     ("principal", "fee", "tax"),
                     ("received", "total", "repaid", "outstanding"),
                     ("credit_limit", "closed_at"),
+                    "settles",
                     "waiting",
                 )
             },
@@ -239,6 +240,13 @@ class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
     @display(description="Waiting for a second person")
     def waiting(self, row: Loan) -> str:
         return pending(f"loan:{row.pk}")
+
+    @display(description="Settles it today")
+    @cells.once
+    def settles(self, row: Loan) -> str:
+        if row.state != Loan.State.LIVE:
+            return cells.NOTHING
+        return cells.shown(contracts.payoff(row, timezone.localdate()).total, row.currency)
 
     @display(description="Repaid")
     def repaid(self, row: Loan) -> str:

@@ -9,6 +9,8 @@ from typing import Any, cast
 from django.db.models import QuerySet
 
 from lending.models import Loan, LoanEvent
+from lending.rules import life
+from lending.rules.allocation import Due
 from lending.rules.caps import LATE_CHARGES
 from lending.rules.facts import Caps, Contract, Fact, FactKind
 from lending.selectors import products
@@ -31,6 +33,12 @@ def contract_of(loan: Loan) -> Contract:
         principal_cents=loan.principal_cents if loan.credit_limit_cents is None else loan.credit_limit_cents,
         caps=caps_of(loan.country_pack.rules),
     )
+
+
+def payoff(loan: Loan, on: date) -> Due:
+    """Return what settles a loan, read by `with_contract`, on a day, after the rebates of its product."""
+    events = loan.events.select_related("reverses").order_by("business_date", "happened_at", "id")
+    return life.payoff(contract_of(loan), facts_of(events), on)
 
 
 def caps_of(rules: dict[str, Any]) -> Caps:

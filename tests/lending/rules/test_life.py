@@ -333,6 +333,11 @@ class TestPayingEarly:
 
 
 class TestIncome:
+    def test_a_fee_over_the_term_is_income_as_far_as_it_was_earned(self) -> None:
+        agreed = contract(fees=[{"name": "fee", "rate": "0.05", "earned": "over_term"}])
+        assert play(agreed, [paid_out()], day(15)).income_cents("fee_earned") == 1_250
+        assert play(agreed, [paid_out(), pay(15, 53_000)]).income_cents("fee_earned") == 2_500
+
     def test_waived_interest_was_income_and_has_legs_of_its_own(self) -> None:
         agreed = contract(interest={"rate": "0.365"}, fees=[])
         life = play(
