@@ -5,7 +5,6 @@ arrears); tests/lending/demo plays a story through both and compares all rows. W
 books (audit trail, messages) is left out: nobody is told today about a loan of last year.
 """
 
-import gc
 import hashlib
 import io
 import json
@@ -781,7 +780,7 @@ def load(
     portfolio: Portfolio, product: ProductVersion, pack: CountryPack, say: Callable[[str], None] = print
 ) -> Books:
     """Write a story into the database in one transaction. Rows that are there already are not touched."""
-    with _collector_at_rest(), connection.cursor() as cursor:
+    with copying.collector_at_rest(), connection.cursor() as cursor:
         # Whoever inserts meanwhile would take ids of ours; readers go on.
         names = ", ".join(model._meta.db_table for model in LOADED)
         cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")
@@ -833,18 +832,6 @@ def _books_checked_at_once(cursor: Any) -> Iterator[None]:
     for table, trigger in BOOK_TRIGGERS:
         cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """Keep Python from searching a million fresh rows for garbage again and again: it costs half the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _next_id(cursor: Any, model: type[models.Model]) -> int:

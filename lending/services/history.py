@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q
 
+from lending import copying
 from lending.faults import describe
 from lending.models import Borrower, CountryPack, JobRun, Loan, LoanEvent, ProductVersion
 from lending.rules import accounting, calendar, history, limits
@@ -108,8 +109,9 @@ def bring_in(told: Sequence[ToldBorrower], setting: Setting) -> list[Brought]:
 @transaction.atomic
 def _bring_in(told: Sequence[ToldBorrower], setting: Setting) -> list[Brought]:
     here = Here.of(told, setting)
-    checked = [_checked(one, here, setting) for one in told]
-    history_rows.write([one for _, one in checked if one is not None], setting.at, setting.closed_on)
+    with copying.collector_at_rest():
+        checked = [_checked(one, here, setting) for one in told]
+        history_rows.write([one for _, one in checked if one is not None], setting.at, setting.closed_on)
     return [outcome for outcome, _ in checked]
 
 
