@@ -645,9 +645,10 @@ MONEY_OUT = (
         SELECT format('loan %s (%s): events say %s, entries say %s', loan_id,
                       coalesce(nullif(origin, ''), 'made here'), coalesce(told, 0), coalesce(booked, 0))
           FROM (
-               SELECT loan_id, sum((details ->> 'amount_cents')::bigint
-                                   * CASE kind WHEN 'disburse' THEN 1 ELSE -1 END) AS told
-                 FROM lending_loanevent event
+               -- What was deducted from a payout left nobody's account.
+               SELECT loan_id, sum(CASE kind WHEN 'disburse' THEN (details ->> 'amount_cents')::bigint - deducted_cents
+                                             ELSE -(details ->> 'amount_cents')::bigint END) AS told
+                 FROM lending_loanevent event JOIN lending_loan paid_out ON paid_out.id = loan_id
                 WHERE details ->> 'account' = '{HISTORY}'
                   AND NOT EXISTS (SELECT FROM lending_loanevent undoing WHERE undoing.reverses_id = event.id)
                 GROUP BY loan_id

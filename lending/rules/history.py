@@ -345,8 +345,6 @@ def _off_price(values: Mapping[str, Any], on: date, version: Version) -> Wrong |
     terms = version.terms
     if terms.kind == "credit_line":
         return "product", "no credit line: the files have no place for its draws", version.code
-    if any(fee.charged in ("deducted", "capitalised") for fee in terms.fees):
-        return "product", "one whose fees are repaid: none kept back from the payout or lent with it", version.code
     try:
         priced = pricing.charged_for(terms, values["principal"], on)
     except pricing.LoanRefused as refused:

@@ -18,6 +18,7 @@ from django.db import connection, models, transaction
 from lending.ledger import post
 from lending.models import Borrower, Consent, CountryPack, LimitRaise, Loan, LoanEvent
 from lending.rules.history import Clock
+from lending.rules.pricing import key_facts
 from lending.services import audit, history, history_batches, history_files, life
 from lending.services.history import Setting
 from lending.services.history_rows import CONSENT_TEXT, Borrowing
@@ -42,6 +43,13 @@ MONTHLY = {
     "early": {"interest": "to_day"},
     "closing_tolerance_cents": 200,
     "fees": [{"name": "Fee", "rate": "0.03", "earned": "over_term", "rebated": True}],
+    "tax": {"rate": "0.2"},
+}
+KEPT_BACK = WEEKLY | {
+    "fees": [
+        {"name": "Fee", "rate": "0.05", "charged": "deducted"},
+        {"name": "Card", "amount_cents": 5_000, "charged": "capitalised"},
+    ],
     "tax": {"rate": "0.2"},
 }
 DAWIT = {
@@ -72,6 +80,7 @@ def varied(law: None, tmp_path: Path) -> Path:
         lent("L7", "B3", product=weekly, principal="900", written_off_at="2025-09-30"),
         lent("L8", "B3", disbursed_at="2026-02-20", principal="700"),
         lent("L9", "B4", disbursed_at="2025-02-10", principal="500"),
+        lent("L11", "B4", disbursed_at="2025-05-05", principal="1500", product=lending.product(KEPT_BACK).code),
         lent("L10", "B4", disbursed_at="2025-12-20", product=monthly, principal="5000"),
     ]
     repayments = [
@@ -88,6 +97,8 @@ def varied(law: None, tmp_path: Path) -> Path:
         paid("R11", "L7", "300", "2025-04-01"),
         paid("R12", "L7", "250", "2025-12-24"),
         paid("R13", "L9", "530", "2025-02-11"),
+        paid("R16", "L11", "800", "2025-05-14"),
+        paid("R17", "L11", "3000", "2025-07-02"),
         paid("R14", "L10", "0.01", "2025-12-20"),
         paid("R15", "L10", "1900", "2026-01-20"),
     ]
@@ -134,10 +145,11 @@ def _write(one: Borrowing) -> None:
         loan.borrower = borrower
         borrower.refresh_from_db()
         if loan._state.adding:
-            agreed = [item.due for item in played.life.installments if item.event_key == played.events[0].key]
+            priced = key_facts(played.contract.terms, loan.principal_cents, played.life.started_on)
             loan.reference = new_reference()
-            loan.fee_cents, loan.tax_cents = sum(due.fee for due in agreed), sum(due.tax for due in agreed)
-            loan.interest_cents = sum(due.interest for due in agreed)
+            loan.fee_cents, loan.tax_cents = priced.fee_cents, priced.tax_cents
+            loan.interest_cents, loan.deducted_cents = priced.interest_cents, priced.deducted_cents
+            loan.capitalised_cents = priced.capitalised_cents
             for kind, cents in earned_of(played.life).items():
                 setattr(loan, f"{kind}_cents", cents)
             loan.save()
