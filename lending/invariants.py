@@ -646,9 +646,9 @@ MONEY_OUT = (
                       coalesce(nullif(origin, ''), 'made here'), coalesce(told, 0), coalesce(booked, 0))
           FROM (
                -- What was deducted from a payout left nobody's account.
-               SELECT loan_id, sum(CASE kind WHEN 'disburse' THEN (details ->> 'amount_cents')::bigint - deducted_cents
-                                             ELSE -(details ->> 'amount_cents')::bigint END) AS told
+               SELECT loan_id, sum(CASE kind WHEN 'disburse' THEN cents - deducted_cents ELSE -cents END) AS told
                  FROM lending_loanevent event JOIN lending_loan paid_out ON paid_out.id = loan_id
+                      CROSS JOIN LATERAL (SELECT (details ->> 'amount_cents')::bigint AS cents) amount
                 WHERE details ->> 'account' = '{HISTORY}'
                   AND NOT EXISTS (SELECT FROM lending_loanevent undoing WHERE undoing.reverses_id = event.id)
                 GROUP BY loan_id
