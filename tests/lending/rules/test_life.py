@@ -16,7 +16,7 @@ from lending.rules.playing import day_end
 from lending.rules.playing.played import Played
 from lending.rules.pricing import key_facts
 from lending.rules.terms import read_terms
-from tests.lending.rules.strategies import START, anything, contracts, facts_of, lives
+from tests.lending.rules.strategies import START, anything, contracts, lives
 
 END = START + timedelta(days=320)
 BULLET: dict[str, Any] = {
