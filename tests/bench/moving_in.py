@@ -26,7 +26,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from lending.invariants import audit
-from lending.models import Allocation, Entry, Installment, Loan, LoanEvent, Posting, ProductVersion
+from lending.models import Allocation, Entry, Installment, Loan, LoanEvent, Posting
 from tests.bench import history_files
 from tests.bench.report import report
 from tests.lending.lending import product
@@ -75,8 +75,7 @@ def main() -> None:
         directory = Path(place)
         call_command("migrate", verbosity=0)
         call_command("load_fixtures", stdout=sys.stderr)
-        weekly = product(history_files.WEEKLY)
-        ProductVersion.objects.filter(id=weekly.id).update(code=history_files.WEEKLY_CODE)
+        product(history_files.WEEKLY, history_files.WEEKLY_CODE)
         counts = history_files.write(directory, LOANS)
         rows = sum(counts.values())
         say(f"{counts}")
