@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 MARKS ?= not slow and not browser
+# Two processes side by side, each with a database of its own; what shares a module's fixtures stays together.
+SPLIT ?= -n 2 --dist loadscope
 
 # A stamp names the requirements that are installed: changed requirements, another stamp, another install.
 STAMP := $(VENV)/.installed-$(shell cat requirements.txt | sha256sum | cut -c1-12)
@@ -37,7 +39,7 @@ demo: $(STAMP)  ## The whole house on this machine: phone, officers' rooms, work
 	@exec $(BIN)/python -m config.demo
 
 test: $(DEV_STAMP)  ## All tests but the long ones, on PostgreSQL and Redis of our own
-	$(BIN)/python -m pytest -m "$(MARKS)"
+	$(BIN)/python -m pytest $(SPLIT) -m "$(MARKS)"
 
 test-slow: $(DEV_STAMP)  ## Proofs with real processes: crashes, the whole demo, a model trained
 	$(BIN)/python -m pytest -m slow
@@ -64,7 +66,7 @@ migrations: $(DEV_STAMP)
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
 docs: $(DEV_STAMP)
-	$(BIN)/python -m pytest -q tests/docs
+	$(BIN)/python -m pytest -q $(SPLIT) tests/docs
 
 format: $(DEV_STAMP)  ## Put the code into its usual shape
 	$(BIN)/ruff check --fix .

@@ -5,12 +5,13 @@ that is past the date is not touched, so a worker that dies takes nothing with i
 left finishes the date. Source: docs/domain/closing.md.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max, Min
 
 from lending import chain, loan_closing, outbox, savings_closing
@@ -18,8 +19,8 @@ from lending.ledger import make_checkpoints
 from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
-from lending.selectors import contracts
-from lending.services import cases, life, partner_files, savings
+from lending.selectors import contracts, dues
+from lending.services import bureau, cases, life, partner_files, savings, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -50,6 +51,9 @@ def close_until_yesterday(at: datetime) -> list[date]:
             closed.append(day)
         elif not JobRun.objects.filter(job=JOB, business_date=day, finished_at__isnull=False).exists():
             break  # another worker is at the last of it: later dates wait for their turn
+    # Afterwards, so that no date waits for it; the last one before again, should that call have been cut off.
+    for day in [last.business_date, *closed] if last else closed:
+        snapshots.take(day, at)
     return closed
 
 
@@ -64,23 +68,47 @@ def close_business(on: date, at: datetime) -> bool:
     work = Work()
     _close_loans(on, at, work)
     _close_savings(on, work)
+    _count(run, work)
     if loan_closing.left_to_close(on).exists():
         return False
-    return _finish(on, at, work)
+    return _finish(run, at)
+
+
+# Adds to what other workers have counted, whoever is quicker, also after the date was finished by another one.
+COUNT = """
+    UPDATE lending_jobrun run SET result = run.result || (
+           SELECT jsonb_object_agg(told.key, coalesce((run.result ->> told.key)::bigint, 0) + told.value::bigint)
+             FROM jsonb_each_text(%s) told
+           )
+     WHERE id = %s
+"""
+
+
+def _count(run: JobRun, work: Work) -> None:
+    """Add to the date's run what this worker has closed."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT, [json.dumps(asdict(work)), run.id])
 
 
 def _close_loans(on: date, at: datetime, work: Work) -> None:
-    """Close loans in chunks from the first id to the last, then one by one what SQL could not."""
-    terms, last_id = loan_closing.agreed(), 0
-    while (chunk := loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK)).last_id:
-        work.aged += chunk.loans
-        work.penalties += chunk.penalties
-        last_id = chunk.last_id
+    """Close in chunks the loans that stay on their course, then those that turn, then what SQL could not."""
+    terms = loan_closing.agreed()
+    _in_chunks(lambda last_id: loan_closing.keep_on_course(on, last_id, LOAN_CHUNK), work)
+    _in_chunks(lambda last_id: loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK), work)
     for loan_id in loan_closing.left_to_close(on).order_by("id").values_list("id", flat=True):
         try:
             work.aged += close_singly(loan_id, on, at)
         except (FactRefused, life.TooManyFacts) as error:
             _leave_to_a_person(loan_id, on, error, at)
+
+
+def _in_chunks(close: Callable[[int], loan_closing.Closed], work: Work) -> None:
+    """Close chunk after chunk, from the first id to the last."""
+    last_id = 0
+    while (chunk := close(last_id)).last_id:
+        work.aged += chunk.loans
+        work.penalties += chunk.penalties
+        last_id = chunk.last_id
 
 
 def _leave_to_a_person(loan_id: int, on: date, error: Exception, at: datetime) -> None:
@@ -117,18 +145,29 @@ def _close_savings(on: date, work: Work) -> None:
         work.savers += savings_closing.accrue_savings(*chunk).accrued
 
 
-def _finish(on: date, at: datetime, work: Work) -> bool:
+def _finish(run: JobRun, at: datetime) -> bool:
     """Do once what a date ends with: reminders, brakes, checkpoints, chain; False if another worker was quicker."""
-    today = calendar.business_date(at, settings.TIME_ZONE)
+    on, today = run.business_date, calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+    notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
-    result = asdict(work) | {"reminders": reminders, "sweeps": sweeps, "paused": paused, "checkpoints": checkpoints}
-    unfinished = JobRun.objects.filter(job=JOB, business_date=on, finished_at__isnull=True)
-    return bool(unfinished.update(finished_at=at, result=result))
+    result = {
+        "reminders": reminders,
+        "bureau_notices": notices,
+        "sweeps": sweeps,
+        "paused": paused,
+        "checkpoints": checkpoints,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(FINISH, [at, json.dumps(result), run.id])
+        return bool(cursor.rowcount)
+
+
+FINISH = "UPDATE lending_jobrun SET finished_at = %s, result = result || %s WHERE id = %s AND finished_at IS NULL"
 
 
 def _savings_of(today: date, at: datetime) -> int:
@@ -149,19 +188,16 @@ def _owe_reminders(today: date, at: datetime) -> int:
     """Owe today's reminders for the evening: they bring more repayments than in the morning
     (docs/domain/reminders.md), and the notice itself checks hours, STOP and whether it was paid meanwhile."""
     evening = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=17, minutes=30)
-    return sum(
-        outbox.write_many(
-            "repayment_reminder",
+    days = {today - timedelta(days=days): days for days in REMIND_DAYS}
+    return outbox.write_many(
+        "repayment_reminder",
+        (
             (
-                (f"reminder:{loan_id}:{today.isoformat()}", {"loan_id": loan_id, "days": days})
-                for loan_id in _live_due_on(today - timedelta(days=days))
-            ),
-            at=at,
-            due_at=max(evening, at),
-        )
-        for days in REMIND_DAYS
+                f"reminder:{loan_id}:{today.isoformat()}",
+                {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days[due_on]},
+            )
+            for loan_id, due_on in dues.unpaid_on(list(days))
+        ),
+        at=at,
+        due_at=max(evening, at),
     )
-
-
-def _live_due_on(due_on: date) -> Iterator[int]:
-    return Loan.objects.filter(state=Loan.State.LIVE, due_on=due_on).values_list("id", flat=True).iterator()

@@ -52,8 +52,9 @@ class Finding:
 _UNPAID = {kind: f"item.{kind}_cents - coalesce(paid.{kind}_cents, 0)" for kind in KINDS}
 _LEFT = f"""
     SELECT loan.id, loan.currency, loan.state, loan.outstanding_cents,
-           loan.principal_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents AS total_cents,
-           loan.accrued_cents, loan.written_off_cents,
+           loan.principal_cents - loan.deducted_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents
+               AS total_cents,
+           loan.credit_limit_cents IS NOT NULL AS is_line, loan.accrued_cents, loan.written_off_cents,
            coalesce(sum(paid.earned_paid_cents), 0) AS interest_paid,
            {", ".join(f"coalesce(sum({unpaid}), 0) AS {kind}" for kind, unpaid in _UNPAID.items())},
            min(item.due_on) FILTER (WHERE {" + ".join(_UNPAID.values())} > 0) AS unpaid_since
@@ -356,14 +357,18 @@ SUB_LEDGERS = (
         """,
     ),
     Invariant(
-        "overpayments kept are what receipts held over",
+        "overpayments kept are what came in over and did not go back",
         "receipts",
         "SELECT count(*) FROM lending_receipt WHERE over_cents > 0",
         _control(
             "customer_overpayments",
             -1,
+            # What a loan gave back it has counted itself.
             "SELECT currency, over_cents AS cents FROM lending_receipt"
-            " UNION ALL SELECT currency, over_cents FROM lending_loan",
+            " UNION ALL SELECT currency, over_cents FROM lending_loan"
+            " UNION ALL SELECT currency, -part.amount_cents FROM lending_refundpart part"
+            " JOIN lending_refund refund ON refund.id = refund_id"
+            " WHERE receipt_id IS NOT NULL AND state = 'succeeded'",
             "receipts",
         ),
     ),
@@ -397,7 +402,12 @@ SUB_LEDGERS = (
         _control(
             "payouts_reserved",
             1,
-            "SELECT currency, principal_cents AS cents FROM lending_loan WHERE state = 'approved'",
+            """SELECT currency, principal_cents - deducted_cents AS cents FROM lending_loan
+                WHERE state = 'approved' AND credit_limit_cents IS NULL
+                UNION ALL
+               SELECT currency, draw.principal_cents - draw.deducted_cents
+                 FROM lending_draw draw JOIN lending_loan loan ON loan.id = loan_id
+                WHERE draw.state = 'under_way'""",
             "loans",
         ),
     ),
@@ -533,9 +543,10 @@ MONEY_OUT = (
         "loans paid out",
         "SELECT count(*) FROM lending_loan WHERE disbursed_at IS NOT NULL",
         """
-        SELECT format('loan %s of %s: intents say %s, entries say %s', loan.id, loan.principal_cents,
-                      coalesce(intended, 0), coalesce(paid_out, 0))
-          FROM lending_loan loan
+        SELECT format('loan %s of %s: intents say %s, entries say %s', loan.id, received, coalesce(intended, 0),
+                      coalesce(paid_out, 0))
+          FROM (SELECT id, CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
+                                ELSE principal_cents - deducted_cents END AS received FROM lending_loan) loan
           LEFT JOIN (
                SELECT loan_id, sum(amount_cents) AS intended FROM lending_paymentintent
                 WHERE purpose = 'disburse' AND state = 'succeeded' GROUP BY loan_id
@@ -543,21 +554,72 @@ MONEY_OUT = (
           LEFT JOIN (
                SELECT loan_id, sum(credit_cents - debit_cents) AS paid_out
                  FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
-                WHERE account_id = 'mpesa_payout' GROUP BY loan_id
+                WHERE account_id = 'mpesa_payout' AND event_key NOT LIKE 'refund:%' GROUP BY loan_id
           ) book ON book.loan_id = loan.id
-         WHERE coalesce(intended, 0) <> CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
-                                             ELSE loan.principal_cents END
-            OR coalesce(paid_out, 0) <> CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
-                                             ELSE loan.principal_cents END
+         WHERE coalesce(intended, 0) <> received OR coalesce(paid_out, 0) <> received
+        """,
+    ),
+    Invariant(
+        "a refund went out once, whole, and out of what was kept",
+        "refunds",
+        "SELECT count(*) FROM lending_refund",
+        """
+        SELECT format('refund %s of %s is %s: parts %s, entries %s, its payment is %s', refund.id,
+                      refund.amount_cents, refund.state, coalesce(parts, 0), coalesce(booked, 0), payment.state)
+          FROM lending_refund refund
+          LEFT JOIN (SELECT refund_id, sum(amount_cents) AS parts FROM lending_refundpart GROUP BY refund_id) part
+            ON part.refund_id = refund.id
+          LEFT JOIN (
+               SELECT split_part(event_key, ':', 2) AS refund_id, sum(debit_cents - credit_cents) AS booked
+                 FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
+                WHERE account_id = 'customer_overpayments' AND event_key LIKE 'refund:%:%'
+                GROUP BY split_part(event_key, ':', 2)
+          ) book ON book.refund_id = refund.id::text
+          LEFT JOIN (
+               SELECT asked.id AS refund_id, paid.amount, paid.state FROM lending_refund asked, LATERAL (
+                   SELECT amount_cents AS amount, state FROM lending_paymentintent WHERE id = intent_id
+                    UNION ALL
+                   SELECT amount_cents, CASE state WHEN 'confirmed' THEN 'succeeded' WHEN 'rejected' THEN 'failed'
+                                                   ELSE state END
+                     FROM lending_savingsinstruction WHERE id = instruction_id) paid
+          ) payment ON payment.refund_id = refund.id
+         WHERE coalesce(parts, 0) <> refund.amount_cents
+            OR coalesce(booked, 0) <> CASE refund.state WHEN 'succeeded' THEN refund.amount_cents ELSE 0 END
+            OR payment.state <> refund.state OR payment.amount <> refund.amount_cents
+        """,
+    ),
+    Invariant(
+        "no more was given back than was kept, or a person knows",
+        "refunds",
+        "SELECT count(*) FROM lending_refund WHERE state = 'succeeded'",
+        """
+        SELECT format('%s: %s cents too much given back', kept.subject, -cents) FROM (
+               SELECT 'loan:' || loan.id AS subject, loan.over_cents + coalesce(sum(receipt.over_cents), 0) AS cents
+                 FROM lending_loan loan
+                 LEFT JOIN (lending_repayment repayment JOIN lending_receipt receipt
+                            ON receipt.id = repayment.receipt_id AND NOT EXISTS (
+                               SELECT FROM lending_loanevent undone WHERE undone.reverses_id = repayment.event_id))
+                   ON repayment.loan_id = loan.id
+                WHERE EXISTS (SELECT FROM lending_refundpart WHERE loan_id = loan.id)
+                GROUP BY loan.id
+                UNION ALL
+               SELECT 'receipt:' || receipt.id, receipt.over_cents - sum(part.amount_cents)
+                 FROM lending_receipt receipt JOIN lending_refundpart part ON part.receipt_id = receipt.id
+                 JOIN lending_refund refund ON refund.id = part.refund_id AND refund.state = 'succeeded'
+                GROUP BY receipt.id
+          ) kept
+         WHERE cents < 0 AND NOT EXISTS (
+               SELECT FROM lending_case WHERE kind = 'refunded_too_much' AND subject_key = kept.subject)
         """,
     ),
     Invariant(
         "no loan is live without a confirmed payout",
         "loans paid out",
-        "SELECT count(*) FROM lending_loan WHERE state NOT IN ('approved', 'not_paid_out') AND origin = ''",
+        """SELECT count(*) FROM lending_loan
+            WHERE state NOT IN ('approved', 'not_paid_out', 'undrawn', 'closed') AND origin = ''""",
         """
         SELECT format('loan %s is %s and no payout succeeded', loan.id, loan.state) FROM lending_loan loan
-         WHERE state NOT IN ('approved', 'not_paid_out') AND origin = '' AND NOT EXISTS (
+         WHERE state NOT IN ('approved', 'not_paid_out', 'undrawn', 'closed') AND origin = '' AND NOT EXISTS (
                SELECT FROM lending_paymentintent intent
                  JOIN lending_paymentattempt attempt ON attempt.intent_id = intent.id
                 WHERE intent.loan_id = loan.id AND purpose = 'disburse' AND attempt.state = 'succeeded'
@@ -583,9 +645,10 @@ MONEY_OUT = (
         SELECT format('loan %s (%s): events say %s, entries say %s', loan_id,
                       coalesce(nullif(origin, ''), 'made here'), coalesce(told, 0), coalesce(booked, 0))
           FROM (
-               SELECT loan_id, sum((details ->> 'amount_cents')::bigint
-                                   * CASE kind WHEN 'disburse' THEN 1 ELSE -1 END) AS told
-                 FROM lending_loanevent event
+               -- What was deducted from a payout left nobody's account.
+               SELECT loan_id, sum(CASE kind WHEN 'disburse' THEN cents - deducted_cents ELSE -cents END) AS told
+                 FROM lending_loanevent event JOIN lending_loan paid_out ON paid_out.id = loan_id
+                      CROSS JOIN LATERAL (SELECT (details ->> 'amount_cents')::bigint AS cents) amount
                 WHERE details ->> 'account' = '{HISTORY}'
                   AND NOT EXISTS (SELECT FROM lending_loanevent undoing WHERE undoing.reverses_id = event.id)
                 GROUP BY loan_id
@@ -608,8 +671,9 @@ LOANS = (
         "SELECT count(*) FROM lending_loan",
         f"""
         SELECT format('loan %s (%s): outstanding %s, dues leave %s', id, state, outstanding_cents, owed)
-          FROM (SELECT *, CASE state WHEN 'approved' THEN total_cents WHEN 'not_paid_out' THEN 0
-                                     ELSE {_ALL_LEFT} END AS owed FROM ({_LEFT}) one) due
+          FROM (SELECT *, CASE WHEN state = 'approved' AND NOT is_line THEN total_cents
+                               WHEN state = 'not_paid_out' THEN 0 ELSE {_ALL_LEFT} END AS owed
+                  FROM ({_LEFT}) one) due
          WHERE outstanding_cents <> owed
         """,  # noqa: S608
     ),
@@ -662,6 +726,21 @@ LOANS = (
         """,  # noqa: S608
     ),
     Invariant(
+        "a loan that is over has no fee left to earn",
+        "loans",
+        "SELECT count(*) FROM lending_loan WHERE state NOT IN ('approved', 'live')",
+        """
+        SELECT format('loan %s is %s: %s of its fee is not income yet', loan.id, state, deferred)
+          FROM lending_loan loan
+          JOIN (
+               SELECT loan_id, sum(credit_cents - debit_cents) AS deferred
+                 FROM lending_posting posting JOIN lending_entry entry ON entry.posting_id = posting.id
+                WHERE account_id = 'deferred_fee_income' GROUP BY loan_id
+          ) book ON book.loan_id = loan.id
+         WHERE state NOT IN ('approved', 'live') AND deferred <> 0
+        """,
+    ),
+    Invariant(
         "nobody has two open loans, by number or by national ID",
         "open loans",
         "SELECT count(*) FROM lending_loan WHERE state IN ('approved', 'live')",
@@ -681,19 +760,38 @@ PROMISES = (
         "loans",
         "SELECT count(*) FROM lending_loan",
         """
-        SELECT format('loan %s: accepted %s + %s + %s, charged %s + %s + %s', loan.id, asked.principal_cents,
-                      asked.fee_cents, asked.tax_cents, loan.principal_cents, loan.fee_cents, loan.tax_cents)
+        SELECT format('loan %s: accepted %s + %s + %s + %s, charged %s + %s + %s + %s', loan.id,
+                      asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.interest_cents,
+                      loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.interest_cents)
           FROM lending_loan loan JOIN lending_application asked ON asked.id = loan.application_id
-         WHERE (loan.principal_cents, loan.fee_cents, loan.tax_cents)
-            <> (asked.principal_cents, asked.fee_cents, asked.tax_cents)
+          LEFT JOIN (
+               SELECT loan_id, sum(principal_cents) AS principal_cents, sum(fee_cents) AS fee_cents,
+                      sum(tax_cents) AS tax_cents, sum(interest_cents) AS interest_cents,
+                      sum(deducted_cents) AS deducted_cents, sum(capitalised_cents) AS capitalised_cents
+                 FROM lending_draw WHERE state = 'paid_out' GROUP BY loan_id
+          ) drawn ON drawn.loan_id = loan.id
+         CROSS JOIN LATERAL (
+               SELECT drawn.* WHERE credit_limit_cents IS NOT NULL AND drawn.loan_id IS NOT NULL
+                UNION ALL
+               SELECT loan.id, 0, 0, 0, 0, 0, 0 WHERE credit_limit_cents IS NOT NULL AND drawn.loan_id IS NULL
+                UNION ALL
+               SELECT loan.id, asked.principal_cents, asked.fee_cents, asked.tax_cents, asked.interest_cents,
+                      asked.deducted_cents, asked.capitalised_cents WHERE credit_limit_cents IS NULL
+          ) accepted
+         WHERE (loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.deducted_cents, loan.capitalised_cents)
+            <> (accepted.principal_cents, accepted.fee_cents, accepted.tax_cents, accepted.deducted_cents,
+                accepted.capitalised_cents)
+            OR loan.interest_cents > accepted.interest_cents
+            OR loan.credit_limit_cents <> asked.principal_cents
             OR (loan.product_version_id, loan.borrower_id) <> (asked.product_version_id, asked.borrower_id)
          UNION ALL
         SELECT format('loan %s: installments ask for another amount', loan.id)
           FROM lending_loan loan JOIN lending_loanevent event ON event.loan_id = loan.id AND event.kind = 'disburse'
           JOIN lending_installment item ON item.loan_id = loan.id AND item.event_key = event.key
-         GROUP BY loan.id, event.id
-        HAVING (sum(item.principal_cents), sum(item.fee_cents), sum(item.tax_cents), sum(item.interest_cents))
-            <> (loan.principal_cents, loan.fee_cents, loan.tax_cents, loan.interest_cents)
+         GROUP BY loan.id
+        HAVING (sum(item.principal_cents), sum(item.interest_cents), sum(item.fee_cents + item.tax_cents))
+            <> (loan.principal_cents + loan.capitalised_cents, loan.interest_cents,
+                loan.fee_cents + loan.tax_cents - loan.deducted_cents - loan.capitalised_cents)
          UNION ALL
         SELECT format('loan %s: the books charge %s', loan.id, charged)
           FROM lending_loan loan
@@ -704,7 +802,7 @@ PROMISES = (
                   AND posting.kind IN ('disbursement', 'reversal') AND posting.event_key LIKE 'disburse:%'
                 GROUP BY loan_id
           ) book ON book.loan_id = loan.id
-         WHERE charged <> fee_cents + tax_cents
+         WHERE charged <> fee_cents + tax_cents - deducted_cents - capitalised_cents
          UNION ALL
         SELECT format('loan %s: %s is charged, and no event says why', item.loan_id, item.source)
           FROM lending_installment item

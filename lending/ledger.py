@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from lending import copying
 from lending.models import Borrower, Entry, Loan, Posting
 from lending.rules import calendar
 from lending.rules.accounting import Line
@@ -80,32 +81,41 @@ def post(
 
 
 def post_new(drafts: Sequence[Mapping[str, Any]]) -> None:
-    """Write postings of which none is on record, each told as `post` is, with a statement for all of them.
+    """Write postings of which none is on record, each told as `post` is, all of them by COPY.
 
     Raises:
         UnbalancedPosting: legs of one do not sum to zero.
         IntegrityError: a reference is on record.
     """
-    for draft in drafts:
+    first, now, zone = open_day(date.min), timezone.now(), settings.TIME_ZONE
+    postings, entries = [], []
+    for number, draft in zip(_reserved(len(drafts)), drafts, strict=True):
         _refuse_unbalanced(draft["reference"], draft["lines"])
-    first, now = open_day(date.min), timezone.now()
-    postings = Posting.objects.bulk_create(
-        Posting(
-            kind=draft["kind"],
-            reference=draft["reference"],
-            borrower=draft["loan"].borrower,
-            loan=draft["loan"],
-            event_key=draft.get("event_key", ""),
-            occurred_at=draft["occurred_at"],
-            business_date=max(first, calendar.business_date(draft["occurred_at"], settings.TIME_ZONE)),
-            booked_at=now,
+        at, loan, currency = draft["occurred_at"], draft["loan"], draft["currency"]
+        on = max(first, calendar.business_date(at, zone))
+        event_key = draft.get("event_key", "")
+        postings.append(
+            (number, draft["kind"], draft["reference"], loan.borrower_id, loan.id, event_key, None, at, on, now)
         )
-        for draft in drafts
-    )
-    pairs = zip(postings, drafts, strict=True)
-    Entry.objects.bulk_create(
-        entry for posting, draft in pairs for entry in _entries(posting, draft["currency"], draft["lines"])
-    )
+        entries += [
+            (number, line.account, currency, line.debit_cents, line.credit_cents) for line in draft["lines"]
+        ]
+    copying.rows(Posting, POSTING, postings)
+    copying.rows(Entry, ENTRY, entries)
+
+
+POSTING = (
+    "id", "kind", "reference", "borrower_id", "loan_id", "event_key", "reverses_id", "occurred_at", "business_date",
+    "booked_at",
+)  # fmt: skip
+ENTRY = ("posting_id", "account_id", "currency", "debit_cents", "credit_cents")
+
+
+def _reserved(count: int) -> list[int]:
+    """Return ids for postings; whoever makes a checkpoint or chains postings waits for them from now on."""
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE lending_posting, lending_entry IN ROW EXCLUSIVE MODE")
+    return copying.reserve(Posting, count)
 
 
 def _refuse_unbalanced(reference: str, lines: Sequence[Line]) -> None:

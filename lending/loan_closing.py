@@ -1,9 +1,11 @@
 """Close of business for loans, in set-based SQL over chunks that any number of workers claim side by side.
 
-One statement ages a chunk, counts the interest earned, charges the penalties that fall within their caps and says
-when each loan is to be looked at again, by the same integer formulas as lending.rules.life: a test holds the two
-equal. Only loans with something to do are touched. What SQL cannot say (a cash advance, several penalties at once,
-interest that a cap cuts) is replayed one loan at a time by `close_singly`.
+On most days most loans stay on their course (lending.rules.course): `keep_on_course` ages a chunk of these and
+counts the interest earned from the loans' own rows. For those that turn, `close_chunk` works out a chunk from its
+installments, charges the penalties that fall within their caps and says on which course each loan is now. Both use
+the integer formulas of lending.rules: a test holds them equal. Only loans with something to do are touched. What
+SQL cannot say (a cash advance, a credit line, several penalties at once, interest that a cap cuts) is replayed one
+loan at a time by the caller.
 
 A chunk is one short transaction: a payment waits for it at most, and is never refused. It holds the loans' rows
 alone, in a lock that lets others write rows which point to them, so nobody can wait in a circle with it.
@@ -13,7 +15,7 @@ Source: docs/domain/closing.md.
 
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.conf import settings
@@ -39,7 +41,7 @@ class Closed:
 def in_sets(terms: Terms) -> bool:
     """Say whether SQL can close loans under these terms."""
     return (
-        terms.kind != "sales_share"
+        terms.kind not in ("sales_share", "credit_line")
         and len(terms.penalties) <= 1
         and not any(fee.earned == "over_term" for fee in terms.fees)
     )
@@ -97,14 +99,27 @@ def _product(version_id: int, terms: Terms) -> dict[str, Any]:
 
 
 @transaction.atomic
-def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int) -> Closed:
-    """Bring the next `size` loans above an id to the end of a date; loans that others hold are left to them.
+def keep_on_course(on: date, after_id: int, size: int) -> Closed:
+    """Bring the next `size` loans above an id, of those that do not turn, to the end of a date.
 
-    Repeats safely: a loan that is past the date is not touched. `last_id` of 0 says that there was no loan left.
+    Repeats safely, and leaves out loans that others hold. `last_id` of 0 says that there was no loan left.
     """
-    ends_at = calendar.start_of(on + timedelta(days=1), settings.TIME_ZONE) - timedelta(microseconds=1)
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")  # a chunk is few rows of large tables
+        cursor.execute(_QUICK)
+        cursor.execute(KEEP, {"on": on, "after": after_id, "size": size})
+        loans, last_id, earned = cursor.fetchone()
+    _book_accruals(earned, on)
+    return Closed(loans, 0, last_id or 0)
+
+
+@transaction.atomic
+def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int) -> Closed:
+    """Work out the next `size` loans above an id, of those that turn, to the end of a date.
+
+    Repeats safely, and leaves out loans that others hold. `last_id` of 0 says that there was no loan left.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_QUICK)
         # In a statement of its own: the next one sees whatever was paid until these rows were ours.
         cursor.execute(CLAIM, {**terms.columns, "on": on, "after": after_id, "size": size})
         claimed = [loan_id for (loan_id,) in cursor.fetchall()]
@@ -114,28 +129,28 @@ def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int)
         **terms.columns,
         "on": on,
         "claimed": claimed,
-        "ends_at": ends_at,
+        "ends_at": calendar.end_of(on, settings.TIME_ZONE),
         "booked_on": ledger.open_day(on),
         "at": at,
     }
     with connection.cursor() as cursor:
         cursor.execute(CLOSE, values)
         loans, penalties, earned = cursor.fetchone()
-    for code, cents in (earned or {}).items():
-        _book_accrual(code, cents, on, ends_at)
+    _book_accruals(earned, on)
     return Closed(loans, penalties, claimed[-1])
 
 
-def _book_accrual(currency: str, cents: int, on: date, ends_at: datetime) -> None:
-    """Book what a chunk of loans earned with one posting: the loans themselves hold their parts."""
-    if cents:
-        ledger.post(
-            kind=Posting.Kind.ACCRUAL,
-            reference=f"accrual:{on.isoformat()}:{uuid.uuid4()}",
-            occurred_at=ends_at,
-            currency=currency,
-            lines=accounting.accrual(cents),
-        )
+def _book_accruals(earned: dict[str, int] | None, on: date) -> None:
+    """Book what a chunk of loans earned, one posting a currency: the loans themselves hold their parts."""
+    for currency, cents in (earned or {}).items():
+        if cents:
+            ledger.post(
+                kind=Posting.Kind.ACCRUAL,
+                reference=f"accrual:{on.isoformat()}:{uuid.uuid4()}",
+                occurred_at=calendar.end_of(on, settings.TIME_ZONE),
+                currency=currency,
+                lines=accounting.accrual(cents),
+            )
 
 
 def left_to_close(on: date) -> "QuerySet[Loan]":
@@ -153,13 +168,41 @@ def _round(exact: str) -> str:
         ELSE floor({units} + 0.5) END)::bigint"""
 
 
+_QUICK = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"  # a chunk is few rows of large tables
+_CLASS = " ".join(f"WHEN late >= {first} THEN '{name}'" for name, first in reversed(arrears.CLASSES))
+KEEP = f"""
+WITH chunk AS MATERIALIZED (
+    SELECT id, accrued_cents AS before, greatest(0, %(on)s - unpaid_since) AS late,
+           greatest(accrued_cents, course_base_cents
+               + course_cents * least(greatest(%(on)s - course_from, 0), course_days) / greatest(course_days, 1)
+           ) AS accrued
+      FROM lending_loan
+     WHERE state = 'live' AND next_action_on <= %(on)s AND aged_on < %(on)s AND id > %(after)s
+       AND (turns_on > %(on)s OR turns_on IS NULL)
+     ORDER BY id LIMIT %(size)s FOR NO KEY UPDATE SKIP LOCKED
+), moved AS (
+    UPDATE lending_loan loan SET
+           days_past_due = late,
+           worst_days_past_due = greatest(worst_days_past_due, late),
+           accrued_cents = accrued,
+           accrual_cents = accrual_cents + accrued - before,
+           classification = CASE {_CLASS} END,
+           aged_on = %(on)s,
+           next_action_on = CASE WHEN course_days > 0 AND course_from + course_days > %(on)s THEN %(on)s + 1
+                                 ELSE greatest(%(on)s + 1, least(unpaid_since + 1, turns_on)) END
+      FROM chunk WHERE loan.id = chunk.id
+    RETURNING loan.id, loan.currency, accrued - before AS earned
+)
+SELECT (SELECT count(*) FROM moved), (SELECT max(id) FROM moved),
+       (SELECT json_object_agg(currency, earned)
+          FROM (SELECT currency, sum(earned) AS earned FROM moved GROUP BY currency) each)
+"""  # noqa: S608 - made of names declared above
 CLAIM = """
     SELECT id FROM lending_loan
      WHERE state = 'live' AND next_action_on <= %(on)s AND aged_on < %(on)s AND id > %(after)s
-       AND product_version_id = ANY(%(version)s::bigint[])
+       AND turns_on <= %(on)s AND product_version_id = ANY(%(version)s::bigint[])
      ORDER BY id LIMIT %(size)s FOR NO KEY UPDATE SKIP LOCKED
 """
-_CLASS = " ".join(f"WHEN late >= {first} THEN '{name}'" for name, first in reversed(arrears.CLASSES))
 CLOSE = f"""
 WITH agreed AS (
     SELECT * FROM unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in _PRODUCT.items())})
@@ -178,6 +221,8 @@ WITH agreed AS (
            CASE WHEN due.source = 'penalty' THEN due.penalty_cents - coalesce(cover.unmade, 0) ELSE 0 END
                AS penalised,
            coalesce(cover.interest_paid, 0) AS interest_paid,
+           coalesce(cover.interest_forgone, 0) AS interest_forgone,
+           due.earned_cents AS earned_before, due.interest_cents - due.earned_cents AS to_earn,
            CASE WHEN due.interest_cents = 0 THEN 0 ELSE least(
                due.interest_cents - coalesce(cover.interest_forgone, 0),
                greatest(
@@ -209,7 +254,11 @@ WITH agreed AS (
            min(due_on) FILTER (WHERE total > 0) AS unpaid_since,
            min(due_on + 1) FILTER (WHERE total > 0) AS falls_late_on,
            min(starts_on + 1) FILTER (WHERE total > 0 AND unearned > 0) AS earns_on,
-           (sum(interest) FILTER (WHERE due_on > %(on)s))::bigint AS ahead
+           (sum(interest) FILTER (WHERE due_on > %(on)s))::bigint AS ahead,
+           -- The installments that earn, the first two of which make the course.
+           array_agg(ARRAY[starts_on - DATE '2000-01-01', due_on - starts_on, to_earn, earned_before, accrued,
+                           interest_paid, interest_forgone] ORDER BY starts_on, number)
+               FILTER (WHERE total > 0 AND unearned > 0) AS earning
       FROM owed GROUP BY loan_id
 ), loan AS MATERIALIZED (
     SELECT chunk.id, chunk.reference, chunk.borrower_id, chunk.currency, chunk.principal_cents, chunk.room_cents,
@@ -225,6 +274,40 @@ WITH agreed AS (
       FROM loan
      WHERE NOT (in_duplum IS NOT NULL AND NOT non_performing AND late >= in_duplum
                 AND interest > 0 AND least(room_cents, loan.principal - coalesce(ahead, 0)) < 0)
+), line AS (
+    -- lending.rules.course: a straight line, or none, and until when.
+    SELECT id, starts_on, days, cents,
+           CASE WHEN straight AND NOT ahead THEN accrued - earned + before ELSE accrued END AS standing,
+           straight AND NOT ahead AS runs,
+           least(second_on,
+                 CASE WHEN NOT straight THEN %(on)s
+                      WHEN ahead THEN starts_on + (((paid + 1 - before) * days + cents - 1) / cents)::int END
+           ) AS turns_on
+      FROM (
+        SELECT line.*, forgone = 0 AND days > 0 AS straight,
+               forgone = 0 AND days > 0
+               AND paid > before + cents * least(greatest(%(on)s - starts_on, 0), days) / greatest(days, 1) AS ahead
+          FROM (
+            SELECT id, accrued, DATE '2000-01-01' + earning[1][1]::int AS starts_on, earning[1][2]::int AS days,
+                   earning[1][3] AS cents, earning[1][4] AS before, earning[1][5] AS earned, earning[1][6] AS paid,
+                   earning[1][7] AS forgone, DATE '2000-01-01' + earning[2][1]::int + 1 AS second_on
+              FROM fit
+          ) line
+      ) line
+), penalised AS (
+    -- The next day on which one of what is unpaid is penalised.
+    SELECT fit.id, min(CASE
+               WHEN owed.due_on + grace >= %(on)s THEN owed.due_on + grace + 1
+               WHEN every > 0 AND (most IS NULL OR (%(on)s - owed.due_on - grace - 1) / every + 1 < most)
+                   THEN owed.due_on + grace + 1 + ((%(on)s - owed.due_on - grace - 1) / every + 1) * every
+           END) AS turns_on
+      FROM fit JOIN owed ON owed.loan_id = fit.id AND owed.source = 'plan' AND owed.total > 0
+     WHERE base <> 'none' AND stopped_on IS NULL AND (most IS NULL OR most > 0) GROUP BY fit.id
+), course AS (
+    SELECT line.*,
+           least(line.turns_on, penalised.turns_on,
+                 CASE WHEN grows AND NOT non_performing AND NOT turns THEN unpaid_since + in_duplum END) AS turn_on
+      FROM fit JOIN line ON line.id = fit.id LEFT JOIN penalised ON penalised.id = fit.id
 ), falling AS (
     SELECT fit.id, owed.number, unit, mode, tax_rate, tax_account, cap_rate, cap_cents, principal_cents,
            fit.penalised, room_cents,
@@ -273,20 +356,20 @@ WITH agreed AS (
       FROM charged JOIN fit ON fit.id = charged.id
     RETURNING loan_id
 ), sums AS MATERIALIZED (
-    SELECT charged.id, charged.tax_account, currency, borrower_id, sum(charged.penalty)::bigint AS penalty,
-           sum(charged.tax)::bigint AS tax
-      FROM charged JOIN fit ON fit.id = charged.id GROUP BY 1, 2, 3, 4
+    SELECT sums.*, nextval(pg_get_serial_sequence('lending_posting', 'id')) AS posting_id
+      FROM (SELECT charged.id, charged.tax_account, currency, borrower_id, sum(charged.penalty)::bigint AS penalty,
+                   sum(charged.tax)::bigint AS tax
+              FROM charged JOIN fit ON fit.id = charged.id GROUP BY 1, 2, 3, 4) sums
 ), posted AS (
-    INSERT INTO lending_posting (kind, reference, borrower_id, loan_id, event_key, occurred_at, business_date,
+    INSERT INTO lending_posting (id, kind, reference, borrower_id, loan_id, event_key, occurred_at, business_date,
                                  booked_at)
-    SELECT 'penalty', 'loan:' || id || ':day:' || %(on)s || ':penalty', borrower_id, id, 'day:' || %(on)s,
-           %(ends_at)s, %(booked_on)s, %(at)s FROM sums
-    RETURNING id, loan_id
+    SELECT posting_id, 'penalty', 'loan:' || id || ':day:' || %(on)s || ':penalty', borrower_id, id,
+           'day:' || %(on)s, %(ends_at)s, %(booked_on)s, %(at)s FROM sums
 ), entered AS (
     INSERT INTO lending_entry (posting_id, account_id, currency, debit_cents, credit_cents)
-    SELECT posted.id, leg.account, currency, leg.debit, leg.credit
-      FROM posted JOIN sums ON sums.id = posted.loan_id
-      CROSS JOIN LATERAL (VALUES ('penalty_receivable', penalty, 0::bigint), ('penalty_income', 0::bigint, penalty),
+    SELECT posting_id, leg.account, currency, leg.debit, leg.credit
+      FROM sums CROSS JOIN LATERAL
+           (VALUES ('penalty_receivable', penalty, 0::bigint), ('penalty_income', 0::bigint, penalty),
                                  ('tax_receivable', tax, 0::bigint), (tax_account, 0::bigint, tax))
         AS leg(account, debit, credit)
      WHERE leg.debit + leg.credit > 0
@@ -305,8 +388,13 @@ WITH agreed AS (
            aged_on = %(on)s,
            next_action_on = greatest(
                %(on)s + 1, least(falls_late_on, CASE WHEN loan.stopped_on IS NULL THEN earns_on END)
-           )
-      FROM fit LEFT JOIN sums ON sums.id = fit.id WHERE loan.id = fit.id
+           ),
+           turns_on = CASE WHEN turn_on IS NOT NULL THEN greatest(%(on)s + 1, turn_on) END,
+           course_from = CASE WHEN runs THEN line.starts_on END,
+           course_days = CASE WHEN runs THEN line.days ELSE 0 END,
+           course_cents = CASE WHEN runs THEN line.cents ELSE 0 END,
+           course_base_cents = line.standing
+      FROM fit JOIN course line ON line.id = fit.id LEFT JOIN sums ON sums.id = fit.id WHERE loan.id = fit.id
     RETURNING loan.currency, fit.accrued - accrued_before AS earned
 )
 SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM charged),

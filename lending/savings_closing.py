@@ -100,20 +100,17 @@ def parts_a_day(interest: Interest, balance: str) -> str:
     return f"({' + '.join(steps)})"
 
 
-def _earn(interest: Interest) -> str:
-    """Return the SET clause that adds the days up to %(on)s, all of one balance."""
+LOWEST = "least(balance_cents, coalesce(lowest_cents, balance_cents))"
+
+
+def _parts(interest: Interest) -> str:
+    """Return the SQL of accrued_parts after the days up to %(on)s, all of one balance."""
     if interest.balance == "daily":
-        return f"""
-            accrued_parts = accrued_parts + {parts_a_day(interest, "balance_cents")} * (%(on)s::date - accrued_on),
-            accrued_on = %(on)s::date"""
-    lowest = "least(balance_cents, coalesce(lowest_cents, balance_cents))"
-    return f"""
-        accrued_parts = accrued_parts
-            + {parts_a_day(interest, lowest)} * (%(on)s::date - period_on + 1)
+        return f"accrued_parts + {parts_a_day(interest, 'balance_cents')} * (%(on)s::date - accrued_on)"
+    return f"""accrued_parts
+            + {parts_a_day(interest, LOWEST)} * (%(on)s::date - period_on + 1)
             - CASE WHEN lowest_cents IS NULL THEN 0
-                   ELSE {parts_a_day(interest, "lowest_cents")} * (accrued_on - period_on + 1) END,
-        lowest_cents = {lowest},
-        accrued_on = %(on)s::date"""
+                   ELSE {parts_a_day(interest, "lowest_cents")} * (accrued_on - period_on + 1) END"""
 
 
 def _credits(interest: Interest) -> str:
@@ -122,24 +119,37 @@ def _credits(interest: Interest) -> str:
     return f"CASE WHEN locked_until >= %(on)s::date THEN locked_until = %(on)s::date ELSE {regular} END"
 
 
+# What is still to be brought up to the day; of what stands there already nothing is earned, but it may be credited.
+BEHIND = f"""id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s AND closing_at IS NULL
+           AND accrued_on < %(on)s AND {EARNING}"""
+EARN = f"""
+    UPDATE lending_savingsaccount SET accrued_parts = {{parts}}, accrued_on = %(on)s::date{{lowest}}
+     WHERE {BEHIND} AND NOT ({{credits}})
+"""  # noqa: S608 - a constant
+# Earned and credited in one step, so that the row is written once.
 CREDIT = f"""
-    WITH due AS (
-        SELECT id, div(greatest(accrued_parts, 0), {PARTS_PER_CENT})::bigint AS gross
+    WITH earned AS (
+        SELECT id, accrued_on < %(on)s AS is_behind,
+               CASE WHEN accrued_on < %(on)s THEN {{parts}} ELSE accrued_parts END AS parts
           FROM lending_savingsaccount
-         WHERE id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s
-           AND accrued_on = %(on)s AND period_on <= %(on)s AND closing_at IS NULL AND ({{credits}})
+         WHERE {BEHIND} AND ({{credits}})
+            OR id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s AND closing_at IS NULL
+               AND accrued_on = %(on)s AND period_on <= %(on)s AND ({{credits}})
          ORDER BY id FOR NO KEY UPDATE
+    ), due AS (
+        SELECT id, is_behind, parts, div(greatest(parts, 0), {PARTS_PER_CENT})::bigint AS gross FROM earned
     ), taxed AS (
-        SELECT id, gross, div(gross::numeric * %(tax_ppm)s + 500000, 1000000)::bigint AS tax FROM due
+        SELECT due.*, div(gross::numeric * %(tax_ppm)s + 500000, 1000000)::bigint AS tax FROM due
     ), credited AS (
         UPDATE lending_savingsaccount account SET
-               accrued_parts = accrued_parts - gross::numeric * {PARTS_PER_CENT},
+               accrued_parts = parts - gross::numeric * {PARTS_PER_CENT},
+               accrued_on = %(on)s::date,
                balance_cents = balance_cents + gross - tax,
                floor_cents = least(minimum_cents, floor_cents + gross - tax),
                period_on = %(on)s::date + 1,
                lowest_cents = NULL
           FROM taxed WHERE account.id = taxed.id
-     RETURNING account.id, gross, tax, currency, partner
+     RETURNING account.id, is_behind, gross, tax, currency, partner
     ), moved AS (
         INSERT INTO lending_savingsmovement
                (account_id, kind, amount_cents, reference, moved_at, value_on)
@@ -147,8 +157,9 @@ CREDIT = f"""
           FROM credited, LATERAL (VALUES ('interest', gross, 1), ('tax', tax, 2)) part (kind, cents, place)
          WHERE cents > 0 ORDER BY id, place
     )
-    SELECT currency, partner, count(*), sum(gross)::bigint, sum(tax)::bigint, min(id)
-      FROM credited WHERE gross > 0 GROUP BY currency, partner ORDER BY currency, partner
+    SELECT currency, partner, count(*) FILTER (WHERE is_behind), count(*) FILTER (WHERE gross > 0),
+           sum(gross)::bigint, sum(tax)::bigint, min(id) FILTER (WHERE gross > 0)
+      FROM credited GROUP BY currency, partner ORDER BY currency, partner
 """  # noqa: S608 - a constant
 
 
@@ -162,21 +173,22 @@ def _close(version_id: int, interest: Interest, on: date, ids_from: int, ids_to:
         "tax_ppm": interest.tax_ppm,
         "moved_at": calendar.end_of(on, settings.TIME_ZONE),
     }
+    clauses = {
+        "parts": _parts(interest),
+        "credits": _credits(interest),
+        "lowest": "" if interest.balance == "daily" else f", lowest_cents = {LOWEST}",
+    }
+    total = Accrued()
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            UPDATE lending_savingsaccount SET {_earn(interest)}
-             WHERE id BETWEEN %(ids_from)s AND %(ids_to)s AND product_version_id = %(version)s
-               AND accrued_on < %(on)s AND closing_at IS NULL AND {EARNING}
-            """,  # noqa: S608 - numbers of a product version, read with types
-            facts,
-        )
-        accrued = cursor.rowcount
-        cursor.execute(CREDIT.format(credits=_credits(interest)), facts)
+        cursor.execute(EARN.format(**clauses), facts)
+        total += Accrued(cursor.rowcount)
+        cursor.execute(CREDIT.format(**clauses), facts)
         credits = cursor.fetchall()
-    for credited in credits:
-        _book_credits(on, facts["moved_at"], *credited[0:2], *credited[3:])
-    return Accrued(accrued, sum(credited[2] for credited in credits))
+    for currency, partner, earned, credited, gross_cents, tax_cents, first_id in credits:
+        total += Accrued(earned, credited)
+        if gross_cents:
+            _book_credits(on, facts["moved_at"], currency, partner, gross_cents, tax_cents, first_id)
+    return total
 
 
 def _book_credits(

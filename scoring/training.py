@@ -74,7 +74,8 @@ SELECT
         SELECT coalesce(sum(amount_cents), 0) FROM lending_repayment repayment
         WHERE repayment.loan_id = loan.id AND repayment.received_at < %(until)s
             AND (repayment.received_at AT TIME ZONE %(zone)s)::date <= loan.due_on + 30
-    )::float8 / (loan.principal_cents + loan.fee_cents + loan.tax_cents) AS repaid_share,
+    )::float8 / (loan.principal_cents - loan.deducted_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents)
+        AS repaid_share,
     CASE WHEN decision.feature_version = %(version)s THEN decision.inputs -> 'features' END AS served
 FROM lending_loan loan
 JOIN lending_application application ON application.id = loan.application_id

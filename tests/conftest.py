@@ -7,24 +7,40 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from lending.models import Borrower, Loan, ProductVersion
+from lending.models import Borrower, Loan
 from tests import factories
 from tests.phone import deciding_worker, phone
 
 __all__ = ["deciding_worker", "phone"]
 
 
-@pytest.fixture(scope="session", autouse=True)
-def tables_can_be_emptied() -> Iterator[None]:
-    """Let Django empty the tables after a test with transactions of its own.
+KEPT: set[str] = set()  # tables that a test database begins with
 
-    PostgreSQL refuses that for history, whoever asks. A replica fires no triggers, and to pose as one takes a
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Fill the test database once with the law as it ships, and keep a copy of what it then holds."""
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        call_command("load_fixtures", verbosity=0)
+        cursor.execute("CREATE SCHEMA kept")
+        for table in connection.introspection.django_table_names(only_existing=True, include_views=False):
+            cursor.execute(f"CREATE TABLE kept.{table} AS TABLE public.{table}")
+            if cursor.rowcount:
+                KEPT.add(table)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tables_are_put_back() -> Iterator[None]:
+    """After a test with transactions of its own, let the tables hold again what they held before the first one.
+
+    PostgreSQL refuses to empty history, whoever asks. A replica fires no triggers, and to pose as one takes a
     superuser for the length of one transaction; the product has no such door.
     """
     operations, sql_flush = connection.ops, connection.ops.sql_flush
 
-    def flush(*args: Any, **options: Any) -> list[str]:
-        return ["SET LOCAL session_replication_role = replica", *sql_flush(*args, **options)]
+    def flush(style: Any, tables: list[str], **options: Any) -> list[str]:
+        again = [f"INSERT INTO {table} SELECT * FROM kept.{table}" for table in tables if table in KEPT]
+        return ["SET LOCAL session_replication_role = replica", *sql_flush(style, tables, **options), *again]
 
     operations.sql_flush = flush  # type: ignore[method-assign]
     yield
@@ -33,9 +49,7 @@ def tables_can_be_emptied() -> Iterator[None]:
 
 @pytest.fixture
 def law(db: None) -> None:
-    """Country packs, products and chart of accounts as they ship."""
-    if not ProductVersion.objects.exists():
-        call_command("load_fixtures", verbosity=0)
+    """Country packs, products and chart of accounts as they ship: every test database begins with them."""
 
 
 @pytest.fixture

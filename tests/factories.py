@@ -7,11 +7,22 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.contrib.auth.models import User
+
 from lending import ports
-from lending.models import Application, Borrower, Loan, PaymentAttempt, PaymentIntent, Receipt
+from lending.models import (
+    Application,
+    Borrower,
+    Loan,
+    PaymentAttempt,
+    PaymentIntent,
+    ProductVersion,
+    Receipt,
+    Refund,
+)
 from lending.rules import calendar
-from lending.selectors import offers, products
-from lending.services import applications, loans, people, receipts
+from lending.selectors import contracts, offers, products
+from lending.services import applications, changes, loans, people, proposals, receipts, refunds
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=NAIROBI)
@@ -50,6 +61,14 @@ FLAT_30 = {
     "fees": [{"name": "Fee", "rate": "0.05"}],
     "tax": {"rate": "0.2"},
 }
+
+
+def next_version(**changes: Any) -> ProductVersion:
+    """Follow the newest version of the one product with another one, in force after some days of notice."""
+    values = ProductVersion.objects.order_by("-version").values().first()
+    assert values is not None
+    follows = {"version": values["version"] + 1, "effective_on": values["effective_on"] + timedelta(days=40)}
+    return ProductVersion.objects.create(**values | {"id": None} | follows | changes)
 
 
 def shown(at: datetime = NOON) -> applications.KeyFactsShown:
@@ -111,7 +130,7 @@ def pay_out(loan: Loan, *, receipt_no: str = "", at: datetime = NOON) -> Loan:
     return loans.payout_succeeded(
         attempt_id=attempt.id,
         receipt_no=receipt_no or f"OUT{loan.id}",
-        amount_cents=loan.principal_cents,
+        amount_cents=loan.received_cents,
         completed_at=at,
         at=at,
     )
@@ -120,7 +139,7 @@ def pay_out(loan: Loan, *, receipt_no: str = "", at: datetime = NOON) -> Loan:
 def live_loan(borrower: Borrower, principal_cents: int = 50_000, *, at: datetime = NOON) -> Loan:
     """Take a borrower from application to money in the wallet; needs the `fixed_scorer` fixture."""
     application = apply(borrower, principal_cents, origin=f"ussd:test:{borrower.id}:{at.isoformat()}", at=at)
-    decide(application, at=at)
+    decide(application, at=at, limit_cents=max(100_000, principal_cents))
     return pay_out(Loan.objects.get(application=application), at=at)
 
 
@@ -140,6 +159,29 @@ def pay(
         "at": at,
     }
     return receipts.record_receipt(**(facts | changes))
+
+
+def give_back(borrower: Borrower, receipt_no: str = "BACK1", *, at: datetime = NOON) -> Refund:
+    """Let a customer ask for what they paid too much, and the operator pay it."""
+    refund = refunds.refund_to_wallet(borrower_id=borrower.id, origin=f"ussd:back:{receipt_no}", at=at)
+    attempt = PaymentAttempt.objects.create(
+        intent=refund.intent, number=1, provider="daraja", state="succeeded", receipt_no=receipt_no,
+        created_at=at, completed_at=at,
+    )  # fmt: skip
+    PaymentIntent.objects.filter(id=refund.intent_id).update(state="succeeded")
+    return refunds.payout_succeeded(
+        attempt_id=attempt.id, receipt_no=receipt_no, amount_cents=refund.amount_cents, completed_at=at, at=at
+    )
+
+
+def write_off(loan: Loan, *, at: datetime, reason: str = "Cannot be found.") -> Loan:
+    """Let two people write a loan off."""
+    maker, checker = (User.objects.get_or_create(username=name)[0] for name in ("mwende", "kamau"))
+    loan = contracts.with_contract().get(id=loan.id)
+    word = changes.propose_change(loan=loan, kind="write_off", details={}, maker=maker, reason=reason, at=at)
+    proposals.decide(proposal_id=word.id, checker=checker, approve=True, at=at)
+    loan.refresh_from_db()
+    return loan
 
 
 def quoted(principal_cents: int = 50_000) -> Any:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -15,22 +15,26 @@ from lending.models import (
     Application,
     AuditEvent,
     Borrower,
+    BureauNotice,
     Decision,
+    Draw,
     LimitRaise,
     Loan,
     PaymentIntent,
     Receipt,
+    Refund,
     Repayment,
     Review,
 )
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
-from lending.selectors import loans, products
-from lending.services import applications
+from lending.selectors import dues, loans, products
+from lending.selectors.overpayments import payout_receipt
+from lending.services import applications, bureau, receipts
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
-from ussd.screens.borrow import decision_words
+from ussd.screens.borrow import decision_words, line_words
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +43,16 @@ Payload = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell a borrower. `say` is called in their language; `unasked`: they may say stop to it."""
+    """Something to tell a borrower. `say` is called in their language; `unasked`: they may say stop to it.
+
+    `by_law`: they cannot, and it still waits for contact hours.
+    """
 
     reference: str
     borrower: Borrower
     say: Callable[[], str]
     unasked: bool = False
+    by_law: bool = False
 
 
 def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
@@ -56,7 +64,7 @@ def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
     notice = NOTICES[topic](payload, at)
     if notice is None:
         return
-    if notice.unasked and not _may_disturb(topic, notice, payload, at):
+    if (notice.unasked or notice.by_law) and not _may_disturb(topic, notice, payload, at):
         return
     sms.send(_written(topic, notice, at), at)
 
@@ -77,11 +85,12 @@ def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DU
 
 def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
     """Say whether an unasked message may go now; if not, record why or owe it for the morning."""
-    if notice.borrower.sms_stopped_at is not None:
+    if notice.borrower.sms_stopped_at is not None and not notice.by_law:
         _written(topic, notice, at, Sms.State.STOPPED)
         return False
     country = products.country_rules(settings.COUNTRY, calendar.business_date(at, settings.TIME_ZONE))
-    if may_contact(country, at) and _unasked_today(notice, country, at) < country.contact.messages_per_day:
+    is_first = notice.by_law or _unasked_today(notice, country, at) < country.contact.messages_per_day
+    if may_contact(country, at) and is_first:
         return True
     due_at = next_opening(country, at)
     outbox.write(topic, reference=f"{notice.reference}:{due_at.date()}", at=at, due_at=due_at, **payload)
@@ -127,7 +136,9 @@ def _application_decided(payload: Payload, at: datetime) -> Notice | None:
 def reviewed_words(application: Application, review: Review) -> str:
     """Say what an officer decided, and of a decline why and what can be done now."""
     currency = application.product_version.currency
-    values = {"amount": words.amount(application.principal_cents, currency), "ref": application.reference}
+    values = {"amount": words.amount(application.received_cents, currency), "ref": application.reference}
+    if review.approved and products.terms_of(application.product_version).kind == "credit_line":
+        return line_words(application)
     if review.approved:
         return pgettext("sms", "Our officer approved your loan. %(amount)s is on its way, ref %(ref)s.") % values
     said = pgettext("sms", "Our officer looked at your request %(ref)s: not this time.") % values
@@ -137,20 +148,27 @@ def reviewed_words(application: Application, review: Review) -> str:
 
 
 def _loan_disbursed(payload: Payload, at: datetime) -> Notice | None:
+    loan, draw, about = _paid(payload)
+    return Notice(f"loan_disbursed:{about}", loan.borrower, lambda: disbursed_words(loan, draw))
+
+
+def _paid(payload: Payload) -> tuple[Loan, Draw | None, str]:
+    """Return the loan that a payout is of, the draw if it is a line's, and what a message is called after."""
     loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    return Notice(f"loan_disbursed:{loan.id}", loan.borrower, lambda: disbursed_words(loan))
+    draw = Draw.objects.get(id=payload["draw_id"]) if "draw_id" in payload else None
+    return loan, draw, f"draw:{draw.pk}" if draw else str(loan.id)
 
 
-def disbursed_words(loan: Loan) -> str:
-    """Say that the money is there, what is to be repaid, by when and how."""
+def disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
+    """Say that the money is there, what is to be repaid, by when and how; of a line, all that is owed now."""
     assert loan.due_on is not None, f"loan {loan.id} is live without a due date"
     return pgettext(
         "sms",
         "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
         "or paybill %(paybill)s account %(account)s.",
     ) % {
-        "amount": words.amount(loan.principal_cents, loan.currency),
-        "total": words.amount(loan.principal_cents + loan.fee_cents + loan.tax_cents, loan.currency),
+        "amount": words.amount((draw or loan).received_cents, loan.currency),
+        "total": words.amount(loan.outstanding_cents if draw else loan.total_cents, loan.currency),
         "ref": loan.reference,
         "day": words.day(loan.due_on),
         "code": settings.USSD_CODE,
@@ -160,16 +178,23 @@ def disbursed_words(loan: Loan) -> str:
 
 
 def _disbursement_failed(payload: Payload, at: datetime) -> Notice | None:
-    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    return Notice(f"disbursement_failed:{loan.id}", loan.borrower, lambda: not_disbursed_words(loan))
+    loan, draw, about = _paid(payload)
+    return Notice(f"disbursement_failed:{about}", loan.borrower, lambda: not_disbursed_words(loan, draw))
 
 
-def not_disbursed_words(loan: Loan) -> str:
-    """Say that no money came and nothing is owed."""
-    return pgettext(
-        "sms", "We could not send %(amount)s, ref %(ref)s. You owe nothing. Dial %(code)s to ask again."
-    ) % {
-        "amount": words.amount(loan.principal_cents, loan.currency),
+def not_disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
+    """Say that no money came and nothing is owed for it."""
+    if draw and loan.outstanding_cents:
+        said = pgettext(
+            "sms",
+            "We could not send %(amount)s, ref %(ref)s. What you owe is unchanged. Dial %(code)s to ask again.",
+        )
+    else:
+        said = pgettext(
+            "sms", "We could not send %(amount)s, ref %(ref)s. You owe nothing. Dial %(code)s to ask again."
+        )
+    return said % {
+        "amount": words.amount((draw or loan).received_cents, loan.currency),
         "ref": loan.reference,
         "code": settings.USSD_CODE,
     }
@@ -177,14 +202,58 @@ def not_disbursed_words(loan: Loan) -> str:
 
 def _repayment_received(payload: Payload, at: datetime) -> Notice | None:
     receipt = Receipt.objects.select_related("borrower").get(id=payload["receipt_id"])
-    if receipt.borrower is None:
-        return None
+    if receipt.borrower is None or receipt.reversed_at or payload["nth"] != receipts.times_released(receipt):
+        return None  # it is not theirs any more
     repayment = Repayment.objects.filter(receipt=receipt).select_related("loan").first()
     loan = repayment.loan if repayment else None
     owes_nothing = not _owes(receipt.borrower)
+    return Notice(_thanks(payload), receipt.borrower, lambda: received_words(receipt, loan, owes_nothing))
+
+
+def _thanks(payload: Payload) -> str:
+    return f"repayment_received:{payload['receipt_id']}:{payload['nth']}"
+
+
+def _repayment_undone(payload: Payload, at: datetime) -> Notice | None:
+    if not Sms.objects.filter(reference=_thanks(payload)).exists():
+        return None  # nobody had thanked them for it
+    receipt = Receipt.objects.get(id=payload["receipt_id"])
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    loan, today = loans.loan_to_repay(borrower.identity_index), calendar.business_date(at, settings.TIME_ZONE)
     return Notice(
-        f"repayment_received:{receipt.id}", receipt.borrower, lambda: received_words(receipt, loan, owes_nothing)
+        f"repayment_undone:{receipt.id}:{payload['nth']}", borrower, lambda: undone_words(receipt, loan, today)
     )
+
+
+def undone_words(receipt: Receipt, loan: Loan | None, today: date) -> str:
+    """Say that a payment counts no more, why, and what is owed now; `loan` is the one to repay."""
+    values = {
+        "amount": words.amount(receipt.amount_cents, receipt.currency),
+        "receipt": words.reference(receipt.receipt_no),
+    }
+    if receipt.state == Receipt.State.REVERSED:
+        why = pgettext(
+            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It counts no more."
+        )
+    else:
+        why = pgettext(
+            "sms", "We counted %(amount)s, receipt %(receipt)s, for you by mistake: it is not your payment."
+        )
+    return f"{why % values} {_owed_now_words(loan, today)}"
+
+
+def _owed_now_words(loan: Loan | None, today: date) -> str:
+    if loan is None:
+        return pgettext("sms", "You owe nothing.")
+    values = {
+        "amount": words.amount(loan.outstanding_cents or loan.written_off_cents, loan.currency),
+        "day": words.day(loan.due_on) if loan.due_on else "",
+    }
+    if loan.state != Loan.State.LIVE or loan.due_on is None:
+        return pgettext("sms", "You owe %(amount)s now.") % values
+    if loan.due_on < today:
+        return pgettext("sms", "You owe %(amount)s now; it was due on %(day)s.") % values
+    return pgettext("sms", "You owe %(amount)s now, by %(day)s.") % values
 
 
 def _owes(borrower: Borrower) -> bool:
@@ -232,6 +301,42 @@ def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> li
     return lines
 
 
+def _refund_given(payload: Payload, at: datetime) -> Notice | None:
+    refund = Refund.objects.select_related("borrower", "intent").get(id=payload["refund_id"])
+    receipt_no = payout_receipt(refund) if refund.way == Refund.Way.WALLET else ""
+    return Notice(f"refund_given:{refund.id}", refund.borrower, lambda: given_back_words(refund, receipt_no))
+
+
+def given_back_words(refund: Refund, receipt_no: str) -> str:
+    """Say that what was paid too much is back, and where; `receipt_no` is the operator's, of a payout."""
+    values = {
+        "amount": words.amount(refund.amount_cents, refund.currency),
+        "receipt": words.reference(receipt_no),
+    }
+    if refund.way == Refund.Way.SAVINGS:
+        return pgettext("sms", "%(amount)s that you paid too much is in your savings now.") % values
+    return (
+        pgettext("sms", "%(amount)s that you paid too much is in your M-PESA, receipt %(receipt)s. Thank you.")
+        % values
+    )
+
+
+def _refund_failed(payload: Payload, at: datetime) -> Notice | None:
+    refund = Refund.objects.select_related("borrower").get(id=payload["refund_id"])
+    if refund.state != Refund.State.FAILED:
+        return None  # it arrived after all
+    return Notice(f"refund_failed:{refund.id}", refund.borrower, lambda: not_given_back_words(refund))
+
+
+def not_given_back_words(refund: Refund) -> str:
+    """Say that money did not go back and is not lost."""
+    return pgettext(
+        "sms",
+        "We could not give back %(amount)s that you paid too much. It is still kept for you. "
+        "Send HELP and an officer calls you.",
+    ) % {"amount": words.amount(refund.amount_cents, refund.currency)}
+
+
 def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
     intent = PaymentIntent.objects.select_related("borrower", "loan").get(id=payload["intent_id"])
     if intent.state != PaymentIntent.State.FAILED or (intent.loan and not intent.loan.outstanding_cents):
@@ -269,24 +374,32 @@ def _ways_to_pay(intent: PaymentIntent) -> dict[str, str]:
 
 
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
+    """Remind of one part of a loan, unless it is paid by now, or nothing is asked of its borrower any more."""
     loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    if loan.state != Loan.State.LIVE or not loan.outstanding_cents or loan.due_on is None:
+    if loan.state != Loan.State.LIVE or loan.stopped_on or loan.borrower.state == Borrower.State.DECEASED:
         return None
-    days = (loan.due_on - calendar.business_date(at, settings.TIME_ZONE)).days
+    due_on = date.fromisoformat(payload["due_on"])
+    part_cents = dues.part_due_on(loan, due_on)
+    if not part_cents:
+        return None
+    days = (due_on - calendar.business_date(at, settings.TIME_ZONE)).days
     return Notice(
-        f"repayment_reminder:{loan.id}:{payload['days']}",
+        f"repayment_reminder:{loan.id}:{due_on.isoformat()}:{payload['days']}",
         loan.borrower,
-        lambda: reminder_words(loan, days),
+        lambda: reminder_words(loan, part_cents, due_on, days),
         unasked=True,
     )
 
 
-def reminder_words(loan: Loan, days: int) -> str:
-    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late."""
-    assert loan.due_on is not None
+def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
+    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late.
+
+    Where the part is not all that is owed, say both, so that nobody takes it for the whole.
+    """
     values = {
-        "amount": words.amount(loan.outstanding_cents, loan.currency),
-        "day": words.day(loan.due_on),
+        "amount": words.amount(part_cents, loan.currency),
+        "all": words.amount(loan.outstanding_cents, loan.currency),
+        "day": words.day(due_on),
         "days": abs(days),
         "code": settings.USSD_CODE,
     }
@@ -301,8 +414,35 @@ def reminder_words(loan: Loan, days: int) -> str:
             "Jirani: %(amount)s was due %(days)d days ago.",
             -days,
         )
+    in_all = pgettext("sms", "You owe %(all)s in all.") if loan.outstanding_cents > part_cents else ""
     how = pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
-    return f"{said % values} {how % values}"
+    return " ".join(sentence % values for sentence in (said, in_all, how) if sentence)
+
+
+def _bureau_notice(payload: Payload, at: datetime) -> Notice | None:
+    notice = BureauNotice.objects.select_related("loan__borrower").get(id=payload["notice_id"])
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    law = products.country_rules(settings.COUNTRY, on).bureau
+    if law is None or not bureau.still_holds(notice):
+        return None
+    by = on + timedelta(days=law.notice_days)
+    return Notice(
+        f"bureau_notice:{notice.id}", notice.loan.borrower, lambda: bureau_words(notice.loan, by), by_law=True
+    )
+
+
+def bureau_words(loan: Loan, by: date) -> str:
+    """Warn of a record at the credit bureau, with the day until which paying prevents it."""
+    return pgettext(
+        "sms",
+        "Jirani: %(amount)s, ref %(ref)s, is late. If you do not pay by %(day)s, a credit bureau (CRB) will "
+        "know. Dial %(code)s to pay all or a part.",
+    ) % {
+        "amount": words.amount(loan.outstanding_cents, loan.currency),
+        "ref": loan.reference,
+        "day": words.day(by),
+        "code": settings.USSD_CODE,
+    }
 
 
 def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
@@ -360,7 +500,11 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "loan_disbursed": _loan_disbursed,
     "disbursement_failed": _disbursement_failed,
     "repayment_received": _repayment_received,
+    "refund_given": _refund_given,
+    "refund_failed": _refund_failed,
+    "repayment_undone": _repayment_undone,
     "repayment_not_made": _repayment_not_made,
+    "bureau_notice": _bureau_notice,
     "repayment_reminder": _repayment_reminder,
     "limit_raise_offered": _limit_raise_offered,
     "pin_locked": _pin_locked,
@@ -378,19 +522,29 @@ def longest() -> Iterator[tuple[str, str]]:
     for sample in (samples.approved(), samples.declined(), samples.referred()):
         decision: Decision = sample.facts.decision(1)
         yield f"decision {decision.outcome}", decision_words(decision)
+        yield "line opened", line_words(decision.application)
     asked = samples.decision().application
     yield "review approved", reviewed_words(asked, Review(approved=True))
     for code, step in applications.DECLINES.items():
         yield f"review {code}", reviewed_words(asked, Review(approved=False, code=code, next_step=step))
     yield "loan_disbursed", disbursed_words(loan)
     yield "disbursement_failed", not_disbursed_words(loan)
+    yield "draw failed", not_disbursed_words(loan, Draw(principal_cents=samples.MOST_CENTS))
     lost = samples.loan(state=Loan.State.WRITTEN_OFF)
     for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
         yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)
+    for state in (Receipt.State.REVERSED, Receipt.State.SUSPENSE):
+        for owed in (None, lost, loan):
+            for today in (samples.DAY, samples.DAY + timedelta(days=1)):
+                yield f"repayment_undone {state}", undone_words(samples.receipt(state=state), owed, today)
+    for way in (Refund.Way.WALLET, Refund.Way.SAVINGS):
+        yield f"refund_given {way}", given_back_words(samples.refund(way=way), samples.RECEIPT_NO)
+    yield "refund_failed", not_given_back_words(samples.refund())
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):
-        yield f"repayment_reminder {days}", reminder_words(loan, days)
+        yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
+    yield "bureau_notice", bureau_words(loan, samples.DAY)
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()

@@ -17,6 +17,7 @@ from lending.models import (
     PaymentIntent,
     ProductVersion,
     Receipt,
+    Refund,
 )
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
@@ -86,6 +87,10 @@ def loan(**changes: Any) -> Loan:
 
 def receipt(**changes: Any) -> Receipt:
     return Receipt(**{"receipt_no": RECEIPT_NO, "amount_cents": MOST_CENTS, "currency": "KES"} | changes)
+
+
+def refund(**changes: Any) -> Refund:
+    return Refund(**{"amount_cents": MOST_CENTS, "currency": "KES", "way": Refund.Way.WALLET} | changes)
 
 
 def intent() -> PaymentIntent:

@@ -16,6 +16,7 @@ from django.utils.translation import pgettext
 from lending import outbox
 from lending.models import Borrower, Loan
 from lending.selectors import loans, people
+from lending.services import bureau
 from lending.services import people as people_services
 from ussd import engine, gsm7, words
 from ussd.gateways.africastalking import NotSent, Outcome, Rejected, Sent, SmsGateway, Unknown
@@ -129,6 +130,8 @@ def _apply(report: DeliveryReport) -> None:
     changes: dict[str, Any] = {"state": state, "provider_status": status}
     if state == Sms.State.DELIVERED:
         changes["delivered_at"] = report.received_at
+        for sms in mine.filter(kind="bureau_notice"):
+            bureau.notice_delivered(int(sms.reference.split(":")[1]), report.received_at)
     mine.update(**changes)
 
 
@@ -207,7 +210,7 @@ def balance_words(loan: Loan | None, limit_cents: int) -> str:
         )
     if loan.due_on is None:
         return pgettext("sms", "%(amount)s is on its way to you, ref %(ref)s.") % {
-            "amount": words.amount(loan.principal_cents, loan.currency),
+            "amount": words.amount(loan.on_its_way_cents, loan.currency),
             "ref": loan.reference,
         }
     return pgettext("sms", "You owe %(amount)s by %(day)s, ref %(ref)s. Dial %(code)s to repay.") % (

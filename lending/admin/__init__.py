@@ -11,6 +11,8 @@ from lending.admin import (
     payments,
     products,
     proposals,
+    refunds,
+    savings,
     staff,
     trail,
 )
@@ -24,6 +26,8 @@ __all__ = [
     "payments",
     "products",
     "proposals",
+    "refunds",
+    "savings",
     "staff",
     "trail",
 ]

@@ -7,14 +7,27 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from lending.admin import cells
+from lending.admin import cells, refunds
+from lending.admin.changes import pending
 from lending.admin.dialogs import ReasonForm, act
 from lending.admin.history import History, HistoryInline
-from lending.models import Application, AuditEvent, Borrower, Case, Consent, LimitRaise, Loan, Receipt
-from lending.selectors import search
+from lending.admin.refunds import RefundInline
+from lending.models import (
+    Application,
+    AuditEvent,
+    Borrower,
+    Case,
+    Consent,
+    LimitRaise,
+    Loan,
+    Receipt,
+    SavingsAccount,
+)
+from lending.selectors import overpayments, search
 from lending.services import people
 
 
@@ -96,6 +109,20 @@ class TrailInline(HistoryInline):
     ordering = ("-happened_at",)
 
 
+class SavingsInline(HistoryInline):
+    model = SavingsAccount
+    verbose_name_plural = "Savings"
+    fields = ("account", "product_version", "balance", "state", "opened_at")
+    related = ("product_version",)
+    ordering = ("-opened_at",)
+
+    balance = cells.amount("balance_cents", "Balance", "currency")
+
+    @display(description="Account")
+    def account(self, row: SavingsAccount) -> str:
+        return cells.link(row, row.goal)
+
+
 @admin.register(Borrower)
 class BorrowerAdmin(History):
     """Everything about one customer; ussd adds the messages."""
@@ -106,11 +133,13 @@ class BorrowerAdmin(History):
     search_fields = ("full_name",)
     search_help_text = "Phone in any form, whole national ID, name, loan reference or receipt number"
     ordering = ("-registered_at",)
-    actions_detail = ("reset_pin",)
+    actions_detail = ("give_back", "reset_pin")
     inlines: tuple[type[HistoryInline], ...] = (
         LoanInline,
         ApplicationInline,
         ReceiptInline,
+        RefundInline,
+        SavingsInline,
         ConsentInline,
         LimitRaiseInline,
         CaseInline,
@@ -118,7 +147,8 @@ class BorrowerAdmin(History):
     )
     fieldsets = (
         (None, {"fields": (("full_name", "phone", "identity"), ("state_label", "language", "registered_at"))}),
-        ("Borrowing", {"fields": (("rung", "limit", "own_limit"), ("open_loan", "savings"))}),
+        ("Borrowing", {"fields": (("rung", "limit", "own_limit"), ("open_loan", "savings", "kept"))}),
+        ("Proposed", {"fields": ("waiting",)}),
         ("Access", {"fields": (("pin_state", "wrong_pins", "reminders"),)}),
     )
 
@@ -181,6 +211,28 @@ class BorrowerAdmin(History):
         accounts = row.savings_accounts.all()
         saved = sum(account.balance_cents for account in accounts)
         return cells.shown(saved, accounts[0].currency) if accounts else cells.NOTHING
+
+    @display(description="Paid too much and kept")
+    @cells.once
+    def kept(self, row: Borrower) -> str:
+        cents = overpayments.kept_cents(row.identity_index)
+        away = overpayments.open_refund(row.identity_index)
+        shown = cells.shown(cents, cells.home_currency()) if cents else cells.NOTHING
+        return format_html("{}; {} on its way back", shown, cells.link(away)) if away else shown
+
+    @display(description="Waiting for a second person")
+    @cells.once
+    def waiting(self, row: Borrower) -> str:
+        return pending(f"borrower:{row.pk}")
+
+    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
+    @action(
+        description="Give back what was paid too much", permissions=["propose"], icon="undo", dialog=refunds.DIALOG
+    )
+    def give_back(self, request: HttpRequest, form: refunds.GiveBackForm, object_id: str) -> HttpResponse:
+        return refunds.propose(request, form, object_id)
 
     @display(description="PIN")
     def pin_state(self, row: Borrower) -> str:

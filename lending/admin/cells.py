@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 from django.conf import settings
@@ -95,6 +95,20 @@ def link_to(path: str, description: str) -> Callable[[Any, Any], str]:
 def table(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> SafeString:
     """Return a small table for a page."""
     return render_to_string("lending/table.html", {"headers": headers, "rows": list(rows)})  # type: ignore[return-value]
+
+
+def once(cell: Callable[[Any, Any], str]) -> Callable[[Any, Any], str]:
+    """Let a column that asks the database ask it once a page: the template looks at a field several times."""
+    name = f"_{cell.__name__}_shown"
+
+    @wraps(cell)
+    def remembered(admin: Any, row: Any) -> str:
+        if name not in row.__dict__:
+            row.__dict__[name] = cell(admin, row)
+        shown: str = row.__dict__[name]
+        return shown
+
+    return remembered
 
 
 def words_as_shown(text: str) -> str:

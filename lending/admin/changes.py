@@ -18,13 +18,13 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from lending.admin import cells
+from lending.admin import cells, terms
 from lending.admin.dialogs import PreviewedForm, act
 from lending.models import Loan, LoanEvent, Receipt
 from lending.rules import calendar, money
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts
-from lending.services import changes, life, proposals, receipts
+from lending.services import changes, life, products, proposals, receipts, refunds
 
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
@@ -37,17 +37,28 @@ FIELDS = {
 }
 SENTENCES: dict[type[Exception], str] = {
     proposals.SamePerson: "Nothing was changed: {refusal}, and it takes somebody else.",
+    proposals.NotTheMaker: "Nothing was changed: {refusal}, who alone can take it back.",
     proposals.NotPending: "Nothing was changed: {refusal} already.",
     proposals.AlreadyPending: "Nothing was proposed: {refusal}. It has to be decided first.",
-    proposals.Overtaken: "Nothing was changed: {refusal}. Refuse it, and propose anew what is still right.",
+    proposals.Overtaken: "Nothing was changed: {refusal}. Refuse it, or whoever proposed it takes it back, and"
+    " propose anew what is still right.",
     changes.NotALoanToChange: "Nothing was changed: {refusal}, so this means nothing for it.",
     changes.TwoPeopleNeeded: "Nothing was changed: this has to be proposed.",
     receipts.NotCounted: "Nothing was changed: receipt {refusal} is out of the books already.",
+    refunds.NothingKept: "Nothing was changed: nothing is kept for this customer.",
+    refunds.TooLittle: "Nothing was changed: less is kept than a wallet can get. It can go into savings.",
+    refunds.RefundUnderWay: "Nothing was changed: a refund to this customer is on its way, and how it ends has to"
+    " be known first.",
+    refunds.LoanUnderWay: "Nothing was changed: a loan is on its way to this customer, and the money may be for"
+    " it.",
     life.OpenLoanInTheWay: "Nothing was changed: the loan would be open again, and this person has another open"
     " loan, {refusal}. That one comes first.",
     life.TooManyFacts: "Nothing was changed: {refusal}. Ask the administrator.",
     ValueError: "Nothing was changed: {refusal}.",
 }
+
+
+REFUSALS: tuple[type[Exception], ...] = (*SENTENCES, *terms.REFUSALS)
 
 
 class Refused(Exception):
@@ -56,6 +67,11 @@ class Refused(Exception):
 
 def sentence(refusal: Exception) -> str:
     """Return in words why a service said no."""
+    cause = refusal.__cause__
+    if isinstance(refusal, proposals.Overtaken) and isinstance(cause, terms.REFUSALS):
+        return f"Nothing was changed. {terms.refusal_words(cause)}"
+    if isinstance(refusal, terms.REFUSALS):
+        return terms.refusal_words(refusal)
     if isinstance(refusal, FactRefused):
         return f"{FIELDS.get(refusal.field, 'This change')} {refusal.needed}."
     words = next(text for kind, text in SENTENCES.items() if isinstance(refusal, kind))
@@ -66,7 +82,7 @@ def in_words(service: Callable[[], Any]) -> Any:
     """Call a service; whatever it refuses comes as a Refused."""
     try:
         return service()
-    except tuple(SENTENCES) as refusal:
+    except REFUSALS as refusal:
         raise Refused(sentence(refusal)) from refusal
 
 
@@ -77,6 +93,8 @@ Row = tuple[Any, ...]
 
 def preview_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
     """Return a preview as rows: what, now, afterwards. Only what changes, and what is owed when."""
+    if "payable_cents" in shown:
+        return refund_rows(shown, currency)
     before, after = shown.get("before"), shown.get("after")
     if not before or not after:
         kept = cells.shown(shown.get("kept_cents"), currency)
@@ -87,6 +105,16 @@ def preview_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
         for (what, now), then in zip(words[0].items(), words[1].values(), strict=True)
         if now != then or what in ("Owed", "Falls due")
     ]
+
+
+def refund_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
+    """Return what giving back would do as rows."""
+    cents = {name: cells.shown(shown[f"{name}_cents"], currency) for name in ("kept", "payable", "rounded", "left")}
+    rows: list[Row] = [
+        ("Kept for the customer", cents["kept"], cents["left"]),
+        ("To the wallet", "", cents["payable"]),
+    ]
+    return [*rows, ("Too small to be paid", "", cents["rounded"])] if shown["rounded_cents"] else rows
 
 
 def _in_words(seen: Mapping[str, Any], currency: str) -> dict[str, Any]:
@@ -335,9 +363,14 @@ class ChangesOfLoan:
     def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("lending.change_loan")
 
+    def also_offered(self, loan: Loan) -> set[str]:
+        """Return what a loan of its kind offers beside changes."""
+        return set()
+
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer what means something for the loan as it stands; a late click still gets a sentence."""
-        offered = set(changes.offered(loan_of(object_id)))
+        loan = loan_of(object_id)
+        offered = {*changes.offered(loan), *self.also_offered(loan)}
         listed = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return [one for one in listed if one.path.split("_", 1)[1] in offered]
 
@@ -392,6 +425,8 @@ TITLES = {
     "loan_charge": "Charge",
     "loan_reschedule": "Reschedule",
     changes.RECEIPT_REVERSAL: "Operator took money back",
+    products.ACT: "Next version of a product",
+    refunds.ACT: "Give back what was paid too much",
 }
 
 

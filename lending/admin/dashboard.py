@@ -49,6 +49,7 @@ def cards() -> list[Card]:
     """Return the figures in the order in which an officer needs them."""
     today = timezone.localdate()
     now, currency = portfolio.figures(today), cells.home_currency()
+    when = "" if now.loans_on == today else f", at the end of {now.loans_on:%-d %B}"
     start = calendar.start_of(today, str(timezone.get_current_timezone()))
     return [
         Card(
@@ -86,28 +87,28 @@ def cards() -> list[Card]:
         Card(
             "Live loans",
             f"{now.live_loans:,}",
-            f"principal {cells.shown(now.gross_portfolio_cents, currency)}",
+            f"principal {cells.shown(now.gross_portfolio_cents, currency)}{when}",
             listing("loan", state__exact="live"),
             "lending.view_loan",
         ),
         Card(
             "Outstanding",
             cells.shown(now.outstanding_cents, currency),
-            "principal, fees and taxes still owed",
+            f"principal, fees and taxes still owed{when}",
             listing("loan", state__exact="live"),
             "lending.view_loan",
         ),
         Card(
             "PAR 0",
             f"{now.par0 or 0:.1%}",
-            "of principal is late by a day or more",
+            f"of principal is late by a day or more{when}",
             listing("loan", late=0),
             "lending.view_loan",
         ),
         Card(
             "PAR 30",
             f"{now.par30 or 0:.1%}",
-            "of principal is over 30 days late",
+            f"of principal is over 30 days late{when}",
             listing("loan", late=30),
             "lending.view_loan",
         ),

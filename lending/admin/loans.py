@@ -13,10 +13,20 @@ from unfold.decorators import display
 from lending.admin import cells
 from lending.admin.changes import ChangesOfLoan, pending
 from lending.admin.history import History, HistoryInline
+from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
-from lending.models import Allocation, Installment, Loan, LoanEvent, PaymentIntent, Posting, Repayment
+from lending.models import (
+    Allocation,
+    BureauNotice,
+    Installment,
+    Loan,
+    LoanEvent,
+    PaymentIntent,
+    Posting,
+    Repayment,
+)
 from lending.rules.allocation import KINDS
-from lending.selectors import portfolio
+from lending.selectors import contracts, portfolio
 
 
 class InstallmentInline(HistoryInline):
@@ -124,6 +134,18 @@ class EventInline(HistoryInline):
         return "undone" if hasattr(row, "reversed_by") else cells.NOTHING
 
 
+class NoticeInline(HistoryInline):
+    """What went before a bad record at a credit bureau."""
+
+    model = BureauNotice
+    verbose_name_plural = "Bureau notices"
+    fields = ("unpaid_since", "repayments", "owed", "owed_at", "delivered_at")
+    related = ("loan",)
+    ordering = ("-owed_at",)
+
+    owed = cells.amount("owed_cents", "Owed", "loan.currency")
+
+
 class LatenessFilter(SimpleListFilter):
     """How late today, counted as PAR is."""
 
@@ -141,7 +163,7 @@ class LatenessFilter(SimpleListFilter):
 
 
 @admin.register(Loan)
-class LoanAdmin(ChangesOfLoan, History):
+class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
     list_display = (
         "reference",
         "customer",
@@ -157,8 +179,8 @@ class LoanAdmin(ChangesOfLoan, History):
     search_help_text = "Loan reference, name or phone number"
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "product_version", "country_pack")
-    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, PostingInline)
-    actions_detail = ChangesOfLoan.MENUS
+    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
+    actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
         (
             None,
@@ -166,7 +188,9 @@ class LoanAdmin(ChangesOfLoan, History):
                 "fields": (
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
-                    ("total", "repaid", "outstanding"),
+                    ("received", "total", "repaid", "outstanding"),
+                    ("credit_limit", "closed_at"),
+                    "settles",
                     "waiting",
                 )
             },
@@ -190,6 +214,8 @@ class LoanAdmin(ChangesOfLoan, History):
     principal = cells.amount("principal_cents", "Principal", "currency")
     fee = cells.amount("fee_cents", "Fee", "currency")
     tax = cells.amount("tax_cents", "Tax on the fee", "currency")
+    received = cells.amount("received_cents", "The customer got", "currency")
+    credit_limit = cells.amount("credit_limit_cents", "Limit of the line", "currency")
     total = cells.amount("total_cents", "To repay in all", "currency")
     outstanding = cells.amount("outstanding_cents", "Outstanding", "currency")
 
@@ -204,6 +230,8 @@ class LoanAdmin(ChangesOfLoan, History):
             Loan.State.CHARGED_OFF.label: "danger",
             Loan.State.CANCELLED.label: "info",
             Loan.State.SETTLED.label: "primary",
+            Loan.State.UNDRAWN.label: "info",
+            Loan.State.CLOSED.label: "primary",
         },
     )
     def state_label(self, row: Loan) -> str:
@@ -212,6 +240,13 @@ class LoanAdmin(ChangesOfLoan, History):
     @display(description="Waiting for a second person")
     def waiting(self, row: Loan) -> str:
         return pending(f"loan:{row.pk}")
+
+    @display(description="Settles it today")
+    @cells.once
+    def settles(self, row: Loan) -> str:
+        if row.state != Loan.State.LIVE:
+            return cells.NOTHING
+        return cells.shown(contracts.payoff(row, timezone.localdate()).total, row.currency)
 
     @display(description="Repaid")
     def repaid(self, row: Loan) -> str:

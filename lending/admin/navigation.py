@@ -77,8 +77,19 @@ def _shelves() -> list[tuple[str, list[Room]]]:
                 _room("Payments", "swap_horiz", "lending", "paymentintent"),
                 _room("Tries", "send_money", "lending", "paymentattempt"),
                 _room("Receipts", "receipt_long", "lending", "receipt"),
+                _room("Given back", "undo", "lending", "refund"),
                 _room("Rail events", "cell_tower", "lending", "providerevent"),
                 _room("Rails", "electric_bolt", "lending", "rail"),
+            ],
+        ),
+        (
+            "Savings",
+            [
+                _room("Savings accounts", "savings", "lending", "savingsaccount"),
+                _room("Movements", "sync_alt", "lending", "savingsmovement"),
+                _room("May pay loans", "key", "lending", "sweepmandate"),
+                _room("Savings groups", "groups", "lending", "savingsgroup"),
+                _room("Group withdrawals", "how_to_vote", "lending", "groupwithdrawal"),
             ],
         ),
         (

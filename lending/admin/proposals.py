@@ -14,13 +14,14 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from lending.admin import cells
+from lending.admin import cells, terms
 from lending.admin.changes import Refused, in_words, preview_rows, title
 from lending.admin.dialogs import act
 from lending.admin.history import History
-from lending.models import Loan, Proposal, Receipt
+from lending.models import Borrower, Loan, ProductVersion, Proposal, Receipt
 from lending.selectors import portfolio
 from lending.services import proposals
+from lending.services.products import ACT
 
 
 class ApprovalForm(BaseDialogForm):
@@ -59,7 +60,7 @@ class ProposalAdmin(History):
     ordering = ("-made_at",)
     list_select_related = ("borrower", "maker", "checker")
     detail_related = ("borrower", "maker", "checker")
-    actions_detail = ("approve", "refuse")
+    actions_detail = ("approve", "refuse", "withdraw")
     fieldsets = (
         (None, {"fields": (("what", "about", "customer"), ("maker", "made_at", "state_label"), "reason")}),
         ("What it would change", {"fields": ("shown", "still")}),
@@ -83,6 +84,7 @@ class ProposalAdmin(History):
             Proposal.State.PENDING.label: "warning",
             Proposal.State.APPROVED.label: "success",
             Proposal.State.REFUSED.label: "danger",
+            Proposal.State.WITHDRAWN.label: "info",
         },
     )
     def state_label(self, row: Proposal) -> str:
@@ -90,8 +92,10 @@ class ProposalAdmin(History):
 
     @display(description="")
     def shown(self, row: Proposal) -> str:
+        if row.act == ACT:
+            return cells.table(("", "In force", "Proposed"), terms.preview_rows(row.preview))
         subject = _subject(row)
-        currency = subject.currency if subject else cells.home_currency()
+        currency = getattr(subject, "currency", "") or cells.home_currency()
         found = [*_asked(row, currency), *preview_rows(row.preview, currency)]
         return cells.table(("", "When proposed", "Afterwards"), found)
 
@@ -100,15 +104,26 @@ class ProposalAdmin(History):
         if row.state != Proposal.State.PENDING:
             return cells.NOTHING
         why = proposals.overtaken(row)
-        return f"Overtaken: {why}. Refuse it, and propose anew what is still right." if why else "Still so."
+        if why is None:
+            return "Still so."
+        if isinstance(why, terms.REFUSALS):
+            return f"Not any more. {terms.refusal_words(why)} Refuse it or take it back."
+        return f"Overtaken: {why}. Refuse it or take it back, and propose anew what is still right."
 
     def has_decide_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return request.user.has_perm("lending.change_proposal")
 
+    def has_withdraw_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer a decision to everybody who may decide, but not to whoever proposed it."""
-        is_due = Proposal.objects.filter(portfolio.PENDING_PROPOSALS, pk=object_id).exclude(maker=request.user.pk)
-        return super().get_actions_detail(request, object_id) if is_due.exists() else []
+        """Offer a decision to everybody who may decide, but to whoever proposed it only to take it back."""
+        waiting = Proposal.objects.filter(portfolio.PENDING_PROPOSALS, pk=object_id).first()
+        if waiting is None:
+            return []
+        own = waiting.maker_id == request.user.pk
+        offered = super().get_actions_detail(request, object_id)
+        return [one for one in offered if (one.path == "withdraw") == own]
 
     @action(
         description="Approve",
@@ -135,6 +150,28 @@ class ProposalAdmin(History):
     def refuse(self, request: HttpRequest, form: RefusalForm, object_id: str) -> HttpResponse:
         return self._decide(request, form, object_id, approve=False)
 
+    @action(
+        description="Take back",
+        permissions=["withdraw"],
+        icon="undo",
+        dialog={
+            "title": "Take this proposal back",
+            "description": "Nothing is changed. It can be proposed anew.",
+            "form_class": None,
+            "form_submit_text": "Take back",
+        },
+    )
+    def withdraw(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        return act(
+            request,
+            lambda: in_words(
+                lambda: proposals.withdraw(proposal_id=int(object_id), maker=request.user, at=timezone.now())
+            ),
+            "Taken back: nothing was changed.",
+            reverse("admin:lending_proposal_change", args=[object_id]),
+            {Refused: "{refusal}"},
+        )
+
     def _decide(self, request: HttpRequest, form: BaseDialogForm, object_id: str, *, approve: bool) -> HttpResponse:
         return act(
             request,
@@ -156,7 +193,7 @@ class ProposalAdmin(History):
 def _subject(row: Proposal) -> Any:
     """Return the record that a proposal is about, if there is a page for it."""
     kind, _, pk = row.subject.partition(":")
-    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt}
+    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt, "product": ProductVersion, "borrower": Borrower}
     return models[kind].objects.filter(pk=pk).first() if kind in models else None
 
 

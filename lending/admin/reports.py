@@ -17,6 +17,7 @@ from django.utils.http import content_disposition_header
 from lending.admin import cells, words
 from lending.rules import calendar
 from lending.selectors.metrics import REPORTS, Column, Report, Unit, files
+from lending.selectors.metrics.snapshots import Counted, as_counted, last_kept
 from lending.selectors.products import NothingInForce
 
 PERMISSION = "lending.view_loan"
@@ -51,9 +52,10 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
     if report is None or report.personal:
         raise Http404(f"no report {name}")
     on, wrong = _asked(request)
+    counted = Counted(report) if "recount" in request.GET else as_counted(report, on)
     if request.GET.get("format") == "csv" and not wrong:
-        return _file(report, on)
-    return _page(request, "lending/report.html", _shown(report, on, wrong))
+        return _file(counted.report, on)
+    return _page(request, "lending/report.html", _shown(counted, on, wrong))
 
 
 def _refuse_strangers(request: HttpRequest) -> None:
@@ -62,17 +64,19 @@ def _refuse_strangers(request: HttpRequest) -> None:
 
 
 def _asked(request: HttpRequest) -> tuple[date, str]:
-    """Return the business date asked for, and what was wrong with it; today, as it stands now, by default."""
+    """Return the business date asked for, and what was wrong with it; by default the last one of which reports
+    are kept, else today as it stands now."""
     today = calendar.business_date(timezone.now(), settings.TIME_ZONE)
     text = request.GET.get("on", "")
     try:
-        on = date.fromisoformat(text) if text else today
+        on = date.fromisoformat(text) if text else last_kept(today) or today
     except ValueError:
         return today, f"“{text}” is no date; shown is today."
     return (on, "") if on <= today else (today, f"{text} is still to come; shown is today.")
 
 
-def _shown(report: Report, on: date, wrong: str) -> dict[str, Any]:
+def _shown(counted: Counted, on: date, wrong: str) -> dict[str, Any]:
+    report = counted.report
     try:
         rows = list(islice(report.rows(on), SHOWN_ROWS + 1))
     except (NothingInForce, ValueError) as error:
@@ -82,6 +86,8 @@ def _shown(report: Report, on: date, wrong: str) -> dict[str, Any]:
         "report": report,
         "on": on,
         "wrong": wrong,
+        "taken_at": counted.taken_at,
+        "late_facts": counted.facts_since(on),
         "headings": [heading(column) for column in report.columns],
         "rows": [_cells(report, row) for row in rows[:SHOWN_ROWS]],
         "is_cut": len(rows) > SHOWN_ROWS,

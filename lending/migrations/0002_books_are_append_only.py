@@ -78,7 +78,14 @@ CREATE TRIGGER loan_event_is_history BEFORE UPDATE OR DELETE ON lending_loaneven
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER installment_is_history BEFORE UPDATE OR DELETE ON lending_installment
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER report_snapshot_is_history BEFORE UPDATE OR DELETE ON lending_reportsnapshot
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER decision_is_history BEFORE UPDATE OR DELETE ON lending_decision
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+-- Loans were made under them: a change is the next version.
+CREATE TRIGGER product_version_is_history BEFORE UPDATE OR DELETE ON lending_productversion
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER country_pack_is_history BEFORE UPDATE OR DELETE ON lending_countrypack
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 -- What these say of money grows as more becomes known, but none of them goes away.
 CREATE TRIGGER receipt_is_history BEFORE DELETE ON lending_receipt
@@ -172,9 +179,45 @@ END $$;
 CREATE TRIGGER group_is_paid_once BEFORE INSERT ON lending_savingsinstruction
     FOR EACH ROW EXECUTE FUNCTION lending_group_is_paid_once();
 
+CREATE TRIGGER refund_part_is_history BEFORE UPDATE OR DELETE ON lending_refundpart
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER refund_success_is_final BEFORE UPDATE ON lending_refund
+    FOR EACH ROW EXECUTE FUNCTION lending_success_is_final();
+
+-- No part of a refund is more than what its loan or receipt keeps and no other refund speaks for. What a loan
+-- gave back already it has counted itself.
+CREATE FUNCTION lending_refund_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    kept numeric;
+    spoken_for numeric;
+BEGIN
+    IF NEW.loan_id IS NULL THEN
+        SELECT over_cents INTO kept FROM lending_receipt WHERE id = NEW.receipt_id FOR NO KEY UPDATE;
+    ELSE
+        SELECT over_cents INTO kept FROM lending_loan WHERE id = NEW.loan_id FOR NO KEY UPDATE;
+        SELECT kept + coalesce(sum(receipt.over_cents), 0) INTO kept
+          FROM lending_repayment repayment
+          JOIN lending_receipt receipt ON receipt.id = repayment.receipt_id
+          LEFT JOIN lending_loanevent undone ON undone.reverses_id = repayment.event_id
+         WHERE repayment.loan_id = NEW.loan_id AND undone.id IS NULL;
+    END IF;
+    SELECT coalesce(sum(part.amount_cents), 0) INTO spoken_for
+      FROM lending_refundpart part JOIN lending_refund refund ON refund.id = part.refund_id
+     WHERE (part.loan_id = NEW.loan_id AND refund.state = 'open')
+        OR (part.receipt_id = NEW.receipt_id AND refund.state IN ('open', 'succeeded'));
+    IF NEW.amount_cents > kept - spoken_for THEN
+        RAISE EXCEPTION 'refund % takes % of % kept, % spoken for', NEW.refund_id, NEW.amount_cents, kept, spoken_for
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'refund_is_kept';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER refund_is_kept BEFORE INSERT ON lending_refundpart
+    FOR EACH ROW EXECUTE FUNCTION lending_refund_is_kept();
+
 -- Hot tables whose rows are updated daily keep room on their pages, so that updates touch no index.
-ALTER TABLE lending_loan SET (fillfactor = 70);
-ALTER TABLE lending_savingsaccount SET (fillfactor = 70);
+ALTER TABLE lending_loan SET (fillfactor = 45);
+ALTER TABLE lending_savingsaccount SET (fillfactor = 45);
 """
 
 # TRUNCATE passes by every trigger of a row. Also when it reaches a table by CASCADE it meets these.
@@ -186,6 +229,10 @@ NOT_EMPTIED = "".join(
 MAY_BE_EMPTIED = "".join(f"DROP TRIGGER {table}_is_not_emptied ON lending_{table};\n" for table in HISTORY)
 
 BACKWARD = """
+DROP TRIGGER refund_is_kept ON lending_refundpart;
+DROP TRIGGER refund_success_is_final ON lending_refund;
+DROP TRIGGER refund_part_is_history ON lending_refundpart;
+DROP FUNCTION lending_refund_is_kept();
 DROP TRIGGER group_is_paid_once ON lending_savingsinstruction;
 DROP TRIGGER group_withdrawal_is_agreed ON lending_groupwithdrawal;
 DROP TRIGGER group_approval_is_history ON lending_groupapproval;
@@ -200,6 +247,9 @@ DROP TRIGGER repayment_is_history ON lending_repayment;
 DROP TRIGGER receipt_is_history ON lending_receipt;
 DROP TRIGGER attempt_success_is_final ON lending_paymentattempt;
 DROP TRIGGER intent_success_is_final ON lending_paymentintent;
+DROP TRIGGER country_pack_is_history ON lending_countrypack;
+DROP TRIGGER product_version_is_history ON lending_productversion;
+DROP TRIGGER report_snapshot_is_history ON lending_reportsnapshot;
 DROP TRIGGER decision_is_history ON lending_decision;
 DROP TRIGGER installment_is_history ON lending_installment;
 DROP TRIGGER loan_event_is_history ON lending_loanevent;

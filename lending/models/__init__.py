@@ -7,7 +7,9 @@ from lending.models.limits import LimitRaise
 from lending.models.loans import (
     Allocation,
     Application,
+    BureauNotice,
     Decision,
+    Draw,
     Installment,
     Loan,
     LoanEvent,
@@ -22,9 +24,12 @@ from lending.models.payments import (
     ProviderEvent,
     Rail,
     Receipt,
+    Refund,
+    RefundPart,
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
+from lending.models.reports import ReportSnapshot
 from lending.models.savings import (
     GroupApproval,
     GroupMember,
@@ -46,11 +51,13 @@ __all__ = [
     "Application",
     "AuditEvent",
     "Borrower",
+    "BureauNotice",
     "Case",
     "Checkpoint",
     "Consent",
     "CountryPack",
     "Decision",
+    "Draw",
     "Entry",
     "GroupApproval",
     "GroupMember",
@@ -71,7 +78,10 @@ __all__ = [
     "ProviderEvent",
     "Rail",
     "Receipt",
+    "Refund",
+    "RefundPart",
     "Repayment",
+    "ReportSnapshot",
     "Review",
     "SavingsAccount",
     "SavingsGroup",

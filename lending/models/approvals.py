@@ -17,13 +17,14 @@ class Proposal(models.Model):
         PENDING = "pending", "Waiting for a second person"
         APPROVED = "approved", "Approved and carried out"
         REFUSED = "refused", "Refused"
+        WITHDRAWN = "withdrawn", "Taken back"
 
     act = models.CharField(max_length=30, help_text="A key of lending.services.proposals.ACTS.")
     subject = models.CharField(max_length=60)
     borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="proposals")
     details = models.JSONField(help_text="The arguments of the act, without any secret.")
     preview = models.JSONField(default=dict, help_text="What it would change, as it was shown.")
-    state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.PENDING)
     maker = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="proposals_made")
     reason = models.CharField(max_length=300)
     made_at = models.DateTimeField()
@@ -42,6 +43,7 @@ class Proposal(models.Model):
             models.CheckConstraint(
                 name="proposal_decided_by_another",
                 condition=Q(state="pending", checker__isnull=True, decided_at__isnull=True)
+                | Q(state="withdrawn", checker__isnull=True, decided_at__isnull=False)
                 | Q(state__in=["approved", "refused"], checker__isnull=False, decided_at__isnull=False)
                 & ~Q(checker=F("maker")),
             ),

@@ -8,7 +8,35 @@ from lending.models.people import Borrower
 from lending.models.products import CountryPack, ProductVersion
 
 
-class Application(models.Model):
+class Price(models.Model):
+    """What a loan costs who pays on time, part by part."""
+
+    principal_cents = models.PositiveBigIntegerField(help_text="What was asked for; of a credit line, all draws.")
+    fee_cents = models.PositiveBigIntegerField(help_text="All fees, however they are charged.")
+    tax_cents = models.PositiveBigIntegerField(help_text="All taxes on fees.")
+    interest_cents = models.PositiveBigIntegerField(default=0)
+    deducted_cents = models.PositiveBigIntegerField(
+        default=0, help_text="What of fees and taxes is kept back from the payout."
+    )
+    capitalised_cents = models.PositiveBigIntegerField(
+        default=0, help_text="What of fees and taxes is lent on top and becomes principal."
+    )
+
+    class Meta:
+        abstract = True
+
+    @property
+    def received_cents(self) -> int:
+        """What arrives in the customer's wallet."""
+        return self.principal_cents - self.deducted_cents
+
+    @property
+    def total_cents(self) -> int:
+        """What is paid back in all; what was deducted has been paid by receiving less."""
+        return self.received_cents + self.fee_cents + self.tax_cents + self.interest_cents
+
+
+class Application(Price):
     """What a borrower asked for, and the key facts that were on the screen when they accepted.
 
     `origin` names the accepted hop ("ussd:<session>:<hop>"), so the same hop never applies twice.
@@ -25,10 +53,6 @@ class Application(models.Model):
     country_pack = models.ForeignKey(CountryPack, models.PROTECT)
     origin = models.CharField(max_length=120, unique=True)
     reference = models.CharField(max_length=8, unique=True, help_text="Short code said to the customer.")
-    principal_cents = models.PositiveBigIntegerField()
-    fee_cents = models.PositiveBigIntegerField()
-    tax_cents = models.PositiveBigIntegerField()
-    interest_cents = models.PositiveBigIntegerField(default=0)
     apr = models.DecimalField(max_digits=9, decimal_places=4)
     key_facts_text = models.TextField()
     key_facts_language = models.CharField(max_length=2)
@@ -48,14 +72,13 @@ class Application(models.Model):
                 name="application_one_undecided",
             ),
             models.CheckConstraint(name="application_principal_positive", condition=Q(principal_cents__gt=0)),
+            models.CheckConstraint(
+                name="application_something_is_received", condition=Q(deducted_cents__lt=F("principal_cents"))
+            ),
         ]
 
     def __str__(self) -> str:
         return f"Application {self.reference}"
-
-    @property
-    def total_cents(self) -> int:
-        return self.principal_cents + self.fee_cents + self.tax_cents + self.interest_cents
 
 
 class Decision(models.Model):
@@ -117,11 +140,13 @@ class Review(models.Model):
         ]
 
 
-class Loan(models.Model):
+class Loan(Price):
     """Money lent. It is live only from the moment that the operator completed the payout.
 
     A loan that another system made and that was brought in has an `origin` in place of an application: nobody
     asked us for it, and no payout or receipt of ours stands behind what happened before it came.
+
+    A credit line is a loan that is drawn several times, up to its limit; what it costs is the sum of its draws.
     """
 
     class State(models.TextChoices):
@@ -132,6 +157,8 @@ class Loan(models.Model):
         CHARGED_OFF = "charged_off", "Charged off"
         WRITTEN_OFF = "written_off", "Written off"
         CANCELLED = "cancelled", "Cancelled"
+        UNDRAWN = "undrawn", "Line with nothing drawn"
+        CLOSED = "closed", "Line closed"
 
     OPEN = (State.APPROVED, State.LIVE)
 
@@ -145,10 +172,10 @@ class Loan(models.Model):
     reference = models.CharField(max_length=8, unique=True)
     identity_index = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
-    principal_cents = models.PositiveBigIntegerField()
-    fee_cents = models.PositiveBigIntegerField()
-    tax_cents = models.PositiveBigIntegerField()
-    interest_cents = models.PositiveBigIntegerField(default=0)
+    credit_limit_cents = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The most principal that may be owed; empty: no credit line."
+    )
+    closed_at = models.DateTimeField(null=True, blank=True, help_text="Since then nothing is drawn.")
     outstanding_cents = models.PositiveBigIntegerField(
         help_text="What the borrower still owes; the audit recounts it."
     )
@@ -178,6 +205,14 @@ class Loan(models.Model):
     next_action_on = models.DateField(
         null=True, blank=True, help_text="First business date whose close has something to do here."
     )
+    # Its course: what close of business needs on a day that is like the one before.
+    turns_on = models.DateField(
+        null=True, blank=True, help_text="First business date that is worked out from its installments."
+    )
+    course_from = models.DateField(null=True, blank=True, help_text="Until it turns it earns from this day on")
+    course_days = models.PositiveIntegerField(default=0, help_text="and over so many days")
+    course_cents = models.BigIntegerField(default=0, help_text="so much interest")
+    course_base_cents = models.BigIntegerField(default=0, help_text="beside this.")
 
     class Meta:
         constraints = [
@@ -192,14 +227,24 @@ class Loan(models.Model):
                 condition=Q(state__in=["approved", "live"]),
                 name="loan_one_open_per_borrower",
             ),
+            models.UniqueConstraint(
+                fields=["identity_index"],
+                condition=Q(credit_limit_cents__isnull=False, closed_at__isnull=True)
+                & Q(state__in=["undrawn", "approved", "live"]),
+                name="loan_one_line_per_identity",
+            ),
             models.UniqueConstraint(fields=["origin"], condition=~Q(origin=""), name="loan_brought_in_once"),
+            models.CheckConstraint(
+                name="loan_only_a_line_is_undrawn_or_closed",
+                condition=~Q(state__in=["undrawn", "closed"]) | Q(credit_limit_cents__isnull=False),
+            ),
             models.CheckConstraint(
                 name="loan_asked_for_or_brought_in",
                 condition=Q(application__isnull=False, origin="") | Q(application__isnull=True) & ~Q(origin=""),
             ),
             models.CheckConstraint(
                 name="loan_live_means_paid_out",
-                condition=Q(state__in=["approved", "not_paid_out"])
+                condition=Q(state__in=["approved", "not_paid_out", "undrawn", "closed"])
                 | Q(disbursed_at__isnull=False, due_on__isnull=False),
             ),
             models.CheckConstraint(
@@ -218,9 +263,47 @@ class Loan(models.Model):
         return f"Loan {self.reference}"
 
     @property
-    def total_cents(self) -> int:
-        """What the customer accepted to pay back in all."""
-        return self.principal_cents + self.fee_cents + self.tax_cents + self.interest_cents
+    def is_line(self) -> bool:
+        return self.credit_limit_cents is not None
+
+    @property
+    def on_its_way_cents(self) -> int:
+        """What the customer is waiting for."""
+        if not self.is_line:
+            return self.received_cents
+        return sum(draw.received_cents for draw in self.draws.filter(state=Draw.State.UNDER_WAY))
+
+
+class Draw(Price):
+    """Money taken from a credit line, as it was accepted. `origin` names the wish, so the same one pays once."""
+
+    class State(models.TextChoices):
+        UNDER_WAY = "under_way", "Payout under way"
+        PAID_OUT = "paid_out", "Paid out"
+        NOT_PAID_OUT = "not_paid_out", "Payout failed"
+
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="draws")
+    origin = models.CharField(max_length=120, unique=True)
+    intent = models.OneToOneField("lending.PaymentIntent", models.PROTECT, null=True, related_name="draw")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.UNDER_WAY)
+    asked_at = models.DateTimeField()
+    paid_out_at = models.DateTimeField(null=True, blank=True, help_text="The operator's completion time.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["loan"], condition=Q(state="under_way"), name="draw_one_under_way"),
+            models.CheckConstraint(
+                name="draw_something_is_received", condition=Q(deducted_cents__lt=F("principal_cents"))
+            ),
+            models.CheckConstraint(
+                name="draw_paid_out_says_when",
+                condition=Q(state="paid_out", paid_out_at__isnull=False)
+                | ~Q(state="paid_out") & Q(paid_out_at__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Draw {self.pk} of {self.loan}"
 
 
 class LoanEvent(models.Model):
@@ -355,3 +438,30 @@ class Allocation(models.Model):
             models.UniqueConstraint(fields=["installment", "event_key", "kind", "revision"], name="allocation_once")
         ]
         indexes = [models.Index(fields=["event_key"], name="allocation_by_event")]
+
+
+class BureauNotice(models.Model):
+    """The warning that goes before a bad record. It is about what was owed then: named by the day since which
+    something is unpaid and by how many repayments had come, so one more repayment takes another notice.
+    """
+
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="bureau_notices")
+    unpaid_since = models.DateField(help_text="The oldest due date with something unpaid.")
+    repayments = models.PositiveIntegerField(help_text="How many had come by then.")
+    owed_cents = models.PositiveBigIntegerField(help_text="What was owed.")
+    owed_at = models.DateTimeField(help_text="When we had to tell it.")
+    delivered_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it reached the phone; it counts then."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["loan", "unpaid_since", "repayments"], name="bureau_notice_once"),
+            models.CheckConstraint(
+                name="bureau_notice_delivered_after_owed",
+                condition=Q(delivered_at__isnull=True) | Q(delivered_at__gte=F("owed_at")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Notice about loan {self.loan_id}, unpaid since {self.unpaid_since}"

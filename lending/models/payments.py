@@ -140,6 +140,83 @@ class Receipt(models.Model):
         return self.receipt_no
 
 
+class Refund(models.Model):
+    """What a customer paid too much, on its way back to them; while it is open, so much is spoken for.
+
+    `origin` names the word that asked for it ("proposal:12"), so the same word gives back once. PostgreSQL
+    allows one at a time for each person.
+    """
+
+    class Way(models.TextChoices):
+        WALLET = "wallet", "To the wallet"
+        SAVINGS = "savings", "Into savings"
+        ROUNDED = "rounded", "Too small to be paid"
+
+    class State(models.TextChoices):
+        OPEN = "open", "On its way"
+        SUCCEEDED = "succeeded", "Given back"
+        FAILED = "failed", "Not given back"
+
+    SPOKEN_FOR = (State.OPEN, State.SUCCEEDED)
+
+    borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="refunds")
+    identity_index = models.CharField(max_length=64, db_index=True)
+    way = models.CharField(max_length=7, choices=Way.choices)
+    origin = models.CharField(max_length=100, unique=True)
+    amount_cents = models.PositiveBigIntegerField()
+    currency = models.CharField(max_length=3)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.OPEN)
+    intent = models.OneToOneField(PaymentIntent, models.PROTECT, null=True, blank=True, related_name="refund")
+    instruction = models.OneToOneField(
+        "lending.SavingsInstruction", models.PROTECT, null=True, blank=True, related_name="refund"
+    )
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+    asked_at = models.DateTimeField()
+    given_at = models.DateTimeField(null=True, blank=True, help_text="By the clock of whoever moved the money.")
+    ended_at = models.DateTimeField(null=True, blank=True, help_text="When we learnt it.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="refund_positive", condition=Q(amount_cents__gt=0)),
+            models.UniqueConstraint(
+                fields=["identity_index"], condition=Q(state="open"), name="refund_one_open_per_person"
+            ),
+            models.CheckConstraint(
+                name="refund_given_when",
+                condition=Q(state="succeeded", given_at__isnull=False)
+                | ~Q(state="succeeded") & Q(given_at__isnull=True),
+            ),
+            models.CheckConstraint(
+                name="refund_goes_one_way",
+                condition=Q(way="wallet", intent__isnull=False, instruction__isnull=True)
+                | Q(way="savings", intent__isnull=True)
+                | Q(way="rounded", intent__isnull=True, instruction__isnull=True),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_way_display()}: {money.show(self.amount_cents, self.currency)}"
+
+
+class RefundPart(models.Model):
+    """From what a refund is taken: what a loan keeps for the customer, or a receipt that went to no loan."""
+
+    refund = models.ForeignKey(Refund, models.PROTECT, related_name="parts")
+    loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="refund_parts")
+    receipt = models.ForeignKey(Receipt, models.PROTECT, null=True, blank=True, related_name="refund_parts")
+    amount_cents = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="refund_part_positive", condition=Q(amount_cents__gt=0)),
+            models.CheckConstraint(
+                name="refund_part_of_a_loan_or_a_receipt",
+                condition=Q(loan__isnull=True, receipt__isnull=False) | Q(loan__isnull=False, receipt__isnull=True),
+            ),
+        ]
+
+
 class ProviderEvent(models.Model):
     """What a rail told us, as it came, kept before anything is made of it. Never holds a secret."""
 
@@ -187,6 +264,7 @@ class Case(models.Model):
         BAD_TASK = "bad_task", "Work that keeps failing"
         SAVINGS_MISMATCH = "savings_mismatch", "Partner and savings disagree"
         SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
+        REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")

@@ -46,7 +46,7 @@ LONGEST_WAIT = timedelta(seconds=60)
 PROMPT_STALE_AFTER = timedelta(minutes=10)
 # The loan was repaid by another road meanwhile: what the prompt brought would be too much.
 ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT, loan__outstanding_cents__lt=F("amount_cents"))
-DIRECTIONS = ((Purpose.DISBURSE,), (Purpose.COLLECT,))
+DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), (Purpose.COLLECT,))
 
 
 def run_due(at: datetime, limit: int = 50) -> int:

@@ -7,6 +7,7 @@ a person. Locks are taken in one order everywhere: intent, attempt, then whateve
 import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -16,12 +17,14 @@ from lending.payments import breaker
 from lending.payments.parties import is_same_party, names_a_wallet
 from lending.ports import Accepted, Answer, Failed, NotFound, NotSent, Succeeded, Unknown
 from lending.rules.receipts import as_printed
-from lending.services import cases, loans, receipts, repayments
+from lending.services import cases, loans, receipts, refunds, repayments
 
 logger = logging.getLogger(__name__)
 
 State = PaymentAttempt.State
 Purpose = PaymentIntent.Purpose
+# Who knows what a payout means.
+SERVICES: dict[str, Any] = {Purpose.DISBURSE: loans, Purpose.REFUND: refunds}
 
 LIVE = (State.SUBMITTING, State.ACCEPTED, State.UNKNOWN)
 # When to ask, counted from the sending; after the last one a person takes over.
@@ -125,7 +128,7 @@ def _mark_succeeded(attempt: PaymentAttempt, answer: Succeeded, at: datetime) ->
 def _book_payout(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> None:
     """Hand a payout to the service that knows what it means; what a prompt brought is booked already."""
     if attempt.intent.purpose != Purpose.COLLECT:
-        loans.payout_succeeded(
+        SERVICES[attempt.intent.purpose].payout_succeeded(
             attempt_id=attempt.id,
             receipt_no=answer.receipt_no,
             amount_cents=answer.amount_cents,
@@ -296,7 +299,8 @@ def _fail_intent(attempt: PaymentAttempt, answer: Failed, at: datetime) -> None:
     intent = attempt.intent
     intent.state, intent.leased_until = PaymentIntent.State.FAILED, None
     intent.save(update_fields=["state", "leased_until"])
-    service = repayments.prompt_failed if intent.purpose == Purpose.COLLECT else loans.payout_failed
+    is_prompt = intent.purpose == Purpose.COLLECT
+    service = repayments.prompt_failed if is_prompt else SERVICES[intent.purpose].payout_failed
     service(attempt_id=attempt.id, code=answer.code, text=answer.text, at=at)
 
 

@@ -13,12 +13,17 @@ from lending.rules.arrears import classify
 
 MOBILE_LOAN = "I"
 NATIONAL_ID = "001"
+# A notice is owed when a loan is so many days late. Source: docs/domain/metrics.md, "Bureau file".
+NOTICE_AFTER_DAYS = 30
 CLASS_CODES = {"normal": "A", "watch": "B", "substandard": "C", "doubtful": "D", "loss": "E"}
 
 
 @dataclass(frozen=True)
 class MobileLoan:
-    """A loan as it stands on the day of the file. Amounts are cents; `closed_on` is None while it owes anything."""
+    """A loan as it stands on the day of the file. Amounts are cents; `closed_on` is None while it owes anything.
+
+    `noticed_on` is the day on which the notice about these arrears was delivered, if nothing was paid since.
+    """
 
     on: date
     full_name: str

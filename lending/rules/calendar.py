@@ -2,7 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Collection
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
@@ -25,8 +25,10 @@ def start_of(day: date, zone: str) -> datetime:
 
 
 def end_of(day: date, zone: str) -> datetime:
-    """Return the last moment of a local day."""
-    return start_of(day + timedelta(days=1), zone) - timedelta(microseconds=1)
+    """Return the last moment of a local day, also of one whose last hour comes twice."""
+    # Local times are subtracted by the clock on the wall; moments are by UTC.
+    last = start_of(day + DAY, zone).astimezone(UTC) - timedelta(microseconds=1)
+    return last.astimezone(ZoneInfo(zone))
 
 
 def days_between(first: date, last: date) -> list[date]:

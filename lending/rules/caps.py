@@ -142,9 +142,9 @@ class Product:
     approval_document: str
     max_cents: int
     prices: tuple[tuple[str, Price], ...]
-    penalty_base: PenaltyBase | None = None
+    penalty_bases: tuple[tuple[str, PenaltyBase], ...] = ()  # each with its field
     late_charges_rate: Decimal | None = None
-    early_settlement_rate: Decimal | None = None
+    early_settlement_rate: Decimal | Fraction | None = None
 
 
 def breaches(product: Product, law: Country, on: date) -> Iterator[AgainstLaw]:
@@ -154,7 +154,7 @@ def breaches(product: Product, law: Country, on: date) -> Iterator[AgainstLaw]:
             yield AgainstLaw(path, getattr(law, path), getattr(product, path), path)
     for path, price in product.prices:
         yield from price_breaches(price, law, path)
-    yield from _above(law, "exposure.max_loan_cents", product.max_cents, "max_cents")
+    yield from _above(law, "exposure.max_loan_cents", product.max_cents, "terms.max_cents")
     yield from _late_breaches(product, law)
     yield from _approval_breaches(product, law, on)
 
@@ -170,13 +170,13 @@ def enforce_product(product: Product, law: Country, on: date) -> None:
 
 def _late_breaches(product: Product, law: Country) -> Iterator[AgainstLaw]:
     """Yield what is wrong with the price of paying late, and of paying early."""
-    if product.penalty_base and law.penalties and product.penalty_base not in law.penalties.bases:
-        allowed = " or ".join(law.penalties.bases)
-        yield AgainstLaw("penalties.bases", allowed, product.penalty_base, "penalty_base")
+    for path, base in product.penalty_bases:
+        if law.penalties and base not in law.penalties.bases:
+            yield AgainstLaw("penalties.bases", " or ".join(law.penalties.bases), base, path)
     for rule in LATE_CHARGES:
-        yield from _above(law, rule, product.late_charges_rate, "late_charges_rate")
+        yield from _above(law, rule, product.late_charges_rate, "terms.penalties")
     early = product.early_settlement_rate
-    yield from _above(law, "price_caps.max_early_settlement_rate", early, "early_settlement_rate")
+    yield from _above(law, "price_caps.max_early_settlement_rate", early, "terms.early.interest")
 
 
 def _approval_breaches(product: Product, law: Country, on: date) -> Iterator[AgainstLaw]:

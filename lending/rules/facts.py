@@ -30,6 +30,7 @@ FactKind = Literal[
     "death",
     "refund",
 ]
+_INCOME = ("interest_income", "fee_income")
 CoverKind = Literal["paid", "waived", "moved", "written_off", "capped", "rebated"]
 State = Literal["approved", "live", "settled", "cancelled", "charged_off", "written_off"]
 
@@ -63,6 +64,7 @@ class Fact:
     installments: int = 0  # reschedule: how many more
     rate: Decimal | None = None  # reschedule: another rate of interest
     refinanced_cents: int = 0  # disburse: the part that pays off another loan
+    most_interest_cents: int | None = None  # disburse: what was accepted; other dates may cost less, never more
     restructured: bool = True  # reschedule: a concession to somebody in trouble
 
 
@@ -71,11 +73,15 @@ class Caps:
     """What the country pack allows. Empty: it does not bind.
 
     `in_duplum_from_days`: from so many days past due, charges may not exceed the principal owed then.
-    `max_total_cost_rate`: all charges together, as a share of what was lent.
+    `max_total_cost_rate`: all charges together, as a share of what was lent. `max_late_charges_rate`: all that was
+    ever charged for being late, taxes included, as such a share. `max_early_settlement_rate`: the interest that is
+    not earned and still asked from who pays back early, as such a share.
     """
 
     in_duplum_from_days: int | None = None
     max_total_cost_rate: Decimal | None = None
+    max_late_charges_rate: Decimal | None = None
+    max_early_settlement_rate: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,33 @@ class Booking:
 
 
 @dataclass(frozen=True)
+class Course:
+    """What the end of a day does to a live loan by itself, until it turns.
+
+    By then the interest earned is `base_cents`, and of `cents` as much as has passed of `days` from `starts_on`.
+    It holds until the day before `turns_on` (None: until something happens).
+    """
+
+    base_cents: int = 0
+    cents: int = 0
+    starts_on: date | None = None
+    days: int = 0
+    turns_on: date | None = None
+
+    def earned(self, on: date) -> int:
+        """Return the interest earned by the end of a day on this course, floor division.
+
+        >>> course = Course(100, 31, date(2026, 3, 1), 30)
+        >>> [course.earned(date(2026, 3, day)) for day in (1, 2, 16, 31)]
+        [100, 101, 115, 131]
+        """
+        if self.starts_on is None:
+            return self.base_cents
+        passed = min(max(0, (on - self.starts_on).days), self.days)
+        return self.base_cents + self.cents * passed // self.days
+
+
+@dataclass(frozen=True)
 class Life:
     """Everything that follows from a contract and its facts, up to the end of `closed_on`."""
 
@@ -148,9 +181,10 @@ class Life:
     next_action_on: date | None  # the next day on whose end something happens by itself
     restructured: bool
     classification: str
-    room_cents: int | None  # how much more may be charged under the caps of the law; None: no such cap
+    room_cents: int | None  # how much more may be charged for being late under the law; None: no such cap
     non_performing: bool  # in duplum binds
     stopped_on: date | None  # nothing is earned or charged after this day
+    course: Course | None = None  # of a live loan: what the days after `closed_on` do to it
     idle: Mapping[str, str] = field(default_factory=dict)  # facts that changed less than they say, and why
     refunded_cents: int = 0  # of what was over
 
@@ -166,10 +200,11 @@ class Life:
     def income_cents(self, kind: str) -> int:
         """Return what the bookings of one kind, such as "accrual" or "fee_earned", put into income.
 
-        Interest that was booked and then waived stays in it: the waiver has legs of its own.
+        What is deferred is no income yet. Interest that was booked and then waived stays in it: the waiver has
+        legs of its own.
         """
         lines = (line for booking in self.bookings if booking.kind == kind for line in booking.lines)
-        return sum(line.credit_cents - line.debit_cents for line in lines if line.account.endswith("_income"))
+        return sum(line.credit_cents - line.debit_cents for line in lines if line.account in _INCOME)
 
     def balances(self) -> dict[str, int]:
         """Return debit less credit of each account that this loan touched."""

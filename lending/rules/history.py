@@ -343,12 +343,10 @@ def _told_term(values: Mapping[str, Any]) -> tuple[Any, ...]:
 def _off_price(values: Mapping[str, Any], on: date, version: Version) -> Wrong | None:
     """Return the first amount of a row that our calculator does not get under a version."""
     terms = version.terms
-    if terms.kind in ("credit_line", "sales_share") or any(
-        fee.charged in ("deducted", "capitalised") for fee in terms.fees
-    ):
-        return "product", "of plain installments: what is drawn or kept back cannot be brought in", version.code
+    if terms.kind == "credit_line":
+        return "product", "no credit line: the files have no place for its draws", version.code
     try:
-        priced = pricing.key_facts(terms, values["principal"], on)
+        priced = pricing.charged_for(terms, values["principal"], on)
     except pricing.LoanRefused as refused:
         return "principal", f"an amount of the product: {refused.needed} cents", str(values["principal"])
     asked = {"fee": priced.fee_cents, "tax": priced.tax_cents, "interest": priced.interest_cents}

@@ -14,10 +14,12 @@ from lending.rules import charges, schedule, terms
 from lending.rules.charges import PriceCapExceeded
 
 __all__ = [
+    "Cost",
     "Curve",
     "KeyFacts",
     "LoanRefused",
     "PriceCapExceeded",
+    "charged_for",
     "daily_discount",
     "effective_apr",
     "fee_curve",
@@ -89,6 +91,16 @@ class KeyFacts:
         return self.rows[-1].period.due_on
 
     @property
+    def deducted_cents(self) -> int:
+        """Return what of fees and taxes is kept back from the payout."""
+        return self.principal_cents - self.received_cents
+
+    @property
+    def capitalised_cents(self) -> int:
+        """Return what of fees and taxes is lent on top."""
+        return sum(row.principal for row in self.rows) - self.principal_cents
+
+    @property
     def cost_cents(self) -> int:
         return self.interest_cents + self.fee_cents + self.tax_cents
 
@@ -114,6 +126,40 @@ def key_facts(product: terms.Terms, principal_cents: int, on: date, holidays: Co
     Raises:
         LoanRefused: the amount is outside the product's bounds, or less than what is deducted from it.
     """
+    cost = charged_for(product, principal_cents, on, holidays)
+    apr, effective = yearly_rates(cost.received_cents, on, cost.rows, cost.extra)
+    return KeyFacts(
+        product.currency,
+        principal_cents,
+        cost.received_cents,
+        cost.interest_cents,
+        cost.fee_cents,
+        cost.tax_cents,
+        cost.rows,
+        cost.extra,
+        apr,
+        effective,
+    )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is charged, without the yearly rates, which take longer to work out than all the rest."""
+
+    received_cents: int
+    interest_cents: int
+    fee_cents: int
+    tax_cents: int
+    rows: tuple[schedule.Row, ...]
+    extra: tuple[tuple[date, int], ...]
+
+
+def charged_for(product: terms.Terms, principal_cents: int, on: date, holidays: Collection[date] = ()) -> Cost:
+    """Return what is charged for a loan paid out on a day.
+
+    Raises:
+        LoanRefused: as `key_facts` does.
+    """
     if not product.min_cents <= principal_cents <= product.max_cents:
         bounds = f"must be from {product.min_cents} to {product.max_cents}"
         raise LoanRefused("principal_cents", bounds, principal_cents)
@@ -126,18 +172,13 @@ def key_facts(product: terms.Terms, principal_cents: int, on: date, holidays: Co
     extra = [
         (on + timedelta(days=one.fee.on_day or 0), one.total) for one in charged if one.fee.charged == "on_day"
     ]
-    apr, effective = yearly_rates(received, on, rows, extra)
-    return KeyFacts(
-        product.currency,
-        principal_cents,
+    return Cost(
         received,
         sum(row.interest for row in rows),
         sum(one.cents for one in charged),
         sum(one.tax_cents for one in charged),
         tuple(rows),
         tuple(extra),
-        apr,
-        effective,
     )
 
 

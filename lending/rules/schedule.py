@@ -243,3 +243,17 @@ def with_fees(rows: Sequence[Row], fees: Sequence[int], taxes: Sequence[int]) ->
     return [
         replace(row, fee=row.fee + fee, tax=row.tax + tax) for row, fee, tax in zip(rows, fees, taxes, strict=True)
     ]
+
+
+def within_interest(rows: Sequence[Row], most: int | None) -> list[Row]:
+    """Return a plan that asks for so much interest at most, None for no bound; what is above it comes off the end.
+
+    Source: docs/domain/pricing.md, "Another day than that of the quote".
+    """
+    excess = 0 if most is None else max(0, sum(row.interest for row in rows) - most)
+    kept: list[Row] = []
+    for row in reversed(rows):
+        less = min(excess, row.interest)
+        excess -= less
+        kept.append(replace(row, interest=row.interest - less))
+    return kept[::-1]

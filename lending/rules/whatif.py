@@ -8,7 +8,7 @@ Source: docs/domain/whatif.md, which holds the format.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -79,7 +79,7 @@ EventKind = Literal[
 
 # What an event may say beyond its name, date and key.
 FIELDS: dict[str, set[str]] = {
-    "disburse": {"amount_cents", "currency", "refinanced_cents"},
+    "disburse": {"amount_cents", "currency", "refinanced_cents", "most_interest_cents"},
     "pay": {"amount_cents", "currency", "account"},
     "sales": {"amount_cents", "currency"},
     "charge": {"amount_cents", "currency", "part", "due_on"},
@@ -106,6 +106,7 @@ class Event(Strict):
     installments: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
     rate: Rate | None = None
     refinanced_cents: Cents = 0
+    most_interest_cents: Cents | None = None
     restructured: bool = True
 
 
@@ -114,6 +115,8 @@ class CapsGiven(Strict):
 
     in_duplum_from_days: Annotated[int, Field(strict=True, ge=1, le=3_660)] | None = None
     max_total_cost_rate: Rate | None = None
+    max_late_charges_rate: Rate | None = None
+    max_early_settlement_rate: Rate | None = None
     max_apr: Rate | None = None
     max_effective_rate: Rate | None = None
 
@@ -187,7 +190,7 @@ def read_scenario(json: object, at: str = "") -> Scenario:
     frame = read_model(Frame, json, at)
     terms = read_terms(frame.terms, join(at, "terms"))
     events = tuple(_read_event(event, join(at, f"events[{place}]")) for place, event in enumerate(frame.events))
-    caps = Caps(frame.caps.in_duplum_from_days, frame.caps.max_total_cost_rate)
+    caps = Caps(**{one.name: getattr(frame.caps, one.name) for one in fields(Caps)})
     contract = Contract(terms, frame.principal_cents, caps, frozenset(frame.holidays), frame.expected_daily_cents)
     first = min((event.on for event in events if event.event == "disburse"), default=None)
     quoted_on = frame.quoted_on or first
@@ -230,6 +233,7 @@ def _fact(event: Event, place: int) -> Fact:
         installments=event.installments,
         rate=event.rate,
         refinanced_cents=event.refinanced_cents,
+        most_interest_cents=event.most_interest_cents,
         restructured=event.restructured,
     )
 

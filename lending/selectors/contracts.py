@@ -9,6 +9,9 @@ from typing import Any, cast
 from django.db.models import QuerySet
 
 from lending.models import Loan, LoanEvent
+from lending.rules import life
+from lending.rules.allocation import Due
+from lending.rules.caps import LATE_CHARGES
 from lending.rules.facts import Caps, Contract, Fact, FactKind
 from lending.selectors import products
 
@@ -27,18 +30,31 @@ def contract_of(loan: Loan) -> Contract:
     """Return what was agreed: terms and law as they were when the loan was made."""
     return Contract(
         terms=products.terms_of(loan.product_version),
-        principal_cents=loan.principal_cents,
+        principal_cents=loan.principal_cents if loan.credit_limit_cents is None else loan.credit_limit_cents,
         caps=caps_of(loan.country_pack.rules),
     )
 
 
+def payoff(loan: Loan, on: date) -> Due:
+    """Return what settles a loan, read by `with_contract`, on a day, after the rebates of its product."""
+    events = loan.events.select_related("reverses").order_by("business_date", "happened_at", "id")
+    return life.payoff(contract_of(loan), facts_of(events), on)
+
+
 def caps_of(rules: dict[str, Any]) -> Caps:
     """Return the caps of a country pack that bind where a charge is made."""
-    in_duplum, total = rules.get("in_duplum"), rules.get("price_caps", {}).get("max_total_cost_rate")
+    in_duplum, prices = rules.get("in_duplum"), rules.get("price_caps", {})
+    late = [rules.get(rule.split(".")[0], {}).get(rule.split(".")[1]) for rule in LATE_CHARGES]
     return Caps(
         in_duplum_from_days=in_duplum["applies_from_days_past_due"] if in_duplum else None,
-        max_total_cost_rate=Decimal(total) if total else None,
+        max_total_cost_rate=_rate(prices.get("max_total_cost_rate")),
+        max_late_charges_rate=min((Decimal(rate) for rate in late if rate is not None), default=None),
+        max_early_settlement_rate=_rate(prices.get("max_early_settlement_rate")),
     )
+
+
+def _rate(written: str | None) -> Decimal | None:
+    return None if written is None else Decimal(written)
 
 
 def facts_of(events: Iterable[LoanEvent]) -> list[Fact]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from lending.models import Allocation, Application, Installment, Loan, PaymentIntent, Receipt
+from lending.models import Allocation, Application, Draw, Installment, Loan, PaymentIntent, Receipt
 from lending.rules import arrears
 from lending.rules.allocation import KINDS, Due, total_of
 
@@ -71,20 +71,20 @@ def days_past_due(loan: Loan, on: date) -> int:
 
 def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     """Return the newest movements, newest first."""
-    paid_out = (
-        StatementLine(loan.disbursed_at, "paid_out", loan.principal_cents, loan.reference)
-        for loan in Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False).order_by(
-            "-disbursed_at"
-        )[:limit]
-        if loan.disbursed_at
-    )
+    made = Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False, credit_limit_cents=None)
+    drawn = Draw.objects.filter(loan__borrower_id=borrower_id, paid_out_at__isnull=False).select_related("loan")
+    paid_out = [
+        *((loan.disbursed_at, loan, loan) for loan in made.order_by("-disbursed_at")[:limit]),
+        *((draw.paid_out_at, draw, draw.loan) for draw in drawn.order_by("-paid_out_at")[:limit]),
+    ]
+    lent = (StatementLine(at, "paid_out", paid.received_cents, loan.reference) for at, paid, loan in paid_out if at)
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
         for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None).order_by("-paid_at")[
             :limit
         ]
     )
-    return _newest([*paid_out, *repaid], limit)
+    return _newest([*lent, *repaid], limit)
 
 
 def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:

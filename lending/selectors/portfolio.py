@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from lending.models import Application, Case, PaymentAttempt, PaymentIntent, Proposal, Receipt
 from lending.rules import calendar
+from lending.selectors.metrics import snapshots
 from lending.selectors.metrics.portfolio import PAR, PORTFOLIO, loans_late_by
 from lending.selectors.metrics.report import home_currency
 
@@ -22,7 +23,7 @@ PENDING_PROPOSALS = Q(state=Proposal.State.PENDING)
 SUSPENSE = Q(state=Receipt.State.SUSPENSE)
 # Sent, and nobody knows for certain whether the money arrived.
 UNKNOWN_PAYOUTS = Q(
-    intent__purpose=PaymentIntent.Purpose.DISBURSE,
+    intent__purpose__in=[PaymentIntent.Purpose.DISBURSE, PaymentIntent.Purpose.REFUND],
     state__in=[
         PaymentAttempt.State.SUBMITTING,
         PaymentAttempt.State.ACCEPTED,
@@ -48,8 +49,12 @@ def received_on(day: date) -> Q:
 
 @dataclass(frozen=True)
 class Figures:
-    """The state of the business on a day, in the home currency. par0 and par30 are shares, None of no loan."""
+    """The state of the business now, in the home currency. par0 and par30 are shares, None of no loan.
 
+    Figures of loans are those of the end of `loans_on`.
+    """
+
+    loans_on: date
     waiting_applications: int
     open_cases: int
     suspense_cents: int
@@ -63,11 +68,16 @@ class Figures:
 
 
 def figures(on: date) -> Figures:
-    """Return today's figures for the officers' first page."""
-    home = home_currency(on)
-    [portfolio] = [row for row in PORTFOLIO.records(on) if row["currency"] == home]
-    par = {row["more_than_days"]: row["par"] for row in PAR.records(on) if row["currency"] == home}
+    """Return today's figures for the officers' first page: of loans as they were kept when yesterday was closed,
+    or, before that, as they are counted now."""
+    home, yesterday = home_currency(on), on - timedelta(days=1)
+    kept = snapshots.as_counted(PORTFOLIO, yesterday), snapshots.as_counted(PAR, yesterday)
+    is_kept = all(one.taken_at for one in kept)
+    reports, day = ([one.report for one in kept], yesterday) if is_kept else ([PORTFOLIO, PAR], on)
+    rows = [[row for row in report.records(day) if row["currency"] == home] for report in reports]
+    [portfolio], par = rows[0], {row["more_than_days"]: row["par"] for row in rows[1]}
     return Figures(
+        loans_on=day,
         waiting_applications=Application.objects.filter(WAITING_APPLICATIONS).count(),
         open_cases=Case.objects.filter(OPEN_CASES).count(),
         suspense_cents=_sum(Receipt.objects.filter(SUSPENSE), "amount_cents"),

@@ -1,9 +1,12 @@
 """Which product and which law are in force on a day."""
 
+from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
-from django.db.models import Exists
+from django.db.models import Exists, Q
 
 from lending.models import CountryPack, ProductVersion
 from lending.rules import caps, pricing
@@ -35,12 +38,15 @@ def country_rules(country: str, on: date) -> Country:
 
 
 def product_in_force(country: str, on: date, **also: Exists) -> ProductVersion:
-    """Return the newest product version effective on the day; `also` is read with it, in the same query.
+    """Return the newest product version effective on the day of what the phone offers: loans with a plan.
+
+    Credit lines and cash advances are asked for by their version. `also` is read with it, in the same query.
 
     Raises:
         NothingInForce: none is.
     """
     in_time = ProductVersion.objects.filter(country=country, effective_on__lte=on).annotate(**also)
+    in_time = in_time.exclude(Q(terms__kind="credit_line") | Q(terms__kind="sales_share"))
     version = in_time.order_by("-version").first()
     if version is None:
         raise NothingInForce(f"no product for {country} on {on}; run manage.py load_fixtures")
@@ -68,10 +74,13 @@ def price_of(priced: KeyFacts, on: date) -> caps.Price:
 
 def before_the_law(version: ProductVersion) -> caps.Product:
     """Return what the law looks at in a product version: priced at its largest amount, and at its smallest,
-    which rounding makes dearest."""
+    which rounding makes dearest.
+
+    Raises:
+        LoanRefused: nothing is left of one of these amounts after what is deducted.
+    """
     terms, on = terms_of(version), version.effective_on
-    examples = {"terms.max_cents": terms.max_cents, "terms.min_cents": terms.min_cents}
-    late = {penalty.of for penalty in terms.penalties}
+    examples = {path: pricing.key_facts(terms, getattr(terms, path), on) for path in ("max_cents", "min_cents")}
     return caps.Product(
         country=version.country,
         currency=version.currency,
@@ -80,7 +89,57 @@ def before_the_law(version: ProductVersion) -> caps.Product:
         effective_on=version.effective_on,
         approval_document=version.approval_document,
         max_cents=terms.max_cents,
-        prices=tuple((path, price_of(pricing.key_facts(terms, cents, on), on)) for path, cents in examples.items()),
-        penalty_base=next(iter(sorted(late)), None),
+        prices=tuple((f"terms.{path}", price_of(priced, on)) for path, priced in examples.items()),
+        penalty_bases=tuple((f"terms.penalties[{n}].of", late.of) for n, late in enumerate(terms.penalties)),
         late_charges_rate=sum((p.cap_rate for p in terms.penalties if p.cap_rate), Decimal(0)) or None,
+        early_settlement_rate=_early_rate(terms, examples["max_cents"]),
     )
+
+
+def _early_rate(terms: Terms, priced: KeyFacts) -> Fraction | None:
+    """Return what paying back on the first day costs of interest not earned, as a share; None where nothing."""
+    if terms.early.interest != "all":
+        return None
+    return Fraction(priced.interest_cents, priced.principal_cents)
+
+
+# --- one version beside another -------------------------------------------------------------------------------
+def facts_side_by_side(version: ProductVersion, principal_cents: int, on: date) -> dict[str, Any]:
+    """Return the key facts of an example loan paid out on a day, brought within the bounds of the version."""
+    terms = terms_of(version)
+    cents = min(max(principal_cents, terms.min_cents), terms.max_cents)
+    priced = pricing.key_facts(terms, cents, on)
+    return {
+        "principal_cents": cents,
+        "received_cents": priced.received_cents,
+        "interest_cents": priced.interest_cents,
+        "fee_cents": priced.fee_cents,
+        "tax_cents": priced.tax_cents,
+        "total_cents": priced.total_cents,
+        "installments": len(priced.rows),
+        "due_on": priced.due_on.isoformat(),
+        "apr": str(priced.apr),
+        "effective_rate": str(priced.effective_rate),
+    }
+
+
+AGREED = ("name", "approval_document", "ladder_cents", "loss_brake", "terms")
+
+
+def differences(before: ProductVersion, after: ProductVersion) -> list[list[Any]]:
+    """Return each field whose value is another one in the later version: its path, and both values."""
+    old, new = ({name: getattr(one, name) for name in AGREED} for one in (before, after))
+    was, will = dict(_leaves(old)), dict(_leaves(new))
+    return [[path, was.get(path), will.get(path)] for path in (was | will) if was.get(path) != will.get(path)]
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value in nested JSON with the path at which it stands; a list of plain values is one."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _leaves(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        for place, part in enumerate(value):
+            yield from _leaves(part, f"{path}[{place}]")
+    else:
+        yield path, value

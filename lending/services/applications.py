@@ -121,6 +121,8 @@ def submit(
         fee_cents=priced.fee_cents,
         tax_cents=priced.tax_cents,
         interest_cents=priced.interest_cents,
+        deducted_cents=priced.deducted_cents,
+        capitalised_cents=priced.capitalised_cents,
         apr=priced.apr,
         key_facts_text=shown.text,
         key_facts_language=shown.language,

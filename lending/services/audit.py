@@ -6,7 +6,14 @@ from typing import Any
 from lending.models import AuditEvent
 
 
-def record(
+def record(action: str, **said: Any) -> AuditEvent:
+    """Append one act to the trail, told as to `act`."""
+    event = act(action, **said)
+    event.save()
+    return event
+
+
+def act(
     action: str,
     *,
     subject: str,
@@ -16,8 +23,8 @@ def record(
     reason: str = "",
     **detail: Any,
 ) -> AuditEvent:
-    """Append one act to the trail. `detail` must hold no secret."""
-    return AuditEvent.objects.create(
+    """Return an act that is not stored yet. `detail` must hold no secret."""
+    return AuditEvent(
         actor=actor,
         action=action,
         subject=subject,

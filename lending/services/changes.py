@@ -20,7 +20,7 @@ from lending.rules import calendar
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
 from lending.selectors import contracts, products
-from lending.services import audit, life, proposals, receipts
+from lending.services import audit, life, proposals, receipts, refunds
 from lending.services.people import lock_person
 
 # What takes a second person, and what it is called in the trail of acts.
@@ -45,6 +45,7 @@ def preview(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> dict
     Raises:
         FactRefused: the change cannot be made, with the field that is wrong.
         NotALoanToChange: there is nothing to change, yet or any more.
+        RefundUnderWay: what would be undone is just being given back.
     """
     _refuse_what_cannot_be(loan, kind, details)
     facts = contracts.facts_of(life.events_of(loan))
@@ -108,26 +109,13 @@ def _refuse_what_cannot_be(loan: Loan, kind: str, details: Mapping[str, Any]) ->
         raise NotALoanToChange(f"loan {loan.reference} is {loan.get_state_display().lower()}")
     if kind == LoanEvent.Kind.SETTLE and not details.get("due_on"):
         raise FactRefused(kind, "due_on", "must say until when the agreed amount may come")
+    if kind == LoanEvent.Kind.REVERSE:
+        refunds.refuse_while_under_way(loan.borrower)
     if kind == LoanEvent.Kind.REVERSE and _undone(loan, details).kind in _MONEY_OUT:
         raise FactRefused(kind, "of", "must not name money that went out: only the operator brings it back")
 
 
 _MONEY_OUT = (LoanEvent.Kind.DISBURSE, LoanEvent.Kind.REFUND)
-
-
-@transaction.atomic
-def write_off_loan(*, loan_id: int, actor: Any, reason: str, at: datetime) -> Loan:
-    """Take what will not come back off the books, once two people have agreed; later money is still welcome.
-
-    Repeats safely: a loan written off already is returned unchanged.
-
-    Raises:
-        ValueError: no reason was given.
-        NotALoanToChange: the loan is not live.
-    """
-    if not reason.strip():
-        raise ValueError("a write-off needs a reason")
-    return _change(loan_id, LoanEvent.Kind.WRITE_OFF, "", {}, at=at, actor=actor, reason=reason)
 
 
 @transaction.atomic

@@ -8,39 +8,31 @@ Source: docs/domain/history.md.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q
 
-from lending.ledger import post_new
-from lending.models import Borrower, Consent, CountryPack, JobRun, Loan, LoanEvent, ProductVersion
+from lending import copying
+from lending.faults import describe
+from lending.models import Borrower, CountryPack, JobRun, Loan, LoanEvent, ProductVersion
 from lending.rules import accounting, calendar, history, limits
-from lending.rules.facts import Contract, FactRefused, Life
-from lending.rules.history import LOANS, REPAYMENTS, NoSuchProduct, Problem, Version
+from lending.rules.facts import Contract, FactRefused
+from lending.rules.history import BORROWERS, LOANS, REPAYMENTS, NoSuchProduct, Problem, Version
 from lending.rules.life import play
 from lending.selectors import contracts, products
-from lending.selectors import loans as selectors
-from lending.services import audit, life
+from lending.services import history_rows
 from lending.services.history_files import ToldBorrower, ToldLoan
-from lending.services.loans import new_reference
-from lending.services.people import identity_index, lock_person
+from lending.services.history_rows import Played
+from lending.services.people import identity_index
 
-CONSENT_TEXT = "history"
-
-Outcome = Literal["brought in", "unchanged"]
-
-
-class DoesNotAddUp(Exception):
-    """What the files say of a borrower cannot stand; nothing of theirs was written."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(map(str, self.problems)))
+Outcome = Literal["brought in", "unchanged", "held back"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +61,16 @@ class Setting:
     def packs(self) -> list[CountryPack]:
         return list(CountryPack.objects.filter(country=settings.COUNTRY).order_by("-version"))
 
+    @cached_property
+    def today(self) -> date:
+        return calendar.business_date(self.at, settings.TIME_ZONE)
+
+    @cached_property
+    def first_ladder_cents(self) -> list[int]:
+        """Return the ladder on whose first rung everybody begins."""
+        ladder: list[int] = products.product_in_force(settings.COUNTRY, self.today).ladder_cents
+        return ladder
+
 
 def setting_of(source: str, at: datetime, keeps_differences: bool = False) -> Setting:
     """Return the setting of a run: our books are closed up to the last close of business, or to yesterday."""
@@ -78,40 +80,101 @@ def setting_of(source: str, at: datetime, keeps_differences: bool = False) -> Se
     return Setting(source, at, last or yesterday, keeps_differences)
 
 
-@dataclass
-class Played:
-    """A past loan as it will stand: its row here, facts that are new, and the life that follows from all."""
+@dataclass(frozen=True)
+class Brought:
+    """What was done about a borrower, and what does not add up; of who is held back nothing is written."""
 
-    told: ToldLoan
-    loan: Loan
-    events: list[LoanEvent]
-    contract: Contract
-    new: list[LoanEvent]
-    life: Life
+    outcome: Outcome
+    problems: tuple[Problem, ...] = ()
+
+
+def bring_in(told: Sequence[ToldBorrower], setting: Setting) -> list[Brought]:
+    """Bring in borrowers with all loans, in one transaction; return what came of each.
+
+    Repeats safely: what is on record already is compared, and only what is new is added. Should PostgreSQL or
+    the rules refuse one of them against all expectation, the others are brought in one by one, and that one is
+    told.
+    """
+    try:
+        return _bring_in(told, setting)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:  # noqa: BLE001 - one bad row in a million costs only itself
+        if len(told) == 1:
+            needed = f"one that can be brought in with all loans ({describe(error)})"
+            return [Brought("held back", (Problem(BORROWERS, told[0].row.line, "borrower_id", needed),))]
+    return [outcome for one in told for outcome in bring_in([one], setting)]
 
 
 @transaction.atomic
-def bring_in(told: ToldBorrower, setting: Setting) -> tuple[Outcome, list[Problem]]:
-    """Bring in one borrower with all loans; return what was done and the differences that were kept.
+def _bring_in(told: Sequence[ToldBorrower], setting: Setting) -> list[Brought]:
+    here = Here.of(told, setting)
+    with copying.collector_at_rest():
+        checked = [_checked(one, here, setting) for one in told]
+        history_rows.write([one for _, one in checked if one is not None], setting.at, setting.closed_on)
+    return [outcome for outcome, _ in checked]
 
-    Repeats safely: what is on record already is compared, and only what is new is added.
 
-    Raises:
-        DoesNotAddUp: something of it cannot stand; nothing is written.
-    """
-    borrower, is_new = _borrower(told, setting)
-    lock_person(borrower)
-    problems: list[Problem] = []
-    played = [one for loan in _by_payout(told.loans) if (one := _played(loan, borrower, setting, problems))]
-    problems += _open_twice(played, borrower)
+# --- what our tables say ------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Here:
+    """What is on record of the people and loans of a batch, read at once and under the locks of the people."""
+
+    by_number: dict[str, Borrower]
+    by_identity: dict[str, Borrower]
+    loans: dict[str, Loan]
+    events: dict[int, list[LoanEvent]]
+    open_loans: dict[str, int]
+
+    @classmethod
+    def of(cls, told: Sequence[ToldBorrower], setting: Setting) -> "Here":
+        identities = [one.identity for one in told]
+        known = Q(msisdn__in=[one.row.values["phone"] for one in told]) | Q(identity_index__in=identities)
+        # The lock that `lock_person` takes, for all of them in one order.
+        people = list(Borrower.objects.select_for_update(no_key=True).filter(known).order_by("id"))
+        origins = [origin_of(loan, setting) for one in told for loan in one.loans]
+        loans = {loan.origin: loan for loan in contracts.with_contract().filter(origin__in=origins)}
+        events: dict[int, list[LoanEvent]] = defaultdict(list)
+        stored = LoanEvent.objects.filter(loan__in=loans.values()).select_related("reverses")
+        for event in stored.order_by("business_date", "happened_at", "id"):
+            events[event.loan_id].append(event)
+        running = Loan.objects.filter(identity_index__in=identities, state__in=Loan.OPEN)
+        return cls(
+            {one.msisdn: one for one in people},
+            {one.identity_index: one for one in people},
+            loans,
+            events,
+            dict(running.values_list("identity_index", "id")),
+        )
+
+
+def origin_of(told: ToldLoan, setting: Setting) -> str:
+    """Return what names a past loan in our books."""
+    return f"{setting.source}:{told.row.values['loan_id']}"
+
+
+Checked = tuple[Brought, history_rows.Borrowing | None]
+
+
+def _checked(told: ToldBorrower, here: Here, setting: Setting) -> Checked:
+    """Return what comes of a borrower, and what is to be written, if anything is."""
+    borrower, problems = _borrower(told, here, setting)
+    if borrower is None:
+        return Brought("held back", tuple(problems)), None
+    played = [one for loan in _by_payout(told.loans) if (one := _played(loan, borrower, here, setting, problems))]
+    problems += _open_twice(played, here.open_loans.get(borrower.identity_index))
     kept = [problem for one in played for problem in _differences(one, setting)]
     if problems or (kept and not setting.keeps_differences):
-        raise DoesNotAddUp([*problems, *kept])
+        return Brought("held back", (*problems, *kept)), None
     changed = [one for one in played if one.new]
-    for one in changed:
-        borrower.refresh_from_db(fields=["rung", "limit_cents"])  # the loan before may have moved them
-        _write(one, setting)
-    return "brought in" if is_new or changed else "unchanged", kept if changed else []
+    if borrower.id is not None and not changed:
+        return Brought("unchanged"), None
+    consents = tuple(told.row.values.get("consents", ()))
+    given_at = told.row.values.get("consented_at")
+    origin = f"{setting.source}:{told.row.values['borrower_id']}"
+    return Brought("brought in", tuple(kept)), history_rows.Borrowing(
+        borrower, origin, changed, consents, datetime.fromisoformat(given_at) if given_at else None
+    )
 
 
 def _by_payout(loans: Iterable[ToldLoan]) -> list[ToldLoan]:
@@ -119,73 +182,50 @@ def _by_payout(loans: Iterable[ToldLoan]) -> list[ToldLoan]:
 
 
 # --- people -----------------------------------------------------------------------------------------------
-def _borrower(told: ToldBorrower, setting: Setting) -> tuple[Borrower, bool]:
-    """Return the borrower of a row, made now if nobody has this number and national ID.
-
-    Raises:
-        DoesNotAddUp: the number is another person's here, or the person has another number here.
-    """
-    values, line = told.row.values, told.row.line
-    known = Borrower.objects.filter(msisdn=values["phone"]).first()
-    if known is not None and known.identity_index != told.identity:
-        needed = "no other person's number here"
-        raise DoesNotAddUp([Problem(history.BORROWERS, line, "phone", needed)])
-    if known is not None:
-        return known, False
-    if Borrower.objects.filter(identity_index=told.identity).exists():
-        needed = "nobody's who is registered here with another number"
-        raise DoesNotAddUp([Problem(history.BORROWERS, line, "national_id", needed)])
-    return _register(told, setting), True
+def _borrower(told: ToldBorrower, here: Here, setting: Setting) -> tuple[Borrower | None, list[Problem]]:
+    """Return the borrower of a row, not stored yet if nobody has this number and national ID, or what is wrong:
+    the number is another person's here, or the person has another number here."""
+    known = here.by_number.get(told.row.values["phone"])
+    if known is None and told.identity not in here.by_identity:
+        return _newcomer(told, setting), []
+    if known is not None and known.identity_index == told.identity:
+        return known, []
+    column, needed = "phone", "no other person's number here"
+    if known is None:
+        column, needed = "national_id", "nobody's who is registered here with another number"
+    return None, [Problem(BORROWERS, told.row.line, column, needed)]
 
 
-def _register(told: ToldBorrower, setting: Setting) -> Borrower:
-    """Register a person without a PIN, as after a reset: at the first dial they choose one."""
+def _newcomer(told: ToldBorrower, setting: Setting) -> Borrower:
+    """Return a person without a PIN, as after a reset: at the first dial they choose one."""
     values = told.row.values
     assert identity_index(told.national_id) == told.identity
-    on = calendar.business_date(setting.at, settings.TIME_ZONE)
-    borrower = Borrower.objects.create(
+    return Borrower(
         msisdn=values["phone"],
         msisdn_sha256=hashlib.sha256(values["phone"].encode()).hexdigest(),
         full_name=values["name"],
         national_id=told.national_id,
         identity_index=told.identity,
         language=values.get("language", Borrower.Language.ENGLISH),
-        limit_cents=limits.limit_at(0, products.product_in_force(settings.COUNTRY, on).ladder_cents),
+        limit_cents=limits.limit_at(0, setting.first_ladder_cents),
         registered_at=datetime.fromisoformat(values["registered_at"]),
     )
-    Consent.objects.bulk_create(
-        Consent(
-            borrower=borrower,
-            purpose=purpose,
-            granted=True,
-            text_version=CONSENT_TEXT,
-            language=borrower.language,
-            given_at=datetime.fromisoformat(values["consented_at"]),
-        )
-        for purpose in values.get("consents", ())
-    )
-    audit.record(
-        "brought_in",
-        subject=f"borrower:{borrower.id}",
-        borrower=borrower,
-        at=setting.at,
-        origin=f"{setting.source}:{values['borrower_id']}",
-    )
-    return borrower
 
 
 # --- a loan, played before anything of it is written --------------------------------------------------------
-def _played(told: ToldLoan, borrower: Borrower, setting: Setting, problems: list[Problem]) -> Played | None:
+def _played(
+    told: ToldLoan, borrower: Borrower, here: Here, setting: Setting, problems: list[Problem]
+) -> Played | None:
     """Return a past loan as it follows from its rows; add what cannot stand to `problems`."""
     found = list(_wrong_dates(told))
     try:
-        loan = _loan(told, borrower, setting)
+        loan, contract = _loan(told, borrower, here, setting)
     except NoSuchProduct as error:
         found.append(_of(told, error.column, error.needed, error.got))
     if found:
         problems += found
         return None
-    stored = {event.key: event for event in (life.events_of(loan) if loan.id else ())}
+    stored = {event.key: event for event in here.events.get(loan.id, ())}
     new = []
     for event, row in _events(told, loan, setting):
         if event.key not in stored:
@@ -193,7 +233,6 @@ def _played(told: ToldLoan, borrower: Borrower, setting: Setting, problems: list
         elif not _same(stored[event.key], event):
             problems.append(Problem(*row, "what was brought in before"))
     events = sorted([*stored.values(), *new], key=lambda event: (event.business_date, event.happened_at, event.key))
-    contract = contracts.contract_of(loan)
     try:
         lived = play(contract, contracts.facts_of(events), max(setting.closed_on, _eve(events)))
     except FactRefused as refused:
@@ -219,8 +258,8 @@ def _wrong_dates(told: ToldLoan) -> Iterator[Problem]:
     assert written_off_at is None or written_off_at >= disbursed_at
 
 
-def _loan(told: ToldLoan, borrower: Borrower, setting: Setting) -> Loan:
-    """Return the loan on record, or one that is not stored yet.
+def _loan(told: ToldLoan, borrower: Borrower, here: Here, setting: Setting) -> tuple[Loan, Contract]:
+    """Return the loan on record, or one that is not stored yet, and what was agreed.
 
     Raises:
         NoSuchProduct: it fits no product version, no law of ours, or not what was brought in before.
@@ -229,19 +268,19 @@ def _loan(told: ToldLoan, borrower: Borrower, setting: Setting) -> Loan:
     disbursed_at = datetime.fromisoformat(values["disbursed_at"])
     on = calendar.business_date(disbursed_at, settings.TIME_ZONE)
     version = history.version_of(values, on, setting.versions)
-    origin = f"{setting.source}:{values['loan_id']}"
-    known = contracts.with_contract().filter(origin=origin).first()
-    if known is not None:
+    origin = origin_of(told, setting)
+    if known := here.loans.get(origin):
         agreed = (known.borrower_id, known.product_version_id, known.principal_cents, known.disbursed_at)
         if agreed != (borrower.id, version.id, values["principal"], disbursed_at):
             raise NoSuchProduct("loan_id", "of the loan that was brought in before", values["loan_id"])
         known.borrower = borrower
-        return known
-    return Loan(
+        return known, contracts.contract_of(known)
+    pack = _pack(setting, on)
+    loan = Loan(
         borrower=borrower,
         origin=origin,
         product_version=setting.products[version.id],
-        country_pack=_pack(setting, on),
+        country_pack=pack,
         identity_index=borrower.identity_index,
         currency=version.terms.currency,
         principal_cents=values["principal"],
@@ -251,6 +290,7 @@ def _loan(told: ToldLoan, borrower: Borrower, setting: Setting) -> Loan:
         disbursed_at=disbursed_at,
         outstanding_cents=0,
     )
+    return loan, Contract(version.terms, loan.principal_cents, contracts.caps_of(pack.rules))
 
 
 def _pack(setting: Setting, on: date) -> CountryPack:
@@ -295,12 +335,11 @@ def _same(stored: LoanEvent, told: LoanEvent) -> bool:
     return (stored.kind, stored.happened_at, stored.details) == (told.kind, told.happened_at, told.details)
 
 
-def _open_twice(played: Iterable[Played], borrower: Borrower) -> Iterator[Problem]:
+def _open_twice(played: Iterable[Played], open_here: int | None) -> Iterator[Problem]:
     """Say which loans would be one open loan too many: each person has one."""
     open_now = [one for one in played if one.life.state == "live"]
-    ours = selectors.open_loan_of_person(borrower.identity_index)
-    others = [] if ours is None or ours.id in {one.loan.id for one in open_now} else [ours]
-    if len(open_now) + len(others) > 1:
+    others = open_here is not None and open_here not in {one.loan.id for one in open_now}
+    if len(open_now) + others > 1:
         for one in open_now[0 if others else 1 :]:
             yield _of(one.told, "loan_id", "the only open loan of its borrower", one.told.row.values["loan_id"])
 
@@ -318,37 +357,3 @@ def _differences(one: Played, setting: Setting) -> Iterator[Problem]:
         lived = play(one.contract, contracts.facts_of(until), closing_on)
     for wrong in history.differences(values, lived):
         yield _of(one.told, *wrong)
-
-
-# --- writing ----------------------------------------------------------------------------------------------
-def _write(one: Played, setting: Setting) -> None:
-    """Store a loan with its new facts, and let everything follow from them."""
-    if is_new := one.loan.id is None:
-        _store(one)
-    for event in one.new:
-        event.loan = one.loan
-    LoanEvent.objects.bulk_create(one.new)
-    if is_new:
-        post_new(life.drafts_of(one.loan, one.life, one.events))
-    life.replay(one.loan, setting.at, closed_on=setting.closed_on)
-    audit.record(
-        "loan_brought_in",
-        subject=f"loan:{one.loan.id}",
-        borrower=one.loan.borrower,
-        at=setting.at,
-        origin=one.loan.origin,
-        facts=len(one.new),
-    )
-
-
-def _store(one: Played) -> None:
-    loan, paid_out = one.loan, one.events[0].key
-    agreed = [item.due for item in one.life.installments if item.event_key == paid_out]
-    loan.reference = new_reference()
-    loan.fee_cents = sum(due.fee for due in agreed)
-    loan.tax_cents = sum(due.tax for due in agreed)
-    loan.interest_cents = sum(due.interest for due in agreed)
-    # The state is not known to the table yet, but what was earned is: nothing is left of it to be booked today.
-    for kind, cents in life.earned_of(one.life).items():
-        setattr(loan, f"{kind}_cents", cents)
-    loan.save()

@@ -307,20 +307,24 @@ def held() -> int:
         return int(cursor.fetchone()[0])
 
 
-def borrowers(chunk: int = 500) -> Iterator[ToldBorrower]:
-    """Yield the borrowers of whom all rows are sound, by their key, with a bounded number of them in memory."""
+def batches(size: int) -> Iterator[list[ToldBorrower]]:
+    """Yield the borrowers of whom all rows are sound, by their key, so many at a time."""
     last = ""
     while people := _select(
         "SELECT key, line, body, identity FROM history_borrowers person WHERE key > %s"
         " AND NOT EXISTS (SELECT FROM history_held WHERE key = person.key) ORDER BY key LIMIT %s",
-        [last, chunk],
+        [last, size],
     ):
         last = people[-1][0]
         loans = _loans_of([key for key, *_ in people])
-        for key, line, body, identity in people:
-            values = json.loads(body)
-            national_id = _national_id().from_db_value(values.pop("sealed_id"), None, None)
-            yield ToldBorrower(Told(line, values), identity, national_id, tuple(loans.get(key, ())))
+        yield [_borrower(row, tuple(loans.get(row[0], ()))) for row in people]
+
+
+def _borrower(row: tuple[Any, ...], loans: tuple[ToldLoan, ...]) -> ToldBorrower:
+    _, line, body, identity = row
+    values = json.loads(body)
+    national_id = _national_id().from_db_value(values.pop("sealed_id"), None, None)
+    return ToldBorrower(Told(line, values), identity, national_id, loans)
 
 
 def _loans_of(keys: list[str]) -> dict[str, list[ToldLoan]]:

@@ -9,7 +9,7 @@ Source: docs/domain/replay.md.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -17,14 +17,16 @@ from django.conf import settings
 from prometheus_client import CollectorRegistry, Histogram
 
 from lending.ledger import ReferenceReused, post, reverse
-from lending.models import Allocation, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
+from lending.models import Allocation, Case, Draw, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
 from lending.rules import accounting, calendar
+from lending.rules import facts as rules
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due
-from lending.rules.facts import Life
+from lending.rules.facts import Course, Life
 from lending.rules.life import play
 from lending.selectors import contracts, products
 from lending.selectors.loans import as_due
+from lending.services import cases
 from lending.services.limits import assign_limit, take_limit_back
 
 # Earned day by day, and booked by close of business for many loans at once: see `_book_earned`.
@@ -167,19 +169,23 @@ def _write_installments(loan: Loan, life: Life) -> dict[int, Installment]:
             found[item.number] = same.pop(0)
             continue
         number += 1
-        found[item.number] = row = Installment(
-            loan=loan,
-            number=number,
-            source=item.source,
-            event_key=item.event_key,
-            starts_on=item.starts_on,
-            due_on=item.due_on,
-            earned_cents=item.earned_cents,
-            **_columns(item.due),
-        )
+        found[item.number] = row = _installment(loan, number, item)
         missing.append(row)
     Installment.objects.bulk_create(missing)
     return found
+
+
+def _installment(loan: Loan, number: int, item: rules.Installment) -> Installment:
+    return Installment(
+        loan=loan,
+        number=number,
+        source=item.source,
+        event_key=item.event_key,
+        starts_on=item.starts_on,
+        due_on=item.due_on,
+        earned_cents=item.earned_cents,
+        **_columns(item.due),
+    )
 
 
 Covering = tuple[int, str, str]  # installment id, event key, kind
@@ -189,10 +195,7 @@ def _write_allocations(
     loan: Loan, life: Life, items: Mapping[int, Installment], events: Mapping[str, LoanEvent]
 ) -> None:
     """Let the stored rows of each installment, event and kind sum to what they should be."""
-    wanted: dict[Covering, Due] = defaultdict(Due)
-    for cover in life.covers:
-        covering = items[cover.number].id, cover.event_key, str(cover.kind)
-        wanted[covering] = wanted[covering].plus(cover.due)
+    wanted = _covered(life, items)
     for installment, should in _corrections(loan, life, items).items():
         wanted[installment, "replay", Allocation.Kind.CORRECTED] = should
     rows, known = Counter[Covering](), defaultdict[Covering, Due](Due)
@@ -201,17 +204,41 @@ def _write_allocations(
         rows[key] += 1
         known[key] = known[key].plus(as_due(row))
     Allocation.objects.bulk_create(
-        Allocation(
-            installment_id=key[0],
-            event_key=key[1],
-            kind=key[2],
-            revision=rows[key] + 1,
-            business_date=_day_of(key[1], events),
-            **_columns(wanted[key].minus(known[key])),
-        )
+        _allocation(key, wanted[key].minus(known[key]), events, rows[key] + 1)
         for key in wanted.keys() | known.keys()
         if wanted[key] != known[key]
     )
+
+
+def _covered(life: Life, items: Mapping[int, Installment]) -> dict[Covering, Due]:
+    wanted: dict[Covering, Due] = defaultdict(Due)
+    for cover in life.covers:
+        covering = items[cover.number].id, cover.event_key, str(cover.kind)
+        wanted[covering] = wanted[covering].plus(cover.due)
+    return wanted
+
+
+def _allocation(key: Covering, due: Due, events: Mapping[str, LoanEvent], revision: int = 1) -> Allocation:
+    return Allocation(
+        installment_id=key[0],
+        event_key=key[1],
+        kind=key[2],
+        revision=revision,
+        business_date=_day_of(key[1], events),
+        **_columns(due),
+    )
+
+
+def first_rows_of(
+    loan: Loan, life: Life, events: Mapping[str, LoanEvent], ids: Iterator[int]
+) -> tuple[list[Installment], list[Allocation]]:
+    """Return the installments, with ids from `ids`, and allocations of a loan that has none yet, as a replay
+    would write them; they are not stored."""
+    items = {item.number: _installment(loan, item.number, item) for item in life.installments}
+    for item in items.values():
+        item.id = next(ids)
+    covered = _covered(life, items)
+    return list(items.values()), [_allocation(key, due, events) for key, due in covered.items() if due != Due()]
 
 
 def _corrections(loan: Loan, life: Life, items: Mapping[int, Installment]) -> dict[int, Due]:
@@ -328,7 +355,7 @@ def _standing(loan: Loan) -> tuple[Standing, Counter[tuple[str, str]]]:
 
 
 def _end_of(day: date) -> datetime:
-    return calendar.start_of(day + timedelta(days=1), settings.TIME_ZONE) - timedelta(microseconds=1)
+    return calendar.end_of(day, settings.TIME_ZONE)
 
 
 def _book_earned(loan: Loan, life: Life, until: datetime) -> None:
@@ -364,12 +391,17 @@ STATES = {
 
 
 def _update_repayments(loan: Loan, life: Life) -> None:
-    """Keep with each receipt what of it went to the loan and what is over; of one that was taken back, nothing."""
+    """Keep with each receipt what of it went to the loan and what is over.
+
+    One that was taken from the loan went nowhere in it, and what is kept of it elsewhere is none of its business.
+    """
     for repayment in loan.repayments.select_related("receipt", "event"):
         receipt = repayment.receipt
-        stands = repayment.event.key in life.over_cents
-        over_cents = life.over_cents.get(repayment.event.key, 0)
-        repaid_cents = receipt.amount_cents - over_cents if stands else 0
+        if repayment.event.key not in life.over_cents:
+            Repayment.objects.filter(id=repayment.id).exclude(amount_cents=0).update(amount_cents=0)
+            continue
+        over_cents = life.over_cents[repayment.event.key]
+        repaid_cents = receipt.amount_cents - over_cents
         if (repayment.amount_cents, receipt.over_cents) != (repaid_cents, over_cents):
             Repayment.objects.filter(id=repayment.id).update(amount_cents=repaid_cents)
             Receipt.objects.filter(id=receipt.id).update(over_cents=over_cents)
@@ -380,8 +412,20 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     was_settled, was = loan.settled_at is not None, loan.state
     if life.state == "live" and was != Loan.State.LIVE:
         _refuse_second_open(loan)
-    loan.state = STATES[life.state]
-    loan.settled_at = _settled_at(life, events)
+    follow(loan, life, events)
+    loan.save()
+    if life.kept_cents < 0:
+        _leave_refund_to_a_person(loan, life, at)
+    if loan.state == Loan.State.SETTLED and not was_settled:
+        assign_limit(loan.borrower, loan, at)
+    elif was == Loan.State.SETTLED and loan.state == Loan.State.LIVE:
+        take_limit_back(loan.borrower, loan, at)
+
+
+def follow(loan: Loan, life: Life, events: Mapping[str, LoanEvent]) -> None:
+    """Set on the loan what follows from its life; the caller saves it."""
+    loan.state = _line_state(loan, life) if loan.is_line else STATES[life.state]
+    loan.settled_at = None if loan.is_line else _settled_at(life, events)
     loan.written_off_at = _last(events, "write_off") if life.state == "written_off" else None
     restructured_at = _last(events, "reschedule", "extend") if life.restructured else None
     loan.restructured_on = restructured_at and calendar.business_date(restructured_at, settings.TIME_ZONE)
@@ -397,11 +441,24 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     _keep_room(loan, life)
     loan.aged_on = life.closed_on
     loan.next_action_on = life.next_action_on
-    loan.save()
-    if loan.state == Loan.State.SETTLED and not was_settled:
-        assign_limit(loan.borrower, loan, at)
-    elif was == Loan.State.SETTLED and loan.state == Loan.State.LIVE:
-        take_limit_back(loan.borrower, loan, at)
+    _take_course(loan, life.course or Course())
+
+
+def _leave_refund_to_a_person(loan: Loan, life: Life, at: datetime) -> None:
+    """What was over turned out not to be, after it had been given back: the customer owes it to us."""
+    note = f"{life.refunded_cents} given back, {life.kept_cents + life.refunded_cents} kept"
+    cases.open_case(
+        kind=Case.Kind.REFUNDED_TOO_MUCH, subject_key=f"loan:{loan.id}", note=note, borrower=loan.borrower, at=at
+    )
+
+
+def _line_state(loan: Loan, life: Life) -> Loan.State:
+    """A line of which nothing is owed is not over: it can be drawn until somebody closes it."""
+    if life.state not in ("settled", "approved"):
+        return STATES[life.state]
+    if loan.draws.filter(state=Draw.State.UNDER_WAY).exists():
+        return Loan.State.APPROVED
+    return Loan.State.UNDRAWN if loan.closed_at is None else Loan.State.CLOSED
 
 
 def _refuse_second_open(loan: Loan) -> None:
@@ -416,6 +473,13 @@ def _keep_room(loan: Loan, life: Life) -> None:
     loan.room_cents = life.room_cents if binds else None
     loan.non_performing = binds and life.non_performing
     loan.stopped_on = life.stopped_on
+
+
+def _take_course(loan: Loan, course: Course) -> None:
+    """Keep what close of business must know of the days until the loan turns."""
+    loan.turns_on = course.turns_on
+    loan.course_from, loan.course_days = course.starts_on, course.days
+    loan.course_cents, loan.course_base_cents = course.cents, course.base_cents
 
 
 def _over_by_changes(life: Life, events: Mapping[str, LoanEvent]) -> int:

@@ -31,9 +31,7 @@ def assign_limit(borrower: Borrower, settled: Loan, at: datetime) -> None:
 
     Where the law in force asks for consent, a step up is only offered.
     """
-    ladder = settled.product_version.ladder_cents
-    rung = limits.next_rung(borrower.rung, settled.worst_days_past_due, top=len(ladder) - 1)
-    limit_cents = limits.limit_at(rung, ladder)
+    rung, limit_cents = step_after(borrower, settled)
     on = calendar.business_date(at, settings.TIME_ZONE)
     if rung > borrower.rung and products.country_rules(settled.product_version.country, on).raises_need_consent:
         _offer_raise(borrower, settled, rung, limit_cents, at)
@@ -42,6 +40,26 @@ def assign_limit(borrower: Borrower, settled: Loan, at: datetime) -> None:
         offered = LimitRaise.objects.filter(borrower=borrower, state=LimitRaise.State.OFFERED)
         offered.update(state=LimitRaise.State.WITHDRAWN, answered_at=at)
     _move(borrower, rung, limit_cents, at, days_late=settled.worst_days_past_due, loan_id=settled.id)
+
+
+def step_after(borrower: Borrower, settled: Loan) -> tuple[int, int]:
+    """Return the rung, and its limit, to which a settled loan takes a borrower."""
+    ladder = settled.product_version.ladder_cents
+    rung = limits.next_rung(borrower.rung, settled.worst_days_past_due, top=len(ladder) - 1)
+    return rung, limits.limit_at(rung, ladder)
+
+
+def moved(borrower: Borrower, rung: int, at: datetime, **why: Any) -> AuditEvent:
+    """Return the act of moving a borrower to another rung; it is not stored."""
+    return audit.act(
+        "limit_moved",
+        subject=f"borrower:{borrower.id}",
+        borrower=borrower,
+        at=at,
+        rung_before=borrower.rung,
+        rung=rung,
+        **why,
+    )
 
 
 def take_limit_back(borrower: Borrower, reopened: Loan, at: datetime) -> None:
@@ -82,15 +100,7 @@ def _offer_raise(borrower: Borrower, settled: Loan, rung: int, limit_cents: int,
 def _move(borrower: Borrower, rung: int, limit_cents: int, at: datetime, **why: Any) -> None:
     Borrower.objects.filter(id=borrower.id).update(rung=rung, limit_cents=limit_cents)
     if rung != borrower.rung:
-        audit.record(
-            "limit_moved",
-            subject=f"borrower:{borrower.id}",
-            borrower=borrower,
-            at=at,
-            rung_before=borrower.rung,
-            rung=rung,
-            **why,
-        )
+        moved(borrower, rung, at, **why).save()
 
 
 @transaction.atomic

@@ -6,15 +6,17 @@ reserved. Each function is one transaction under the borrower's lock.
 
 import secrets
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from lending import outbox
 from lending.ledger import post, reverse
-from lending.models import Application, Loan, LoanEvent, PaymentAttempt, PaymentIntent, Posting
+from lending.models import Application, Draw, Loan, LoanEvent, PaymentAttempt, PaymentIntent, Posting
+from lending.models.loans import Price
 from lending.rules import accounting, calendar
-from lending.selectors import contracts, offers
+from lending.selectors import contracts, offers, products
 from lending.services import audit, life
 from lending.services.people import lock_person
 from lending.services.receipts import apply_kept
@@ -26,24 +28,38 @@ _SPOKEN = "23456789ACDEFHJKMNPRTWXY"
 
 def new_reference() -> str:
     """Return a short code for the customer that nobody has yet; 24^6 values, and the column is unique."""
-    while True:
-        reference = "".join(secrets.choice(_SPOKEN) for _ in range(6))
-        if not any(kind.objects.filter(reference=reference).exists() for kind in (Application, Loan)):
-            return reference
+    return new_references(1)[0]
+
+
+def new_references(count: int) -> list[str]:
+    """Return so many short codes that nobody has yet."""
+    found: set[str] = set()
+    while len(found) < count:
+        drawn = {"".join(secrets.choice(_SPOKEN) for _ in range(6)) for _ in range(count - len(found))}
+        for kind in (Application, Loan):
+            drawn -= set(kind.objects.filter(reference__in=drawn).values_list("reference", flat=True))
+        found |= drawn
+    return list(found)
+
+
+# What a loan costs, column by column.
+PRICE = [field.name for field in Price._meta.get_fields()]
 
 
 def approve_loan(application: Application, at: datetime) -> Loan:
     """Write loan, reservation and payout intent inside the caller's transaction, once per application.
 
-    What is charged is what the customer accepted: amounts come from the application, and the calculator must
-    still agree with them.
+    Paid out is the principal without what is deducted from it. What is charged is what the customer accepted:
+    amounts come from the application, and the calculator must still agree with them. A credit line is opened
+    and waits to be drawn.
     """
     if known := Loan.objects.filter(application=application).first():
         return known
     accepted_on = calendar.business_date(application.submitted_at, settings.TIME_ZONE)
     priced = offers.quote(application.product_version, application.principal_cents, accepted_on)
     assert priced.total_cents == application.total_cents, "the calculator disagrees with itself"
-    loan = Loan.objects.create(
+    price = {name: getattr(application, name) for name in PRICE}
+    loan = Loan(
         borrower=application.borrower,
         application=application,
         product_version=application.product_version,
@@ -51,98 +67,146 @@ def approve_loan(application: Application, at: datetime) -> Loan:
         reference=application.reference,
         identity_index=application.borrower.identity_index,
         currency=application.product_version.currency,
-        principal_cents=application.principal_cents,
-        fee_cents=application.fee_cents,
-        tax_cents=application.tax_cents,
-        interest_cents=application.interest_cents,
         outstanding_cents=application.total_cents,
         approved_at=at,
+        **price,
     )
-    post(
-        kind=Posting.Kind.RESERVATION,
-        reference=f"reserve:loan:{loan.id}",
-        occurred_at=at,
-        currency=loan.currency,
-        lines=accounting.reservation(loan.principal_cents),
-        loan=loan,
-    )
-    PaymentIntent.objects.create(
+    if products.terms_of(loan.product_version).kind == "credit_line":
+        return _open_line(loan)
+    loan.save()
+    send_off(loan, f"loan:{loan.id}", loan.received_cents, at)
+    return loan
+
+
+def _open_line(loan: Loan) -> Loan:
+    """Open a credit line up to what was approved: nothing is reserved, paid out or owed until it is drawn."""
+    loan.credit_limit_cents, loan.state, loan.outstanding_cents = loan.principal_cents, Loan.State.UNDRAWN, 0
+    for name in PRICE:
+        setattr(loan, name, 0)
+    loan.save()
+    return loan
+
+
+def send_off(loan: Loan, subject: str, cents: int, at: datetime) -> PaymentIntent:
+    """Reserve what a customer is to receive and owe its payout; `subject` names it: "loan:12", "draw:7"."""
+    _reserve(loan, f"reserve:{subject}", cents, at)
+    intent = PaymentIntent.objects.create(
         purpose=PaymentIntent.Purpose.DISBURSE,
-        business_key=f"disburse:loan:{loan.id}",
+        business_key=f"disburse:{subject}",
         provider="daraja",
         borrower=loan.borrower,
         loan=loan,
         msisdn=loan.borrower.msisdn,
-        amount_cents=loan.principal_cents,
+        amount_cents=cents,
         currency=loan.currency,
         due_at=at,
         created_at=at,
     )
     wake("lending.tasks.run_payments", queue="money")
-    return loan
+    return intent
+
+
+def _reserve(loan: Loan, reference: str, cents: int, at: datetime) -> None:
+    post(
+        kind=Posting.Kind.RESERVATION,
+        reference=reference,
+        occurred_at=at,
+        currency=loan.currency,
+        lines=accounting.reservation(cents),
+        loan=loan,
+    )
 
 
 @transaction.atomic
 def payout_succeeded(
     *, attempt_id: int, receipt_no: str, amount_cents: int, completed_at: datetime, at: datetime
 ) -> Loan:
-    """Start the loan at the operator's completion time and book the payout.
+    """Start the loan, or a draw of a credit line, at the operator's completion time and book the payout.
 
-    Repeats safely: a loan that is live already is returned unchanged. A payout that was reported failed and
+    Repeats safely: what was paid out already is returned unchanged. A payout that was reported failed and
     reached the customer after all makes the loan live, too, unless they have another one by now: then
     PostgreSQL refuses and the engine leaves it to a person.
     """
     loan = _locked_loan(attempt_id)
-    if loan.disbursed_at is not None:
+    draw = _draw_of(loan, attempt_id)
+    paid: Loan | Draw = draw or loan
+    if (draw.paid_out_at if draw else loan.disbursed_at) is not None:
         return loan
-    assert amount_cents == loan.principal_cents, "the engine settles only exact payouts"
-    if loan.state == Loan.State.NOT_PAID_OUT:
-        _reserve_again(loan, completed_at)
-    loan.disbursed_at = completed_at
-    loan.save(update_fields=["disbursed_at"])
-    life.record(
+    assert amount_cents == paid.received_cents, "the engine settles only exact payouts"
+    if paid.state == "not_paid_out":
+        _reserve_again(loan, draw, completed_at)
+    if draw:
+        _count_draw(loan, draw, completed_at)
+    loan.disbursed_at = loan.disbursed_at or completed_at
+    loan.save(update_fields=["disbursed_at", *PRICE])
+    key = f"disburse:{receipt_no}"
+    lived = life.record(
         loan,
-        key=f"disburse:{receipt_no}",
+        key=key,
         kind=LoanEvent.Kind.DISBURSE,
         happened_at=completed_at,
         at=at,
-        details={"amount_cents": loan.principal_cents},
+        details={"amount_cents": paid.principal_cents, "most_interest_cents": paid.interest_cents},
     )
+    # The days between two dates of a plan may be others than on the day of the quote: never more is charged.
+    charged = sum(item.due.interest for item in lived.installments if item.event_key == key)
+    loan.interest_cents = loan.interest_cents - paid.interest_cents + charged
+    loan.save(update_fields=["interest_cents"])
     apply_kept(loan, at)
     if loan.state == Loan.State.LIVE:
-        outbox.write("loan_disbursed", reference=f"loan_disbursed:{loan.id}", loan_id=loan.id, at=at)
+        _tell("loan_disbursed", loan, draw, at)
     return loan
+
+
+def _count_draw(loan: Loan, draw: Draw, completed_at: datetime) -> None:
+    """Let a draw that was paid out count: what a line costs is the sum of its draws."""
+    draw.state, draw.paid_out_at = Draw.State.PAID_OUT, completed_at
+    draw.save(update_fields=["state", "paid_out_at"])
+    for name in PRICE:
+        setattr(loan, name, getattr(loan, name) + getattr(draw, name))
 
 
 @transaction.atomic
 def payout_failed(*, attempt_id: int, code: str, text: str, at: datetime) -> Loan:
     """Release the reservation of a payout that certainly failed and tell the customer. Repeats safely."""
     loan = _locked_loan(attempt_id)
-    if loan.state != Loan.State.APPROVED:
+    draw = _draw_of(loan, attempt_id)
+    if (draw.state != Draw.State.UNDER_WAY) if draw else (loan.state != Loan.State.APPROVED):
         return loan
-    loan.state = Loan.State.NOT_PAID_OUT
-    loan.outstanding_cents = 0
+    if draw:
+        draw.state = Draw.State.NOT_PAID_OUT
+        draw.save(update_fields=["state"])
+        loan.state = Loan.State.UNDRAWN if loan.state == Loan.State.APPROVED else loan.state
+    else:
+        loan.state, loan.outstanding_cents = Loan.State.NOT_PAID_OUT, 0
     loan.save(update_fields=["state", "outstanding_cents"])
-    reserved = Posting.objects.get(reference=f"reserve:loan:{loan.id}")
-    reverse(reserved, reference=f"release:loan:{loan.id}", occurred_at=at)
-    audit.record(
-        "payout_failed", subject=f"loan:{loan.id}", borrower=loan.borrower, at=at, code=code, text=text[:120]
-    )
-    outbox.write("disbursement_failed", reference=f"disbursement_failed:{loan.id}", loan_id=loan.id, at=at)
+    subject = _subject(loan, draw)
+    reserved = Posting.objects.get(reference=f"reserve:{subject}")
+    reverse(reserved, reference=f"release:{subject}", occurred_at=at)
+    audit.record("payout_failed", subject=subject, borrower=loan.borrower, at=at, code=code, text=text[:120])
+    _tell("disbursement_failed", loan, draw, at)
     return loan
 
 
-def _reserve_again(loan: Loan, at: datetime) -> None:
+def _subject(loan: Loan, draw: Draw | None) -> str:
+    return f"draw:{draw.pk}" if draw else f"loan:{loan.id}"
+
+
+def _tell(topic: str, loan: Loan, draw: Draw | None, at: datetime) -> None:
+    about = f"draw:{draw.pk}" if draw else str(loan.id)
+    payload: dict[str, Any] = {"loan_id": loan.id} | ({"draw_id": draw.pk} if draw else {})
+    outbox.write(topic, reference=f"{topic}:{about}", at=at, **payload)
+
+
+def _reserve_again(loan: Loan, draw: Draw | None, at: datetime) -> None:
     """Take back the release of a reservation, so that the payout finds what it uses up."""
-    loan.outstanding_cents = loan.total_cents
-    post(
-        kind=Posting.Kind.RESERVATION,
-        reference=f"reserve:loan:{loan.id}:late",
-        occurred_at=at,
-        currency=loan.currency,
-        lines=accounting.reservation(loan.principal_cents),
-        loan=loan,
-    )
+    if draw is None:
+        loan.outstanding_cents = loan.total_cents
+    _reserve(loan, f"reserve:{_subject(loan, draw)}:late", (draw or loan).received_cents, at)
+
+
+def _draw_of(loan: Loan, attempt_id: int) -> Draw | None:
+    return loan.draws.filter(intent__attempts=attempt_id).first() if loan.is_line else None
 
 
 def _locked_loan(attempt_id: int) -> Loan:

@@ -20,6 +20,10 @@ class SamePerson(Exception):
     """Whoever proposes an act cannot be the one who approves it."""
 
 
+class NotTheMaker(Exception):
+    """Only whoever proposed an act can take the proposal back."""
+
+
 class AlreadyPending(Exception):
     """The same act on the same subject waits for its second person already."""
 
@@ -132,19 +136,50 @@ def decide(*, proposal_id: int, checker: Any, approve: bool, remark: str = "", a
     return proposal
 
 
+@transaction.atomic
+def withdraw(*, proposal_id: int, maker: Any, at: datetime) -> Proposal:
+    """Take a proposal back, also one that events have overtaken; nothing is done. Repeats safely.
+
+    Raises:
+        NotTheMaker: only whoever proposed it takes it back; anybody else refuses it.
+        NotPending: it was decided.
+    """
+    proposal = _locked(proposal_id)
+    if proposal.maker_id != maker.id:
+        raise NotTheMaker(f"{proposal} was proposed by {proposal.maker}")
+    if proposal.state == Proposal.State.WITHDRAWN:
+        return proposal
+    if proposal.state != Proposal.State.PENDING:
+        raise NotPending(f"{proposal} is {proposal.get_state_display().lower()}")
+    proposal.state, proposal.decided_at = Proposal.State.WITHDRAWN, at
+    proposal.save(update_fields=["state", "decided_at"])
+    audit.record(
+        f"{proposal.act}_withdrawn",
+        subject=proposal.subject,
+        borrower=proposal.borrower,
+        actor=maker,
+        reason=proposal.reason,
+        at=at,
+    )
+    return proposal
+
+
 def pending(subject: str) -> list[Proposal]:
     """Return what waits for a second person about a record, the oldest first."""
     waiting = Proposal.objects.filter(subject=subject, state=Proposal.State.PENDING)
     return list(waiting.select_related("maker").order_by("made_at"))
 
 
-def overtaken(proposal: Proposal) -> str | None:
-    """Return why a proposal would not do any more what its preview showed; None if it still would."""
+def overtaken(proposal: Proposal) -> Exception | None:
+    """Return what speaks against a proposal now, or that it would not do what its preview showed; None if all
+    is as it was."""
     try:
         now = ACTS[proposal.act].preview(proposal.details)
     except Exception as refusal:  # noqa: BLE001 - whatever speaks against it now did not when it was proposed
-        return str(refusal)
-    return None if now == proposal.preview else f"{proposal} would not do any more what its preview showed"
+        return refusal
+    if now == proposal.preview:
+        return None
+    return Overtaken(f"{proposal} would not do any more what its preview showed")
 
 
 def _locked(proposal_id: int) -> Proposal:
@@ -158,5 +193,5 @@ def _locked(proposal_id: int) -> Proposal:
 def _carry_out(proposal: Proposal, at: datetime) -> None:
     declared = ACTS[proposal.act]
     if (why := overtaken(proposal)) is not None:
-        raise Overtaken(why)
+        raise Overtaken(str(why)) from why
     declared.carry_out(proposal.details, proposal=proposal, at=at)

@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from lending import outbox
 from lending.ledger import post, reverse
 from lending.models import (
+    AuditEvent,
     Borrower,
     Case,
     Loan,
@@ -23,13 +24,14 @@ from lending.models import (
     PaymentAttempt,
     Posting,
     Receipt,
+    Refund,
     Repayment,
 )
-from lending.rules import accounting, calendar, identity
+from lending.rules import accounting, calendar, identity, money
 from lending.rules.allocation import Due
 from lending.rules.receipts import as_printed
 from lending.selectors import contracts, loans, products
-from lending.services import audit, cases, life
+from lending.services import audit, cases, life, refunds
 from lending.services.people import identity_index, lock_person
 
 
@@ -70,11 +72,11 @@ def record_receipt(
     if it now claims other facts, a person gets a case and nothing changes.
 
     Raises:
-        ValueError: the amount is not positive.
+        ValueError: the amount is not positive, or more than an account can hold.
         ReceiptTaken: `attempt` claims a receipt that pays for another one.
     """
-    if amount_cents <= 0:
-        raise ValueError(f"amount_cents must be positive, got {amount_cents}")
+    if not 0 < amount_cents <= money.MOST_CENTS:
+        raise ValueError(f"amount_cents must be positive and at most {money.MOST_CENTS}, got {amount_cents}")
     receipt_no, account_reference = as_printed(receipt_no), as_kept(account_reference, at)
     facts = {"amount_cents": amount_cents, "currency": currency}
     if known := Receipt.objects.filter(provider=provider, receipt_no=receipt_no).first():
@@ -256,7 +258,18 @@ def _allocate(receipt: Receipt, at: datetime, *, source: str = "mpesa_paybill") 
         _post(receipt, Posting.Kind.REPAYMENT, "kept", kept, receipt.borrower)
     else:
         _repay(receipt, loan, source, at)
-    outbox.write("repayment_received", reference=f"repayment_received:{receipt.id}", receipt_id=receipt.id, at=at)
+    _tell("repayment_received", receipt, at)
+
+
+def times_released(receipt: Receipt) -> int:
+    """Return how often a receipt was taken from somebody to whom it had been given by mistake."""
+    return AuditEvent.objects.filter(action="receipt_released", subject=f"receipt:{receipt.id}").count()
+
+
+def _tell(topic: str, receipt: Receipt, at: datetime, **more: Any) -> None:
+    """Owe whoever the receipt is given to, or taken from, one message each time."""
+    nth = times_released(receipt)
+    outbox.write(topic, reference=f"{topic}:{receipt.id}:{nth}", receipt_id=receipt.id, nth=nth, at=at, **more)
 
 
 def _repay(receipt: Receipt, loan: Loan, source: str, at: datetime) -> None:
@@ -301,7 +314,7 @@ def apply_kept(loan: Loan, at: datetime) -> None:
         paid_at__gte=loan.approved_at,
         over_cents__gt=0,
         repayment__isnull=True,
-    )
+    ).exclude(refund_parts__refund__state__in=Refund.SPOKEN_FOR)
     for receipt in early.order_by("paid_at", "id"):
         _repay(receipt, loan, "customer_overpayments", at)
 
@@ -351,6 +364,7 @@ def release_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
     Raises:
         NotCounted: the operator took it back.
         OpenLoanInTheWay: the loan would be open again beside another one.
+        RefundUnderWay: what is kept of it may just be leaving.
     """
     receipt = _locked(receipt_id)
     if receipt.state == Receipt.State.SUSPENSE:
@@ -361,7 +375,10 @@ def release_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
     _take_out(receipt, actor, reason, at)
     receipt.state, receipt.borrower, receipt.over_cents = Receipt.State.SUSPENSE, None, 0
     receipt.save(update_fields=["state", "borrower", "over_cents"])
+    refunds.watch_receipt(receipt, at)
     _hold(receipt, at, f"given to {was_of} by mistake: {reason}")
+    if was_of is not None:
+        _tell("repayment_undone", receipt, at, borrower_id=was_of.id)
     _record("receipt_released", receipt, was_of, actor, reason, at)
     return receipt
 
@@ -374,6 +391,7 @@ def reverse_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
 
     Raises:
         OpenLoanInTheWay: the loan would be open again beside another one.
+        RefundUnderWay: what is kept of it may just be leaving.
     """
     receipt = _locked(receipt_id)
     if receipt.state == Receipt.State.REVERSED:
@@ -381,6 +399,9 @@ def reverse_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
     _take_out(receipt, actor, reason, at)
     receipt.state, receipt.reversed_at, receipt.over_cents = Receipt.State.REVERSED, at, 0
     receipt.save(update_fields=["state", "reversed_at", "over_cents"])
+    refunds.watch_receipt(receipt, at)
+    if receipt.borrower is not None:
+        _tell("repayment_undone", receipt, at, borrower_id=receipt.borrower.id)
     Case.objects.filter(
         kind=Case.Kind.UNMATCHED_RECEIPT, subject_key=f"receipt:{receipt.id}", closed_at__isnull=True
     ).update(closed_at=at, closed_by=actor, resolution=f"the operator took it back: {reason}"[:300])
@@ -398,6 +419,8 @@ def _locked(receipt_id: int) -> Receipt:
 
 def _take_out(receipt: Receipt, actor: Any, reason: str, at: datetime) -> None:
     """Undo whatever the receipt did, to a loan and beside it, as if it had never come."""
+    if receipt.borrower is not None:
+        refunds.refuse_while_under_way(receipt.borrower)
     repayment = Repayment.objects.filter(receipt=receipt).select_related("event__reversed_by").first()
     if repayment is not None and not hasattr(repayment.event, "reversed_by"):
         life.record(

@@ -18,6 +18,7 @@ from lending.models import (
     GroupMember,
     Loan,
     Posting,
+    Refund,
     SavingsAccount,
     SavingsGroup,
     SavingsHold,
@@ -29,7 +30,8 @@ from lending.rules import accounting, calendar, money
 from lending.rules import savings as rules
 from lending.selectors import products
 from lending.selectors import savings as selectors
-from lending.services import audit
+from lending.services import audit, refunds
+from lending.services.people import lock_person
 
 
 class PartnerNeeded(Exception):
@@ -281,7 +283,7 @@ def instruct_deposit(*, account_id: int, amount_cents: int, reference: str, at: 
     account = lock_account(account_id)
     if known := SavingsInstruction.objects.filter(reference=reference).first():
         return known
-    _refuse_closed(account)
+    refuse_closed(account)
     return SavingsInstruction.objects.create(
         account=account,
         kind=SavingsInstruction.Kind.DEPOSIT,
@@ -313,7 +315,7 @@ def instruct_withdrawal(
     account = lock_account(account_id)
     if known := SavingsInstruction.objects.filter(reference=reference).first():
         return known
-    _refuse_closed(account)
+    refuse_closed(account)
     return _instruct_out(account, kind, amount_cents, reference, at, **of_group)
 
 
@@ -334,7 +336,12 @@ def _instruct_out(
     )
 
 
-def _refuse_closed(account: SavingsAccount) -> None:
+def refuse_closed(account: SavingsAccount) -> None:
+    """Refuse an account, under its lock, into and out of which nothing may move any more.
+
+    Raises:
+        AccountClosed: it is closed or being closed.
+    """
     if account.closing_at or account.state == SavingsAccount.State.CLOSED:
         raise AccountClosed(account.id)
 
@@ -348,9 +355,7 @@ def confirm_instruction(
     Raises:
         InstructionMismatch: another amount, a value date that is still to come, or it was rejected before.
     """
-    instruction = SavingsInstruction.objects.get(reference=reference)
-    account = lock_account(instruction.account_id)
-    instruction.refresh_from_db()
+    instruction, account = _locked(reference)
     if instruction.amount_cents != amount_cents or value_on > today(at):
         raise InstructionMismatch(
             f"{reference}: instructed {instruction.amount_cents}, confirmed {amount_cents} for {value_on}"
@@ -360,6 +365,8 @@ def confirm_instruction(
     if instruction.state == SavingsInstruction.State.CONFIRMED:
         return instruction.movement
     _end(instruction, account, SavingsInstruction.State.CONFIRMED, at)
+    if refund := _refund_of(instruction):
+        refunds.give(refund, moved_at, at)
     deposit = instruction.kind == SavingsInstruction.Kind.DEPOSIT
     return record_movement(
         account_id=account.id,
@@ -375,19 +382,36 @@ def confirm_instruction(
 
 @transaction.atomic
 def reject_instruction(*, reference: str, at: datetime) -> SavingsInstruction:
-    """Let go of what the holder will not do; held money is free again. Repeats safely.
+    """Let go of what the holder will not do; held money is free again. An account that was to be closed stays
+    open and earns as if nobody had asked. Repeats safely.
 
     Raises:
         InstructionMismatch: it was confirmed before.
     """
-    instruction = SavingsInstruction.objects.get(reference=reference)
-    account = lock_account(instruction.account_id)
-    instruction.refresh_from_db()
+    instruction, account = _locked(reference)
     if instruction.state == SavingsInstruction.State.CONFIRMED:
         raise InstructionMismatch(f"{reference}: rejected after it was confirmed")
     if instruction.state == SavingsInstruction.State.OPEN:
         _end(instruction, account, SavingsInstruction.State.REJECTED, at)
+        if instruction.reference.startswith(_closing_of(account)):
+            _stay_open(account, at)
+        if refund := _refund_of(instruction):
+            refunds.let_go(refund, at)
     return instruction
+
+
+def _locked(reference: str) -> tuple[SavingsInstruction, SavingsAccount]:
+    """Lock the account of an instruction, and before it the person whose overpayment it moves."""
+    instruction = SavingsInstruction.objects.get(reference=reference)
+    if refund := _refund_of(instruction):
+        lock_person(refund.borrower)
+    account = lock_account(instruction.account_id)
+    instruction.refresh_from_db()
+    return instruction, account
+
+
+def _refund_of(instruction: SavingsInstruction) -> Refund | None:
+    return Refund.objects.filter(instruction=instruction).select_related("borrower").first()
 
 
 def _end(instruction: SavingsInstruction, account: SavingsAccount, state: str, at: datetime) -> None:
@@ -544,16 +568,20 @@ def open_lock(*, account_id: int, at: datetime) -> int:
 def close_account(*, account_id: int, at: datetime) -> SavingsInstruction | None:
     """Credit what was earned and pay everything out; the account is closed when nothing is left in it.
 
-    Repeats safely.
+    Repeats safely while the holder has not answered. Money that came since he did is paid out by asking again, and
+    so is everything after he refused.
 
     Raises:
         StillLocked: a locked goal is opened first.
         NotEnoughSavings: money is held.
     """
     account = lock_account(account_id)
-    reference = f"close:{account.id}"
-    if account.closing_at:
-        return SavingsInstruction.objects.filter(reference=reference).first()
+    asked = account.instructions.filter(reference__startswith=_closing_of(account)).order_by("-id")
+    last = asked.first()
+    is_under_way = last is not None and last.state == SavingsInstruction.State.OPEN
+    if account.closing_at and (is_under_way or account.balance_cents == 0):
+        return last
+    reference = f"{_closing_of(account)}{len(asked) + 1}"
     if account.held_cents:
         raise NotEnoughSavings(account.balance_cents, selectors.available_cents(account))
     bring_up(account, today(at) - rules.DAY)
@@ -568,6 +596,20 @@ def close_account(*, account_id: int, at: datetime) -> SavingsInstruction | None
     if account.balance_cents == 0:
         return None
     return _instruct_out(account, SavingsInstruction.Kind.WITHDRAWAL, account.balance_cents, reference, at)
+
+
+def _closing_of(account: SavingsAccount) -> str:
+    """Return how the references begin by which an account is emptied; the number of the asking follows."""
+    return f"close:{account.id}:"
+
+
+def _stay_open(account: SavingsAccount, at: datetime) -> None:
+    """Take back that an account is being closed: its minimum holds again, as far as its balance reaches."""
+    account.closing_at = None
+    account.minimum_cents = selectors.terms_of(account).minimum_balance_cents
+    account.floor_cents = min(account.minimum_cents, account.balance_cents)
+    account.save()
+    _record("savings_not_closed", account, at)
 
 
 # --- sweeps -------------------------------------------------------------------------------------------------

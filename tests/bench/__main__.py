@@ -226,6 +226,7 @@ def main() -> None:
     bench_predictions()
     # In a process of its own, so that its memory is its own, and a database of its own, so that none is mixed up.
     subprocess.run([sys.executable, "-m", "tests.bench.closing"], check=True)
+    subprocess.run([sys.executable, "-m", "tests.bench.moving_in"], check=True)
 
 
 if __name__ == "__main__":

@@ -12,24 +12,16 @@ import resource
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from tests.bench import database
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-os.environ.setdefault("JIRANI_VAR", str(Path(__file__).resolve().parents[2] / "var" / "bench"))
-
-from config import environment
-
-environment.prepare()
-SERVER, DATABASE = os.environ["DATABASE_URL"], "jirani_closing"
-os.environ["DATABASE_URL"] = urlunsplit(urlsplit(SERVER)._replace(path=f"/{DATABASE}"))
+DATABASE = "jirani_closing"
+SERVER = database.point_to(DATABASE)
 
 import django
 
@@ -52,6 +44,8 @@ from lending.models import (
     SavingsAccount,
     SavingsMovement,
 )
+from lending.selectors.metrics import Report, snapshots
+from lending.services import snapshots as service
 from tests import factories
 from tests.bench.report import report
 from tests.lending import saving
@@ -298,6 +292,43 @@ def bench_savings(bare: float) -> None:
         )  # fmt: skip
 
 
+# All that is owed, once over every installment and what covered it: less than any report has to read.
+BARE_SUM = """
+    SELECT sum(item.principal_cents - coalesce(covered.cents, 0)) FROM lending_installment item
+      LEFT JOIN (SELECT installment_id, sum(principal_cents) AS cents FROM lending_allocation GROUP BY 1) covered
+        ON covered.installment_id = item.id
+"""
+
+
+def timed(work: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def bench_reports(day: date) -> None:
+    """Time what the reports of a date cost when it is closed, and the slowest of them when it is read."""
+    with connection.cursor() as cursor:
+        bare = timed(lambda: cursor.execute(BARE_SUM))
+    each = {}
+    for one in snapshots.KEPT:
+        each[one.name] = round(timed(partial(snapshots.as_kept, one.rows(day))), 2)
+        say(f"{one.name}: {each[one.name]} s")
+    took = timed(partial(service.take, day, noon_of(day) + DAY))
+    report(
+        "report_snapshot_seconds", round(took, 2), "s", "one bare sum over all installments and allocations",
+        round(bare, 2), loans=Loan.objects.count(), reports=len(snapshots.KEPT), each=each,
+    )  # fmt: skip
+    reads = [timed(partial(_read, one, day)) for one in snapshots.KEPT]
+    report(
+        "report_read_ms", round(max(reads) * 1000, 1), "ms", "counting it again", round(max(each.values()) * 1000)
+    )
+
+
+def _read(one: Report, day: date) -> None:
+    list(snapshots.as_counted(one, day).report.rows(day))
+
+
 def prove() -> None:
     """Hold the measured books to the invariants that the portfolio can be asked about."""
     names = ("receivable", "debits equal", "two entries", "days past due", "entries are what", "savings")
@@ -306,26 +337,8 @@ def prove() -> None:
         raise SystemExit("bench: the books do not hold: " + "; ".join(broken))
 
 
-@contextmanager
-def own_database() -> Iterator[None]:
-    """Make a database for this run and drop it at the end."""
-    server = psycopg2.connect(SERVER)
-    server.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-    with server.cursor() as cursor:
-        cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
-        cursor.execute(f"CREATE DATABASE {DATABASE}")
-    try:
-        yield
-    finally:
-        connection.close()
-        if not os.environ.get("BENCH_KEEP"):
-            with server.cursor() as cursor:
-                cursor.execute(f"DROP DATABASE {DATABASE}")
-        server.close()
-
-
 def main() -> None:
-    with own_database():
+    with database.own(SERVER, DATABASE):
         call_command("migrate", verbosity=0)
         call_command("load_fixtures", stdout=sys.stderr)
         live()
@@ -335,6 +348,7 @@ def main() -> None:
         say("analyzed")
         bench_loans(bare_update("lending_loan", "accrued_cents", "state = 'live'"))
         bench_savings(bare_update("lending_savingsaccount", "accrued_parts", "state = 'active'"))
+        bench_reports(LIVED_UNTIL)
         prove()
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with connection.cursor() as cursor:

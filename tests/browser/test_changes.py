@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
@@ -33,7 +32,6 @@ def test_a_fee_is_waived_by_two_people(
     shoot: Shoot,  # type: ignore[no-untyped-def]
 ) -> None:
     loan: Loan = factories.live_loan(amina, at=timezone.now() - timedelta(days=1))
-    call_command("load_fixtures", verbosity=0)
     log_in(page, live_server.url, "wambui", "Loan officers")
     page.goto(f"{live_server.url}/admin/lending/loan/{loan.id}/change/")
     shoot(page, "changes-1-loan")

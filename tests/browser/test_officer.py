@@ -2,7 +2,6 @@
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
 from playwright.sync_api import Page, expect
 
 from lending.models import Application, Borrower, Loan
@@ -22,7 +21,6 @@ def waiting(amina: Borrower, fixed_scorer: object) -> Application:
 @pytest.fixture
 def desk(page: Page, live_server, waiting: Application) -> Page:  # type: ignore[no-untyped-def]
     """Wambui, a loan officer, has logged in."""
-    call_command("load_fixtures", verbosity=0)
     wambui = User.objects.create_user("wambui", password="a-long-password", is_staff=True)
     wambui.groups.add(Group.objects.get(name="Loan officers"))
     page.goto(f"{live_server.url}/admin/")

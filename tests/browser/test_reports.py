@@ -2,7 +2,6 @@
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import POCKET, Shoot
@@ -17,7 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def desk(page: Page, live_server, law: None, fixed_scorer: object, evening: None) -> Page:  # type: ignore[no-untyped-def]
     """Wambui, a loan officer, has logged in; four loans are in the books."""
-    call_command("load_fixtures", verbosity=0)
     story.four_loans()
     wambui = User.objects.create_user("wambui", password="a-long-password", is_staff=True)
     wambui.groups.add(Group.objects.get(name="Loan officers"))

@@ -109,3 +109,25 @@ def test_sessions_side_by_side_take_different_slots(tmp_path, monkeypatch):
     ).stdout
 
     assert (mine, int(theirs)) == (0, 1)
+
+
+class TestSplitSession:
+    """pytest-xdist hands its environment down, and each part needs a database and a Redis of its own."""
+
+    @pytest.fixture(autouse=True)
+    def whole(self, monkeypatch):
+        for name in ("DATABASE_URL", "REDIS_URL", "JIRANI_TEST_CHOOSES", "PYTEST_XDIST_WORKER"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_a_part_chooses_what_the_whole_chose(self, monkeypatch):
+        assert pytest_servers._ours() == ["DATABASE_URL", "REDIS_URL"]
+        monkeypatch.setenv("DATABASE_URL", "postgres://127.0.0.1/jirani_0")
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw1")
+        assert pytest_servers._ours() == ["DATABASE_URL", "REDIS_URL"]
+
+    def test_a_part_leaves_alone_what_was_given_to_the_whole(self, monkeypatch):
+        monkeypatch.setenv("DATABASE_URL", "postgres://elsewhere/jirani")
+        assert pytest_servers._ours() == ["REDIS_URL"]
+        monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1/0")
+        monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+        assert pytest_servers._ours() == ["REDIS_URL"]

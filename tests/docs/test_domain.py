@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import astuple
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -19,12 +20,13 @@ from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.rules.country import Country, Section, may_contact
 from lending.rules.facts import Contract, Fact, Life
 from lending.rules.life import play
+from lending.rules.refunds import split
 from lending.rules.terms import read_terms
 from lending.selectors import books, portfolio
 from lending.selectors.contracts import fact_of
 from lending.selectors.metrics import REPORTS
 from lending.selectors.products import price_of
-from lending.services import changes, loans, periods, receipts, savings
+from lending.services import changes, loans, periods, receipts, refunds, savings
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
@@ -70,9 +72,11 @@ WHOLE = {
     "decisions.steps",
     "law.sections",
     "limits.ladder",
+    "overpayments.ways",
     "payments.attempts",
     "payments.intents",
     "reminders.days",
+    "reminders.parts",
 }
 
 
@@ -378,15 +382,12 @@ class TestAccounting:
         _everything_happens()
         posted = {(one.kind, _legs(one)) for one in Posting.objects.prefetch_related("entries")}
         for row in whole("accounting.kinds"):
-            if row["Kind of posting"] != Posting.Kind.REFUND:
-                assert (row["Kind of posting"], frozenset(LEGS[row["Example"]])) in posted, row
+            assert (row["Kind of posting"], frozenset(LEGS[row["Example"]])) in posted, row
 
     def test_the_statements_are_those_of_the_example(self, aminas_loan: Loan) -> None:
         posters.fund(100_000)
         factories.pay(aminas_loan.reference, 2_000, at=factories.NOON + timedelta(days=2))
-        changes.write_off_loan(
-            loan_id=aminas_loan.id, actor=None, reason="gone", at=factories.NOON + timedelta(days=5)
-        )
+        factories.write_off(aminas_loan, at=factories.NOON + timedelta(days=5))
         for row in whole("accounting.statements"):
             assert (
                 _signed(row["Amount"]) == _amounts(row["Statement"], date.fromisoformat(row["On"]))[row["Line"]]
@@ -410,6 +411,7 @@ def _everything_happens() -> None:
     posters.fund(10_000_000)
     factories.live_loan(factories.register())
     factories.pay("254711000101", 60_000, "AMINA")
+    factories.give_back(Borrower.objects.get())
     _payout_fails(factories.register("Brian Otieno", "254711000102", "23456782"))
     cheptoo = factories.register("Cheptoo Kiplagat", "254711000103", "23456783")
     factories.live_loan(cheptoo)
@@ -420,7 +422,7 @@ def _everything_happens() -> None:
     lost = factories.live_loan(factories.register("Daudi Mwangi", "254711000104", "23456784"))
     factories.pay(lost.reference, 2_000, "DAUDI1")
     later = factories.NOON + timedelta(days=1)
-    changes.write_off_loan(loan_id=lost.id, actor=None, reason="gone", at=later)
+    factories.write_off(lost, at=later)
     factories.pay(lost.reference, 10_000, "DAUDI2", at=later + timedelta(hours=1))
     for kind, amount_cents in (("deposit", 20_000), ("withdrawal", 5_000)):
         savings.mirror_movement(
@@ -460,6 +462,17 @@ def _amounts(statement: str, on: date) -> dict[str, int]:
 
 def _signed(cell: str) -> int:
     return -cents(cell.removeprefix("-")) if cell.startswith("-") else cents(cell)
+
+
+# --- overpayments -------------------------------------------------------------------------------------------
+@rows("overpayments.split")
+def test_what_is_kept_is_split_between_wallet_books_and_customer(row: Row) -> None:
+    told = [cents(row[column]) for column in ("To the wallet", "Closed", "Stays kept")]
+    assert list(astuple(split(cents(row["Kept"]), 100, cents(row["Tolerance"])))) == told
+
+
+def test_the_ways_back_leave_by_these_accounts() -> None:
+    assert {row["Way"]: row["Leaves by"] for row in whole("overpayments.ways")} == {**refunds.FROM}
 
 
 # --- savings ------------------------------------------------------------------------------------------------
@@ -599,6 +612,18 @@ class TestReminders:
             ]
             told = (row["Reminder owed for (local time)"], row["Days from the due date"])
             assert owed == ([] if told[0] == "none" else [told]), row
+
+    def test_each_part_is_reminded_of_and_the_oldest_first(self, law: None) -> None:
+        term = {"installments": 4, "every": 1, "unit": "week"}
+        weekly = product({"kind": "flat", "term": term, "interest": {"rate": "0.08", "per": "term"}})
+        lend(weekly, 100_000, noon(2026, 3, 2))
+        for row in whole("reminders.parts"):
+            on = date.fromisoformat(row["Date closed"])
+            OutboxMessage.objects.filter(topic="repayment_reminder").delete()
+            closing.close_business(on, calendar.start_of(on + timedelta(days=1), "Africa/Nairobi"))
+            owed = [one.payload for one in OutboxMessage.objects.filter(topic="repayment_reminder")]
+            told = (row["About the part due on"], row["Days from its due date"])
+            assert [(one["due_on"], str(one["days"])) for one in owed] == ([] if told[0] == "none" else [told]), row
 
 
 # --- payments -----------------------------------------------------------------------------------------------

@@ -1,12 +1,18 @@
 """docs/domain/metrics.md: the reports are those of the code, and its worked example is what they count."""
 
+import re
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from lending.admin import reports
-from lending.models import Loan
+from lending.models import Borrower, BureauNotice, Loan
 from lending.rules.arrears import BUCKETS
 from lending.selectors.metrics import REPORTS, files
-from tests.docs.tables import cents, checked_tables
+from lending.services import bureau
+from tests import factories
+from tests.docs.tables import Row, cents, checked_tables
 from tests.lending.selectors import story
 from tests.lending.selectors.conftest import evening, four_loans
 
@@ -64,7 +70,33 @@ def test_every_report_that_the_example_leaves_out_is_about_people_or_the_same_by
 
 
 def test_every_marked_table_of_the_page_is_checked() -> None:
-    assert set(TABLES) == {*EXAMPLES, "metrics.reports", "metrics.buckets", "metrics.loans"}
+    assert set(TABLES) == {*EXAMPLES, "metrics.reports", "metrics.buckets", "metrics.loans", "metrics.listing"}
+
+
+@pytest.mark.parametrize("row", TABLES["metrics.listing"], ids=str)
+def test_a_loan_is_listed_from_the_day_of_the_example(row: Row, law: None, fixed_scorer: object) -> None:
+    brian = factories.register(consents=factories.CONSENTS | {"bureau": True})
+    Borrower.objects.update(limit_cents=200_000)
+    loan = factories.live_loan(brian, 150_000)
+    assert str(loan.due_on) == "2026-04-01"
+    told = dict.fromkeys(re.findall(r"2026-\d\d-\d\d", row["Notice delivered"]), "notice")
+    if row["Repaid"]:
+        paid, _, on = row["Repaid"].partition(" on ")
+        told[on] = paid
+    bureau.owe_notices(date(2026, 5, 1), _noon("2026-05-01"))
+    for on in sorted(told):
+        if told[on] == "notice":
+            bureau.owe_notices(date.fromisoformat(on), _noon(on))
+            bureau.notice_delivered(BureauNotice.objects.latest("id").id, _noon(on))
+        else:
+            factories.pay(loan.reference, cents(told[on]), at=_noon(on))
+    days = (date(2026, 5, 1) + timedelta(days=n) for n in range(60))
+    listed = [day for day in days if any(row[7] == loan.reference for row in REPORTS["bureau"].rows(day))]
+    assert (str(listed[0]) if listed else "never") == row["Listed from"]
+
+
+def _noon(day: str) -> datetime:
+    return datetime.fromisoformat(f"{day} 12:00").replace(tzinfo=factories.NAIROBI)
 
 
 def test_a_file_carries_its_definitions() -> None:

@@ -10,11 +10,13 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from config import demo, environment, health
 from lending import outbox
+from lending.admin.borrowers import BorrowerAdmin
 from lending.admin.loans import LoanAdmin
 from lending.admin.payments import ReceiptAdmin
+from lending.admin.products import ProductVersionAdmin
 from lending.management.commands import sweep
 from lending.payments import breaker, engine
-from lending.services import changes, proposals
+from lending.services import changes, products, proposals, refunds
 from tests.docs.tables import REPOSITORY, Row, checked_tables
 from ussd import sessions
 
@@ -162,7 +164,11 @@ class TestGroups:
         rights = {
             name: {one.removeprefix("lending.change_") for one in group["may"]} for name, group in groups.items()
         }
-        acts = {"proposes": "lending.add_proposal", "decides": "proposal"}
+        acts = {
+            "proposes": "lending.add_proposal",
+            "decides": "proposal",
+            "products": "lending.add_productversion",
+        }
         table = TABLES["operations.groups"]
         listed = {
             row["Group"]: set(re.findall(r"[a-z]+", row["May change"])) - {"nothing"}
@@ -177,7 +183,9 @@ class TestGroups:
         shown = {
             f"loan_{kind}": getattr(LoanAdmin, f"propose_{kind}").short_description for kind in changes.TWO_PEOPLE
         }
+        shown[refunds.ACT] = BorrowerAdmin.give_back.short_description
         shown[changes.RECEIPT_REVERSAL] = ReceiptAdmin.take_out.short_description
+        shown[products.ACT] = ProductVersionAdmin.propose_version.short_description
         for act, words in shown.items():
             assert f'"{words}"' in listed[act]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -14,10 +14,11 @@ from django.db import connection, transaction
 from lending import invariants
 from lending.demo import economy, writer
 from lending.management.commands.demo_portfolio import setting_of
-from lending.models import Borrower, CountryPack, ProductVersion, SavingsAccount
+from lending.models import Borrower, CountryPack, ProductVersion, Receipt, SavingsAccount
 from lending.rules.calendar import start_of
 from lending.services import groups
 from lending.services.periods import close_period
+from tests import factories
 from tests.lending import saving
 from tests.lending.demo.conftest import AS_OF, DAYS, PEOPLE, SEED
 
@@ -76,7 +77,7 @@ BREAKS = {
         UPDATE lending_savingsinstruction SET state = 'confirmed' WHERE state = 'open'""",
     "a group's money left as often as its members agreed to": """
         DELETE FROM lending_groupapproval WHERE id = (SELECT min(id) FROM lending_groupapproval)""",
-    "overpayments kept are what receipts held over": """
+    "overpayments kept are what came in over and did not go back": """
         UPDATE lending_receipt SET over_cents = over_cents + 100
          WHERE id = (SELECT min(id) FROM lending_receipt WHERE over_cents > 0)""",
     "suspense is the receipts that fit nobody": """
@@ -126,6 +127,10 @@ BREAKS = {
     "money out is the money that was approved": """
         UPDATE lending_paymentintent SET amount_cents = 2 * amount_cents
          WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE purpose = 'disburse')""",
+    "a refund went out once, whole, and out of what was kept": """
+        UPDATE lending_refund SET amount_cents = amount_cents + 1""",
+    "no more was given back than was kept, or a person knows": """
+        UPDATE lending_loan SET over_cents = over_cents - 1 WHERE id IN (SELECT loan_id FROM lending_refundpart)""",
     "no loan is live without a confirmed payout": f"""
         UPDATE lending_paymentattempt SET state = 'unknown'
          WHERE intent_id IN (SELECT id FROM lending_paymentintent WHERE loan_id = {ONE_LIVE})""",
@@ -140,6 +145,10 @@ BREAKS = {
     "days past due are counted from the oldest unpaid due": f"""
         UPDATE lending_loan SET days_past_due = 1 + days_past_due, worst_days_past_due = 999
          WHERE id = {ONE_LIVE}""",
+    "a loan that is over has no fee left to earn": f"""
+        UPDATE lending_entry SET account_id = 'deferred_fee_income'
+         WHERE account_id = 'fee_income' AND posting_id IN (
+               SELECT id FROM lending_posting WHERE loan_id = {ONE_SETTLED})""",
     "nobody has two open loans, by number or by national ID": f"""
         DROP INDEX loan_one_open_per_identity;
         UPDATE lending_loan SET identity_index = 'one and the same' WHERE state = 'live' OR id = {ONE_LIVE}""",
@@ -171,6 +180,7 @@ def books(law: None) -> None:
         last_on=AS_OF - timedelta(days=30), maker=maker, checker=checker, at=start_of(AS_OF, settings.TIME_ZONE)
     )
     _save()
+    _give_back(start_of(AS_OF + timedelta(days=1), settings.TIME_ZONE))
     _run("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
 
 
@@ -198,6 +208,13 @@ def _save() -> None:
     for member in members[:2]:
         groups.approve(withdrawal_id=asked.id, borrower_id=member.id, at=saving.after(2))
     SavingsAccount.objects.filter(id=saving.pot(members[0], "jirani-save", goal="Ours").id).update(partner="")
+
+
+def _give_back(at: datetime) -> None:
+    """Let somebody who paid too much have it back."""
+    over = Receipt.objects.filter(over_cents__gte=100, repayment__loan__state="settled").order_by("id")[0]
+    assert over.borrower is not None
+    factories.give_back(over.borrower, at=at)
 
 
 def _run(sql: str) -> None:

@@ -30,11 +30,11 @@ FEE_FREE = {
 }
 
 
-def product(terms: Mapping[str, Any]) -> ProductVersion:
+def product(terms: Mapping[str, Any], code: str = "") -> ProductVersion:
     """Return a product with these terms, of a country of its own, so that nobody is offered it."""
     number = next(_NUMBERS)
     return ProductVersion.objects.create(
-        code=f"test-{number}",
+        code=code or f"test-{number}",
         version=1,
         name=f"Test {number}",
         currency="KES",

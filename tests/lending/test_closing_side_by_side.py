@@ -194,6 +194,19 @@ def test_two_workers_leave_what_one_would(lent: list[Loan]) -> None:
     books_hold()
 
 
+def test_what_two_workers_did_is_counted_together(lent: list[Loan]) -> None:
+    """Whichever of them ends the date, and also when another one adds to it after that."""
+    close_from(FIRST, LATE - DAY)
+    with paying(lent[0], until_row=True):
+        early = Beside(lambda: close(LATE))
+        early.waits_for()
+        assert 0 < Loan.objects.filter(aged_on=LATE).count() < len(lent)
+        late = Beside(lambda: close(LATE))
+        late.waits_for()
+    assert sorted([early.ends(), late.ends()]) in ([False, True], [True, True]) or close(LATE)
+    assert JobRun.objects.get(business_date=LATE).result["aged"] == len(lent)
+
+
 def test_the_end_of_a_date_is_done_once_by_two_workers(lent: list[Loan]) -> None:
     close_from(FIRST, LATE)
     JobRun.objects.filter(business_date=LATE).update(finished_at=None)
@@ -202,7 +215,7 @@ def test_the_end_of_a_date_is_done_once_by_two_workers(lent: list[Loan]) -> None
 
     def finish() -> bool:
         barrier.wait(30)
-        return closing._finish(LATE, at, closing.Work())
+        return closing._finish(JobRun.objects.get(business_date=LATE), at)
 
     both = [Beside(finish) for _ in range(2)]
     assert sorted(one.ends() for one in both) == [False, True]
@@ -212,18 +225,32 @@ def test_the_end_of_a_date_is_done_once_by_two_workers(lent: list[Loan]) -> None
     books_hold()
 
 
+def some_turn(size: int, after_id: int = 0) -> loan_closing.Closed:
+    """Close a chunk of the loans that turn on the late day: the weekly ones."""
+    return loan_closing.close_chunk(LATE, after_id, loan_closing.agreed(), START + (LATE - FIRST + DAY), size)
+
+
+def some_stay(size: int, after_id: int = 0) -> loan_closing.Closed:
+    """Close a chunk of the loans that stay on their course on the late day: the monthly ones."""
+    return loan_closing.keep_on_course(LATE, after_id, size)
+
+
 class TestPayments:
-    def test_a_payment_waits_for_the_chunk_that_holds_its_loan_and_for_no_other(self, lent: list[Loan]) -> None:
+    @pytest.mark.parametrize("some", [some_turn, some_stay])
+    def test_a_payment_waits_for_the_chunk_that_holds_its_loan_and_for_no_other(
+        self, lent: list[Loan], some: Callable[..., loan_closing.Closed]
+    ) -> None:
         close_from(FIRST, LATE - DAY)
-        terms, at = loan_closing.agreed(), START + (LATE - FIRST + DAY)
         with transaction.atomic():
-            chunk = loan_closing.close_chunk(LATE, 0, terms, at, 2)
-            assert chunk.last_id == lent[1].id
-            assert Beside(lambda: pay(lent[2], 1_000)).ends().state == "allocated"
-            waiting = Beside(lambda: pay(lent[0], 1_000))
+            chunk = some(1)
+            held = next(loan for loan in lent if loan.id == chunk.last_id)
+            free = next(loan for loan in lent if loan.id > chunk.last_id)
+            assert chunk.loans == 1
+            assert Beside(lambda: pay(free, 1_000)).ends().state == "allocated"
+            waiting = Beside(lambda: pay(held, 1_000))
             assert waiting.waits_for() == [backend()]
         with transaction.atomic():
-            loan_closing.close_chunk(LATE, chunk.last_id, terms, at, 2)
+            some(2, chunk.last_id)
             assert waiting.ends().state == "allocated"
         close(LATE)
         for loan in lent:
@@ -234,22 +261,29 @@ class TestPayments:
         """The payment holds the person and comes for the loan; the chunk holds the loan and books on the person."""
         close_from(FIRST, LATE - DAY)
         with paying(lent[0], until_row=False):
-            chunk = Beside(lambda: loan_closing.close_chunk(LATE, 0, loan_closing.agreed(), START, 2)).ends()
+            chunk = Beside(lambda: some_turn(2)).ends()
             assert (chunk.loans, chunk.penalties > 0) == (2, True)
 
-    def test_a_loan_that_a_payment_holds_is_skipped_and_closed_on_the_next_pass(self, lent: list[Loan]) -> None:
+    @pytest.mark.parametrize(("some", "mine"), [(some_turn, 0), (some_stay, 1)])
+    def test_a_loan_that_a_payment_holds_is_skipped_and_closed_on_the_next_pass(
+        self, lent: list[Loan], some: Callable[..., loan_closing.Closed], mine: int
+    ) -> None:
         close_from(FIRST, LATE - DAY)
         expected = undisturbed(LATE)["loans"]
-        terms, at = loan_closing.agreed(), START + (LATE - FIRST + DAY)
-        with paying(lent[0], until_row=True):
-            chunk = loan_closing.close_chunk(LATE, 0, terms, at, 100)
-            assert (chunk.loans, chunk.last_id) == (7, lent[8].id)
-            assert lent[0] in loan_closing.left_to_close(LATE)
-        assert loan_closing.close_chunk(LATE, 0, terms, at, 100).loans == 1
+        with transaction.atomic():
+            all_of_them = some(100).loans
+            transaction.set_rollback(True)
+        with paying(lent[mine], until_row=True):
+            assert some(100).loans == all_of_them - 1
+            assert lent[mine] in loan_closing.left_to_close(LATE)
+        assert some(100).loans == 1
         assert close(LATE)
         assert rows()["loans"] == expected
 
-    def test_what_was_paid_before_a_chunk_took_its_loan_counts(self, lent: list[Loan]) -> None:
+    @pytest.mark.parametrize(("some", "mine"), [(some_turn, 0), (some_stay, 1)])
+    def test_what_was_paid_before_a_chunk_took_its_loan_counts(
+        self, lent: list[Loan], some: Callable[..., loan_closing.Closed], mine: int
+    ) -> None:
         """The statement that takes the rows has begun, the payment commits, and only then is its row taken."""
         close_from(FIRST, LATE - DAY)
 
@@ -261,18 +295,18 @@ class TestPayments:
 
         def close_a_chunk() -> loan_closing.Closed:
             with connection.execute_wrapper(stall):
-                return loan_closing.close_chunk(LATE, 0, loan_closing.agreed(), START, 2)
+                return some(2)
 
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(7)")
             chunk = Beside(close_a_chunk)
             wait_for(lambda: chunk.pid)
             assert chunk.waits_for() == [backend()]
-            payment = Beside(lambda: pay(lent[0], 100_000, START + (LATE - FIRST)))
+            payment = Beside(lambda: pay(lent[mine], 1_000, START + (LATE - FIRST)))
             assert payment.ends().state == "allocated"
         assert chunk.ends().loans == 2
-        assert Loan.objects.get(id=lent[0].id).aged_on == LATE
-        assert_as_the_rules_say(lent[0], LATE)
+        assert Loan.objects.get(id=lent[mine].id).aged_on == LATE
+        assert_as_the_rules_say(lent[mine], LATE)
 
     def test_payments_that_flow_meanwhile_are_neither_refused_nor_lost(self, lent: list[Loan]) -> None:
         closer = Beside(lambda: close_from(FIRST, LATE))

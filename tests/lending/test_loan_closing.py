@@ -7,12 +7,14 @@ import pytest
 
 from lending import closing, loan_closing
 from lending.invariants import SUB_LEDGERS, audit
-from lending.models import Case, Installment, JobRun, Loan, Posting
+from lending.models import Case, CountryPack, Installment, JobRun, Loan, Posting
 from lending.rules.allocation import total_of
+from lending.rules.facts import Course
 from lending.rules.life import play
 from lending.selectors import contracts, loans
 from lending.services import life
 from tests.lending.lending import happen, lend, noon, product
+from tests.lending.rules.packs import changed, invented
 
 START = noon(2026, 1, 5)
 INTEREST = {"rate": "0.36", "per": "year", "day_count": "act/365"}
@@ -61,6 +63,12 @@ TERMS = {
 }
 # What SQL leaves to Python.
 SINGLY = {
+    "a credit line": {
+        "kind": "credit_line",
+        "draw": "flat",
+        "term": {"installments": 4, "every": 1, "unit": "week"},
+        "penalties": [PENALTY | {"cap_rate": "0.03"}],
+    },
     "two penalties": {"penalties": [PENALTY, PENALTY | {"name": "Very late", "grace_days": 20}]},
     "a fee over the term": {"fees": [{"name": "Fee", "rate": "0.05", "earned": "over_term"}]},
 }
@@ -95,6 +103,17 @@ def assert_as_the_rules_say(loan: Loan, on: date) -> None:
     assert loan.next_action_on is None or loan.next_action_on > on
     if loan.room_cents is not None:
         assert (loan.room_cents, loan.non_performing) == (lived.room_cents, lived.non_performing)
+    if lived.course and loan.aged_on == on:
+        assert_on_course(loan, lived.course)
+
+
+def assert_on_course(loan: Loan, course: Course) -> None:
+    """Hold the course of a stored loan to that of the rules: it turns no later, and earns the same until then."""
+    assert course.turns_on is None or (loan.turns_on is not None and loan.turns_on <= course.turns_on)
+    stored = Course(loan.course_base_cents, loan.course_cents, loan.course_from, loan.course_days, loan.turns_on)
+    for on in (loan.aged_on + timedelta(days=n) for n in range(1, 40)):
+        if loan.turns_on is None or on < loan.turns_on:
+            assert max(loan.accrued_cents, stored.earned(on)) == max(loan.accrued_cents, course.earned(on)), on
 
 
 def _row(item: Installment) -> tuple[str, date, int, str]:
@@ -123,6 +142,30 @@ def test_closes_each_day_as_the_rules_say(law: None, terms: dict[str, object], s
             for loan in lent:
                 if loan.disbursed_at and loan.disbursed_at.date() <= on:
                     assert_as_the_rules_say(loan, on)
+    receivables_hold()
+
+
+@pytest.mark.parametrize("in_duplum", [True, False])
+def test_penalties_stop_at_the_cap_of_the_law_on_them(law: None, in_duplum: bool) -> None:
+    late = invented(bases=["overdue_installment"], max_rate_of_principal="0.05")
+    others: dict[str, object] = {"price_caps": None} | ({} if in_duplum else {"in_duplum": None})
+    pack = CountryPack.objects.create(
+        country="KE", version=2, effective_on=START.date(), rules=changed("ke", penalties=late, **others)
+    )
+    terms = TERMS["weekly, flat, a weekly penalty"] | {
+        "tax": {"kind": "vat", "rate": "0.16"},
+        "penalties": [PENALTY | {"rate": "0.07", "taxed": True}],
+    }
+    loan = lend(product(terms), 300_000, START, pack=pack)
+    for day in range(60):
+        closing.close_business(START.date() + timedelta(days=day), START + timedelta(days=day + 1))
+        assert_as_the_rules_say(loan, START.date() + timedelta(days=day))
+    penalties = loan.installments.filter(source="penalty")
+    assert sum(item.total_cents for item in penalties) == 15_000
+    loan.refresh_from_db()
+    assert loan.room_cents == 0
+    life.replay(contracts.with_contract().get(id=loan.id), START + timedelta(days=61))
+    assert penalties.count() == loan.installments.filter(source="penalty").count()
     receivables_hold()
 
 

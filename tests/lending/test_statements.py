@@ -14,7 +14,7 @@ from lending.ledger import make_checkpoints, post
 from lending.models import Loan
 from lending.rules.accounting import capital
 from lending.selectors import books
-from lending.services import changes
+from tests import factories
 from tests.factories import NOON, pay
 from tests.lending.admin.conftest import auditor, groups, staff
 from tests.lending.posters import fund
@@ -37,7 +37,7 @@ def business(aminas_loan: Loan) -> None:
     five days the rest is written off."""
     fund(100_000)
     pay(aminas_loan.reference, 2_000, at=NOON + timedelta(days=2))
-    changes.write_off_loan(loan_id=aminas_loan.id, actor=None, reason="gone", at=NOON + timedelta(days=5))
+    factories.write_off(aminas_loan, at=NOON + timedelta(days=5))
 
 
 CHECKPOINTS = ["none", "all", "part"]

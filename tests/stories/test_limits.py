@@ -147,7 +147,7 @@ class TestLossBrake:
     def brake(self, law: None) -> dict[str, Any]:
         """The brake as it ships, for a book of four."""
         brake = ProductVersion.objects.get().loss_brake | {"least_loans": 4}
-        ProductVersion.objects.update(loss_brake=brake)
+        factories.next_version(loss_brake=brake)
         return brake
 
     @pytest.fixture
@@ -219,7 +219,7 @@ class TestLossBrake:
         assert self.close(7) == paused
 
     def test_few_loans_prove_nothing(self, unpaid: Callable[[int], list[Loan]], brake: dict[str, Any]) -> None:
-        ProductVersion.objects.update(loss_brake=brake | {"least_loans": 5})
+        factories.next_version(loss_brake=brake | {"least_loans": 5})
         unpaid(4)
         assert self.close(7) == []
 

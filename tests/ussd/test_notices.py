@@ -1,15 +1,16 @@
 """What happened, by SMS: once, in the customer's language, and only when it may disturb."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt
+from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt, Refund
 from lending.payments.settling import GAVE_UP
-from lending.services import changes, people, repayments
+from lending.services import people, receipts, refunds, repayments
 from tests import factories
 from tests.factories import NAIROBI, NOON
+from tests.lending.lending import happen, lend, product
 from tests.ussd.test_sms import Aggregator, aggregator
 from ussd import notices
 from ussd.models import Hop, Session, Sms
@@ -29,10 +30,6 @@ def said(sms: Sms | None) -> str:
     assert sms is not None, "nothing was sent"
     assert sms.segments == 1
     return sms.text
-
-
-def write_off(loan: Loan, officer: Any) -> None:
-    changes.write_off_loan(loan_id=loan.id, actor=officer, reason="Gone.", at=NOON + timedelta(days=200))
 
 
 class TestADecision:
@@ -143,7 +140,7 @@ class TestMoney:
         self, aminas_loan: Loan, aggregator: Aggregator, cents: int, words: str
     ) -> None:
         receipt = factories.pay("254711000101", cents)
-        assert words in said(tell("repayment_received", receipt_id=receipt.id))
+        assert words in said(tell("repayment_received", receipt_id=receipt.id, nth=0))
 
     @pytest.mark.parametrize(
         ("cents", "words"),
@@ -157,20 +154,20 @@ class TestMoney:
         ],
     )
     def test_for_a_loan_written_off_is_thanked_for(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any, cents: int, words: str
+        self, aminas_loan: Loan, aggregator: Aggregator, cents: int, words: str
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         receipt = factories.pay(aminas_loan.reference, cents, at=NOON + timedelta(days=210))
-        assert said(tell("repayment_received", receipt_id=receipt.id)) == words.format(aminas_loan.reference)
+        assert said(tell("repayment_received", receipt_id=receipt.id, nth=0)) == words.format(aminas_loan.reference)
 
     def test_for_a_loan_written_off_is_thanked_for_in_swahili(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+        self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
         receipt = factories.pay(aminas_loan.reference, 20_000, at=NOON + timedelta(days=210))
         assert f"ya mkopo {aminas_loan.reference} uliofutwa" in said(
-            tell("repayment_received", receipt_id=receipt.id)
+            tell("repayment_received", receipt_id=receipt.id, nth=0)
         )
 
     def test_from_another_number_of_hers_leaves_what_her_loan_owes(
@@ -178,28 +175,80 @@ class TestMoney:
     ) -> None:
         factories.register(msisdn="254711000999")
         receipt = factories.pay("0711000999", 20_000)
-        assert "You still owe KES 330 by 1 Apr." in said(tell("repayment_received", receipt_id=receipt.id))
+        assert "You still owe KES 330 by 1 Apr." in said(tell("repayment_received", receipt_id=receipt.id, nth=0))
 
     def test_that_no_loan_took_says_nothing_of_debts_while_one_is_open(
         self, amina: Borrower, fixed_scorer: Any, aggregator: Aggregator
     ) -> None:
         factories.decide(factories.apply(amina))
         receipt = factories.pay("254711000101", 20_000)
-        text = said(tell("repayment_received", receipt_id=receipt.id))
+        text = said(tell("repayment_received", receipt_id=receipt.id, nth=0))
         assert text == "Received KES 200, receipt SFC7XK2. KES 200 more than owed is kept for you."
 
     def test_that_repays_one_loan_says_nothing_of_debts_while_another_was_written_off(
-        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+        self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        write_off(aminas_loan, admin_user)
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=200))
         new = factories.live_loan(aminas_loan.borrower, at=NOON + timedelta(days=210))
         receipt = factories.pay(new.reference, 53_000, at=NOON + timedelta(days=211))
-        assert "owe" not in said(tell("repayment_received", receipt_id=receipt.id))
+        assert "owe" not in said(tell("repayment_received", receipt_id=receipt.id, nth=0))
 
     def test_that_fits_nobody_is_told_to_nobody(self, law: None, aggregator: Aggregator) -> None:
         receipt = factories.pay("nobody", 20_000)
         assert Receipt.objects.get().borrower is None
-        assert tell("repayment_received", receipt_id=receipt.id) is None
+        assert tell("repayment_received", receipt_id=receipt.id, nth=0) is None
+
+    @pytest.mark.parametrize(
+        ("language", "why", "owed"),
+        [
+            (
+                "en",
+                "M-PESA took back your payment of KES 530, receipt SFC7XK2. It counts no more.",
+                "You owe KES 530",
+            ),
+            ("sw", "M-PESA imerudisha malipo yako ya KES 530, risiti SFC7XK2.", "Sasa unadaiwa KES 530"),
+        ],
+    )
+    def test_that_the_operator_took_back_is_owed_again(
+        self, aminas_loan: Loan, aggregator: Aggregator, language: str, why: str, owed: str
+    ) -> None:
+        people.set_language(borrower_id=aminas_loan.borrower_id, language=language, at=NOON)
+        receipt = factories.pay(aminas_loan.reference, 53_000)
+        assert tell("repayment_received", receipt_id=receipt.id, nth=0)
+        receipts.reverse_receipt(receipt_id=receipt.id, actor=None, reason="theirs", at=NOON)
+        text = said(tell("repayment_undone", **OutboxMessage.objects.get(topic="repayment_undone").payload))
+        assert text.startswith(why) and owed in text
+
+    def test_that_was_counted_by_mistake_says_so_and_thanks_whose_it_is(
+        self, aminas_loan: Loan, brian: Borrower, aggregator: Aggregator
+    ) -> None:
+        receipt = factories.pay(aminas_loan.reference, 20_000)
+        tell("repayment_received", receipt_id=receipt.id, nth=0)
+        receipts.release_receipt(receipt_id=receipt.id, actor=None, reason="Brian's", at=NOON)
+        late = aminas_loan.due_on + timedelta(days=3)  # type: ignore[operator]
+        undone = OutboxMessage.objects.get(topic="repayment_undone")
+        text = said(
+            tell(
+                "repayment_undone", datetime(late.year, late.month, late.day, 12, tzinfo=NAIROBI), **undone.payload
+            )
+        )
+        assert text == (
+            "We counted KES 200, receipt SFC7XK2, for you by mistake: it is not your payment. "
+            "You owe KES 530 now; it was due on 1 Apr."
+        )
+        receipts.match_receipt(receipt_id=receipt.id, borrower_id=brian.id, officer=None, reason="his", at=NOON)
+        for message in OutboxMessage.objects.filter(topic="repayment_received").order_by("id"):
+            tell("repayment_received", **message.payload)
+        thanked = Sms.objects.filter(kind="repayment_received").order_by("id")
+        assert [one.borrower for one in thanked] == [aminas_loan.borrower, brian]
+
+    def test_that_nobody_was_thanked_for_is_taken_back_in_silence(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        receipt = factories.pay(aminas_loan.reference, 20_000)
+        receipts.reverse_receipt(receipt_id=receipt.id, actor=None, reason="theirs", at=NOON)
+        assert tell("repayment_received", receipt_id=receipt.id, nth=0) is None
+        assert tell("repayment_undone", **OutboxMessage.objects.get(topic="repayment_undone").payload) is None
 
     def test_that_a_prompt_did_not_take_has_another_way(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         intent = failed_prompt(aminas_loan, "1032")
@@ -226,20 +275,56 @@ def failed_prompt(loan: Loan, code: str) -> PaymentIntent:
     return intent
 
 
+class TestARefund:
+    @pytest.fixture
+    def refund(self, aminas_loan: Loan) -> Refund:
+        factories.pay(aminas_loan.reference, 60_000)
+        return refunds.refund_to_wallet(borrower_id=aminas_loan.borrower_id, origin="ussd:1", at=NOON)
+
+    def test_that_arrived_is_told_with_its_receipt(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        factories.pay(aminas_loan.reference, 60_000)
+        refund = factories.give_back(aminas_loan.borrower, "SGBACK1")
+        assert said(tell("refund_given", refund_id=refund.id)) == (
+            "KES 70 that you paid too much is in your M-PESA, receipt SGBACK1. Thank you."
+        )
+
+    def test_that_went_into_savings_is_told(self, refund: Refund, aggregator: Aggregator) -> None:
+        Refund.objects.update(way="savings", intent=None)
+        assert "KES 70 that you paid too much is in your savings" in said(tell("refund_given", refund_id=refund.id))
+
+    def test_that_failed_is_still_kept_and_not_told_once_it_arrived(
+        self, refund: Refund, aggregator: Aggregator
+    ) -> None:
+        assert tell("refund_failed", refund_id=refund.id) is None
+        Refund.objects.update(state="failed")
+        assert "It is still kept for you." in said(tell("refund_failed", refund_id=refund.id))
+
+
 class TestAReminder:
     DUE = NOON + timedelta(days=28)
 
+    def of(self, loan: Loan) -> dict[str, Any]:
+        return {"loan_id": loan.id, "due_on": "2026-04-01"}
+
     def test_names_amount_day_and_how_to_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
-        text = said(tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2))
+        text = said(tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2))
         assert "KES 530 is due on 1 Apr." in text and "STOP" in text
 
     def test_speaks_swahili(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         people.set_language(borrower_id=aminas_loan.borrower_id, language="sw", at=NOON)
-        text = said(tell("repayment_reminder", self.DUE + timedelta(days=5), loan_id=aminas_loan.id, days=-3))
+        text = said(
+            tell(
+                "repayment_reminder",
+                self.DUE + timedelta(days=5),
+                loan_id=aminas_loan.id,
+                due_on="2026-04-01",
+                days=-3,
+            )
+        )
         assert "KES 530 imechelewa siku 3." in text and "ACHA" in text
 
     def test_waits_for_the_morning(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
-        assert tell("repayment_reminder", NIGHT, loan_id=aminas_loan.id, days=2) is None
+        assert tell("repayment_reminder", NIGHT, **self.of(aminas_loan), days=2) is None
         again = OutboxMessage.objects.get(topic="repayment_reminder")
         assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
         assert tell("repayment_reminder", again.due_at, **again.payload) is not None
@@ -247,8 +332,8 @@ class TestAReminder:
     def test_is_the_only_message_of_its_day_that_nobody_asked_for(
         self, aminas_loan: Loan, aggregator: Aggregator
     ) -> None:
-        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is not None
-        tell("repayment_reminder", self.DUE + timedelta(hours=1), loan_id=aminas_loan.id, days=1)
+        assert tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2) is not None
+        tell("repayment_reminder", self.DUE + timedelta(hours=1), **self.of(aminas_loan), days=1)
         assert len(aggregator.received) == 1
         again = OutboxMessage.objects.get(topic="repayment_reminder")
         assert again.due_at == datetime(2026, 3, 31, 8, 0, tzinfo=NAIROBI)
@@ -257,13 +342,49 @@ class TestAReminder:
 
     def test_never_goes_to_who_said_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         people.stop_sms(msisdn="254711000101", at=NOON)
-        stopped = tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2)
+        stopped = tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2)
         assert stopped is not None and stopped.state == "stopped" and not aggregator.received
 
     def test_is_never_about_a_paid_loan(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
         factories.pay("254711000101", 53_000)
-        assert tell("repayment_reminder", self.DUE, loan_id=aminas_loan.id, days=2) is None
+        assert tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2) is None
         assert not aggregator.received
+
+
+class TestAReminderOfAPart:
+    """Of one installment of four, while others are still to come."""
+
+    @pytest.fixture
+    def loan(self, law: None) -> Loan:
+        term = {"installments": 4, "every": 1, "unit": "week"}
+        weekly = {"kind": "flat", "term": term, "interest": {"rate": "0.08", "per": "term"}}
+        return lend(product(weekly), 100_000, NOON)
+
+    def remind(self, loan: Loan, due_on: str, days: int) -> Sms | None:
+        at = datetime.combine(date.fromisoformat(due_on), NOON.timetz()) + timedelta(days=days)
+        return tell("repayment_reminder", at, loan_id=loan.id, due_on=due_on, days=days)
+
+    def test_says_what_is_due_and_what_is_owed_in_all(self, loan: Loan, aggregator: Aggregator) -> None:
+        assert "KES 270 is due on 9 Mar. You owe KES 1,080 in all." in said(self.remind(loan, "2026-03-09", -3))
+        happen(loan, "pay", NOON + timedelta(days=6), amount_cents=20_000)
+        assert "KES 70 was due 1 day ago. You owe KES 880 in all." in said(self.remind(loan, "2026-03-09", 1))
+
+    def test_says_one_amount_where_it_is_all(self, loan: Loan, aggregator: Aggregator) -> None:
+        happen(loan, "pay", NOON + timedelta(days=6), amount_cents=81_000)
+        assert "KES 270 is due today. Dial" in said(self.remind(loan, "2026-03-30", 0))
+
+    def test_is_never_about_a_part_that_is_paid(self, loan: Loan, aggregator: Aggregator) -> None:
+        happen(loan, "pay", NOON + timedelta(days=6), amount_cents=27_000)
+        assert self.remind(loan, "2026-03-09", 0) is None
+        assert self.remind(loan, "2026-03-16", -3) is not None
+
+    def test_is_never_sent_after_a_death(self, loan: Loan, aggregator: Aggregator) -> None:
+        happen(loan, "death", NOON + timedelta(days=6))
+        assert self.remind(loan, "2026-03-09", 0) is None
+
+    def test_speaks_swahili(self, loan: Loan, aggregator: Aggregator) -> None:
+        people.set_language(borrower_id=loan.borrower_id, language="sw", at=NOON)
+        assert "Deni lote ni KES 1,080." in said(self.remind(loan, "2026-03-09", 0))
 
 
 class TestAPin:

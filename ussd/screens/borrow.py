@@ -6,7 +6,7 @@ from functools import partial
 
 from django.utils.translation import pgettext
 
-from lending.models import Decision
+from lending.models import Application, Decision
 from lending.rules import money
 from lending.rules.caps import AgainstLaw
 from lending.selectors import products
@@ -118,23 +118,28 @@ def read_amount(typed: str, currency: str) -> int:
 
 @screen("borrow.facts", samples=[samples.fresh], resume="borrow.facts")
 def key_facts(dialogue: Dialogue) -> View:
-    """What the loan costs, each figure on its own line, before anything is accepted."""
+    """What arrives, what the loan costs, and what is paid back in all, before anything is accepted.
+
+    However fees are charged, the lines add up: what arrives and what it costs is what is paid back.
+    """
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
     quote = dialogue.facts.quote(dialogue.answers["principal_cents"])
     values = {
-        "principal": words.amount(quote.principal_cents, quote.currency),
+        "received": words.amount(quote.received_cents, quote.currency),
         "fee": words.amount(quote.fee_cents, quote.currency),
         "tax": words.amount(quote.tax_cents, quote.currency),
+        "interest": words.amount(quote.interest_cents, quote.currency),
         "total": words.amount(quote.total_cents, quote.currency),
         "day": words.day(quote.due_on),
         "apr": words.percent(quote.apr),
     }
     lines = (
-        pgettext("borrow.facts", "You get %(principal)s"),
+        pgettext("borrow.facts", "You get %(received)s"),
         pgettext("borrow.facts", "Fee %(fee)s"),
         pgettext("borrow.facts", "Tax %(tax)s"),
+        *([pgettext("borrow.facts", "Interest %(interest)s")] if quote.interest_cents else []),
         pgettext("borrow.facts", "You repay %(total)s"),
         pgettext("borrow.facts", "by %(day)s"),
         pgettext("borrow.facts", "Late fee none"),
@@ -230,10 +235,12 @@ def decision_words(decision: Decision) -> str:
     """Say a decision: the same sentences on the screen and by SMS."""
     application = decision.application
     values = {
-        "amount": words.amount(application.principal_cents, application.product_version.currency),
+        "amount": words.amount(application.received_cents, application.product_version.currency),
         "ref": application.reference,
     }
     if decision.outcome == Decision.Outcome.APPROVE:
+        if products.terms_of(application.product_version).kind == "credit_line":
+            return line_words(application)
         return pgettext("decision", "Approved. %(amount)s is on its way, ref %(ref)s.") % values
     if decision.outcome == Decision.Outcome.REFER:
         return (
@@ -244,6 +251,14 @@ def decision_words(decision: Decision) -> str:
         )
     said = pgettext("decision", "Not this time, ref %(ref)s.") % values
     return "\n".join([said, words.why(decision), words.what_next(decision)])
+
+
+def line_words(application: Application) -> str:
+    """Say that a credit line is open: nothing is on its way until it is drawn."""
+    return pgettext("decision", "Approved. You may draw up to %(amount)s, ref %(ref)s.") % {
+        "amount": words.amount(application.principal_cents, application.product_version.currency),
+        "ref": application.reference,
+    }
 
 
 @screen("borrow.late", samples=[samples.free])
@@ -273,7 +288,7 @@ def payout_pending(dialogue: Dialogue) -> View:
         return Go("borrow.one_only")
     return End(
         pgettext("borrow.payout_pending", "%(amount)s is on its way to your M-PESA, ref %(ref)s. An SMS follows.")
-        % {"amount": words.amount(loan.principal_cents, loan.currency), "ref": loan.reference}
+        % {"amount": words.amount(loan.on_its_way_cents, loan.currency), "ref": loan.reference}
     )
 
 

@@ -70,7 +70,7 @@ def _standing(dialogue: Dialogue) -> str:
 def _owed(loan: Loan) -> str:
     values = {"amount": words.amount(loan.outstanding_cents, loan.currency), "ref": loan.reference}
     if loan.state == Loan.State.APPROVED or loan.due_on is None:
-        values["amount"] = words.amount(loan.principal_cents, loan.currency)
+        values["amount"] = words.amount(loan.on_its_way_cents, loan.currency)
         return pgettext("home", "%(amount)s is on its way, ref %(ref)s") % values
     return pgettext("home", "You owe %(amount)s by %(day)s") % (values | {"day": words.day(loan.due_on)})
 

@@ -13,10 +13,12 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from lending import chain
+from lending.ledger import make_checkpoints
 from lending.rules import calendar
 from lending.rules.history import Clock, Problem
 from lending.selectors import products
-from lending.services import history, history_files
+from lending.services import history, history_batches, history_files
 
 EVERY_SECONDS = 5.0
 
@@ -34,14 +36,21 @@ class Command(BaseCommand):
             action="store_true",
             help="also bring in borrowers whose closing figures are not ours; ours stand",
         )
+        parser.add_argument(
+            "--processes", type=int, default=1, help="how many play loans side by side; as many as there are cores"
+        )
 
-    def handle(self, *args: Any, directory: Path, source: str, keep_differences: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, directory: Path, source: str, keep_differences: bool, processes: int, **options: Any
+    ) -> None:
         if not re.fullmatch(r"[a-z0-9_-]{1,16}", source):
             raise CommandError(f"--source must be 1 to 16 of a-z, 0-9, '_', '-', got {source[:40]!r}")
         self.started = self.said = time.monotonic()
         try:
             found = self._stage(directory)
-            done = self._bring_in(history.setting_of(source, timezone.now(), keep_differences), found.problems)
+            setting = history.setting_of(source, timezone.now(), keep_differences)
+            done = self._bring_in(setting, found.problems, processes)
+            self._close_up()
         except (history_files.FilesRefused, history_files.RowsOfNobody, products.NothingInForce) as error:
             raise CommandError(f"nothing was brought in: {error}") from None
         if found.problems or done["held back"]:
@@ -61,24 +70,22 @@ class Command(BaseCommand):
         self._say(f"{found.rows:,} rows read, {found.problems:,} problems")
         return found
 
-    def _bring_in(self, setting: history.Setting, problems: int) -> dict[str, int]:
+    def _bring_in(self, setting: history.Setting, problems: int, processes: int) -> dict[str, int]:
         done = {"brought in": 0, "unchanged": 0, "held back": history_files.held()}
-        loans = 0
-        for told in history_files.borrowers():
-            outcome: str = "held back"
-            try:
-                outcome, differences = history.bring_in(told, setting)
-            except history.DoesNotAddUp as error:
-                differences = list(error.problems)
-            done[outcome] += 1
-            problems += len(differences)
-            loans += len(told.loans)
-            for problem in differences:
+        for count, brought in enumerate(history_batches.bring_in(setting, processes), start=1):
+            done[brought.outcome] += 1
+            problems += len(brought.problems)
+            for problem in brought.problems:
                 self._report(problem)
-            self._progress(f"{sum(done.values()):,} borrowers, {loans:,} loans", loans)
+            self._progress(f"{count:,} borrowers", count)
         said = ", ".join(f"{count:,} {what}" for what, count in done.items())
         self.stdout.write(f"borrowers: {said}; {problems:,} problems")
         return done
+
+    def _close_up(self) -> None:
+        """Sum up and chain what was booked, so that neither the next reader nor the next night has to."""
+        make_checkpoints(timezone.now())
+        self._say(f"{chain.extend():,} postings chained")
 
     def _report(self, problem: Problem) -> None:
         self.stdout.write(str(problem))

@@ -15,12 +15,14 @@ from django.db import transaction
 from django.utils.module_loading import import_string
 
 from lending.models import Account, CountryPack, ProductVersion, Rail, SavingsProductVersion
-from lending.rules import caps, limits
+from lending.rules import caps
 from lending.rules.country import country_from
+from lending.rules.pricing import LoanRefused
 from lending.rules.reading import Refused
 from lending.rules.savings import SavingsTermsRefused, read_terms
 from lending.rules.terms import TermsRefused
 from lending.selectors import products
+from lending.services.products import enforce_version
 
 
 class Command(BaseCommand):
@@ -79,6 +81,7 @@ def load_pack(data: dict[str, Any], source: str) -> None:
     if last and date.fromisoformat(data["effective_on"]) <= last.effective_on:
         came = data["effective_on"]
         raise CommandError(f"{source}: effective_on must be after {last.effective_on}, got {came}")
+    data["effective_on"] = date.fromisoformat(data["effective_on"])
     _load_version(CountryPack, key, data, source)
 
 
@@ -89,20 +92,15 @@ def load_product(data: dict[str, Any], source: str) -> None:
         CommandError: it cannot be read, or contradicts the law: with the field and the rule.
     """
     key = {"code": data.pop("code"), "version": data.pop("version")}
-    data["approved_on"] = date.fromisoformat(data["approved_on"])
-    version = _load_version(ProductVersion, key, data, source)
-    version.refresh_from_db()
+    for name in ("approved_on", "effective_on"):
+        data[name] = date.fromisoformat(data[name])
     try:
-        terms = products.terms_of(version)
-        if terms.currency != version.currency:
-            raise TermsRefused("terms.currency", f"must be {version.currency}", terms.currency)
-        limits.brake_from(version.loss_brake)
-        law = products.country_rules(version.country, version.effective_on)
-        caps.enforce_product(products.before_the_law(version), law, version.effective_on)
+        enforce_version(ProductVersion(**key, **data))
     except Refused as refused:
         raise CommandError(f"{source}: loss_brake.{refused}") from None
-    except (TermsRefused, caps.AgainstLaw, products.NothingInForce) as refused:
+    except (TermsRefused, LoanRefused, caps.AgainstLaw, products.NothingInForce) as refused:
         raise CommandError(f"{source}: {refused}") from None
+    _load_version(ProductVersion, key, data, source)
 
 
 def load_savings_product(data: dict[str, Any], source: str) -> None:
@@ -111,12 +109,12 @@ def load_savings_product(data: dict[str, Any], source: str) -> None:
     except SavingsTermsRefused as refused:
         raise CommandError(f"{source}: terms.{refused}") from None
     key = {"code": data.pop("code"), "version": data.pop("version")}
+    data["effective_on"] = date.fromisoformat(data["effective_on"])
     _load_version(SavingsProductVersion, key, data, source)
 
 
 def _load_version(model: Any, key: dict[str, Any], data: dict[str, Any], source: str) -> Any:
     """Insert a version, or insist that the one on record says the same: loans were made under it."""
-    data["effective_on"] = date.fromisoformat(data["effective_on"])
     known, created = model.objects.get_or_create(**key, defaults=data)
     if created:
         return known

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from lending.rules import calendar
 from lending.selectors.metrics import REPORTS, Report, files
+from lending.selectors.metrics.snapshots import Counted, as_counted
 from lending.selectors.products import NothingInForce
 
 FORMATS = ("csv", "json", "parquet")
@@ -27,6 +28,9 @@ class Command(BaseCommand):
         parser.add_argument(
             "--on", type=_day, help="end of which business date, YYYY-MM-DD; today as it stands now"
         )
+        parser.add_argument(
+            "--recount", action="store_true", help="count a closed date again: what was told later is in it, too"
+        )
         parser.add_argument("--format", choices=FORMATS, default="csv")
         parser.add_argument("--out", type=Path, help="file to write; a Parquet file needs one")
 
@@ -39,7 +43,13 @@ class Command(BaseCommand):
         if on and on > today:
             raise CommandError(f"a report is about the past: --on must be {today} or before, got {on}")
         try:
-            self._write(REPORTS[name], on or today, options["format"], options["out"])
+            report, day = REPORTS[name], on or today
+            counted = Counted(report) if options["recount"] else as_counted(report, day)
+            self._write(counted.report, day, options["format"], options["out"])
+            if late := counted.facts_since(day):
+                self.stderr.write(
+                    f"counted at {counted.taken_at:%Y-%m-%d %H:%M}; {late} facts came later: --recount"
+                )
         except (NothingInForce, ValueError, OSError) as error:
             raise CommandError(str(error)) from error
 

@@ -39,6 +39,7 @@ TOKEN_PATH = "/oauth/v1/generate"  # noqa: S105 - an address
 
 # The connection was never there: these bytes cannot have arrived.
 NOTHING_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+WORDS = {"disburse": "Loan", "refund": "Refund"}  # what the customer's statement calls a payout
 BUSY_CODES = ("500.003.02", "500.003.03")
 
 
@@ -108,7 +109,7 @@ class Daraja:
                 "Amount": money.to_units(order.amount_cents),
                 "PartyA": self.account.b2c_shortcode,
                 "PartyB": order.msisdn,
-                "Remarks": f"Loan {order.account_reference}"[:100],
+                "Remarks": f"{WORDS[order.purpose]} {order.account_reference}"[:100],
                 "QueueTimeOutURL": self._address("b2c", order, "timeout"),
                 "ResultURL": self._address("b2c", order, "result"),
                 "Occassion": order.account_reference[:100],

@@ -55,7 +55,16 @@ _FILE = f"""
          WHERE consent.purpose = 'bureau' AND consent.granted AND {day_of("consent.given_at")} <= %(on)s
            AND (consent.withdrawn_at IS NULL OR {day_of("consent.withdrawn_at")} > %(on)s)
     ),
-    notice AS (SELECT NULL::bigint AS loan_id, NULL::date AS delivered_on WHERE false)
+    paid AS (
+        SELECT payment.loan_id, count(*) AS repayments FROM lending_repayment payment
+         WHERE {day_of("payment.received_at")} <= %(on)s AND payment.amount_cents > 0
+         GROUP BY payment.loan_id
+    ),
+    notice AS (
+        SELECT notice.loan_id, notice.unpaid_since, notice.repayments,
+               {day_of("notice.delivered_at")} AS delivered_on
+          FROM lending_bureaunotice notice WHERE {day_of("notice.delivered_at")} <= %(on)s
+    )
     SELECT borrower.full_name, borrower.national_id, borrower.msisdn, borrower.id::text, lent.reference,
            lent.currency, lent.lent, claimed.owed::bigint, claimed.overdue::bigint, claimed.items_overdue,
            claimed.unpaid_since, first_plan.first_due_on, first_plan.last_due_on,
@@ -72,7 +81,9 @@ _FILE = f"""
       JOIN first_installment ON first_installment.loan_id = lent.loan_id
       LEFT JOIN last_payment ON last_payment.loan_id = lent.loan_id
       LEFT JOIN agreed ON agreed.borrower_id = lent.borrower_id
-      LEFT JOIN notice ON notice.loan_id = lent.loan_id
+      LEFT JOIN paid ON paid.loan_id = lent.loan_id
+      LEFT JOIN notice ON notice.loan_id = lent.loan_id AND notice.unpaid_since = claimed.unpaid_since
+                      AND notice.repayments = coalesce(paid.repayments, 0)
      WHERE claimed.owed > 0 OR claimed.covered_on > %(on)s::date - {CLOSED_DAYS}
      ORDER BY lent.reference
 """  # noqa: S608
@@ -112,6 +123,7 @@ BUREAU = Report(
     ),
     compute=_records,
     personal=True,
+    is_listing=True,
 )
 
 BUREAU_REJECTS = Report(
@@ -124,4 +136,5 @@ BUREAU_REJECTS = Report(
         Column("reason", Unit.TEXT, "what is wrong"),
     ),
     compute=_rejects,
+    is_listing=True,
 )

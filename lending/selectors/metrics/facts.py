@@ -45,7 +45,7 @@ def day_of(moment: str) -> str:
 STORED = f"""
     lent AS (
         SELECT loan.id AS loan_id, loan.borrower_id, loan.application_id, loan.reference, loan.currency,
-               loan.principal_cents AS lent, {day_of("loan.disbursed_at")} AS disbursed_on,
+               loan.principal_cents + loan.capitalised_cents AS lent, {day_of("loan.disbursed_at")} AS disbursed_on,
                {day_of("loan.written_off_at")} AS written_off_on, loan.written_off_at,
                {day_of("loan.settled_at")} AS settled_on, loan.restructured_on
           FROM lending_loan loan WHERE loan.disbursed_at IS NOT NULL

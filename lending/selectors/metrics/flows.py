@@ -143,9 +143,8 @@ _MONEY = f"""money AS (
     SELECT receipt.currency, {day_of("receipt.reversed_at")}, 0, -receipt.amount_cents, 0, 0, 0, 0, 0, 0, 0
       FROM lending_receipt receipt WHERE receipt.reversed_at IS NOT NULL
     UNION ALL
-    SELECT intent.currency, {day_of("attempt.completed_at")}, 0, 0, intent.amount_cents, 0, 0, 0, 0, 0, 0
-      FROM lending_paymentattempt attempt JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
-     WHERE intent.purpose = 'refund' AND attempt.state = 'succeeded'
+    SELECT refund.currency, {day_of("refund.given_at")}, 0, 0, refund.amount_cents, 0, 0, 0, 0, 0, 0
+      FROM lending_refund refund WHERE refund.state = 'succeeded' AND refund.way <> 'rounded'
     UNION ALL
     SELECT lent.currency, cover.covered_on, 0, 0, 0, cover.principal, cover.interest, cover.fee, cover.tax,
            cover.penalty, CASE WHEN cover.kind = 'recovered' THEN cover.total ELSE 0 END
@@ -192,7 +191,9 @@ CASH_FLOW = Report(
             " went to a loan",
             f"{_sum('received')} - {_ALLOCATED}",
         ),
-        Column("refunded_cents", Unit.CENTS, "given back", _sum("refunded")),
+        Column(
+            "refunded_cents", Unit.CENTS, "overpayments given back, to wallets and into savings", _sum("refunded")
+        ),
         Column(
             "net_cents",
             Unit.CENTS,

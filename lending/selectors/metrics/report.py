@@ -65,6 +65,7 @@ class Report:
 
     `source` is what stands behind SELECT: FROM, GROUP BY, ORDER BY; `facts` are further named queries. A report
     that is more than one statement gives `compute` instead. `personal`: it names people and has no page.
+    `is_listing`: it has a row for each loan and is not kept with the date.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Report:
     parameters: Parameters = as_of_that_day
     compute: Callable[[date], Iterable[Row]] | None = None
     personal: bool = False
+    is_listing: bool = False
 
     @property
     def sql(self) -> str:

@@ -2,7 +2,6 @@
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.core.management import call_command
 from django.test import Client
 
 from lending.models import Application, Borrower
@@ -21,7 +20,6 @@ def staff(name: str, *groups: str, **rights: bool) -> Client:
 @pytest.fixture
 def groups(law: None) -> None:
     """The staff groups as they ship."""
-    call_command("load_fixtures", verbosity=0)
 
 
 @pytest.fixture

@@ -4,7 +4,17 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 
-from lending.models import AuditEvent, Borrower, JobRun, PaymentAttempt, PeriodClosing, Proposal, ProviderEvent
+from lending.models import (
+    AuditEvent,
+    Borrower,
+    JobRun,
+    PaymentAttempt,
+    PeriodClosing,
+    Proposal,
+    ProviderEvent,
+    Refund,
+)
+from lending.services import groups, savings
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -19,6 +29,11 @@ def fill(borrower: Borrower) -> None:
     ProviderEvent.objects.create(
         provider="daraja", kind="b2c_result", dedupe_key="1", attempt=attempt, body="{}", received_at=NOON
     )
+    Refund.objects.create(
+        borrower=borrower, identity_index=borrower.identity_index, way="rounded", origin="test", amount_cents=30,
+        currency="KES", state="failed", asked_at=NOON,
+    )  # fmt: skip
+    save(borrower)
     AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
     JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
     people = [User.objects.create_user(name) for name in ("maker", "checker")]
@@ -50,3 +65,23 @@ def fill(borrower: Borrower) -> None:
         session=session, position=1, text_mac="m", screen="home", answer="CON Jirani", ends=False, answered_at=NOON
     )
     SessionEnd.objects.create(gateway="at", gateway_session="s1", session=session, received_at=NOON)
+
+
+def save(borrower: Borrower, name: str = "") -> None:
+    """Let the borrower save alone and in a group, which agrees to pay something out."""
+    account = savings.open_account(product_code="jirani-goal", borrower=borrower, goal="Cow", at=NOON)
+    savings.record_movement(
+        account_id=account.id, kind="deposit", amount_cents=50_000, reference=f"UB1{name}", moved_at=NOON
+    )
+    savings.allow_sweep(account_id=account.id, keep_cents=10_000, text_version="1", language="en", at=NOON)
+    group = groups.form_group(
+        name="Tumaini", members=[borrower], approvals_needed=1, product_code="jirani-group", at=NOON
+    )
+    groups.contribute(
+        group_id=group.id, borrower_id=borrower.id, amount_cents=9_000, reference=f"UB2{name}", moved_at=NOON
+    )
+    asked = groups.ask_withdrawal(
+        group_id=group.id, asked_by=borrower.id, to=borrower.id, amount_cents=5_000, purpose="Roof",
+        origin=f"roof{name}", at=NOON,
+    )  # fmt: skip
+    groups.approve(withdrawal_id=asked.id, borrower_id=borrower.id, at=NOON)

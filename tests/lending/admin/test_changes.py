@@ -8,7 +8,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from lending.models import Borrower, Loan, Proposal, Receipt
+from lending.models import Borrower, Loan, Proposal, Receipt, Refund
+from lending.services import refunds
 from tests import factories
 from tests.lending.admin.conftest import staff
 
@@ -133,6 +134,14 @@ class TestDeciding:
         assert "/approve/" not in boss.get(page(waiting)).content.decode()
         assert "it takes somebody else" in send(boss, waiting, "approve").content.decode()
 
+    def test_the_maker_takes_it_back(self, officer: Client, manager: Client, waiting: Proposal) -> None:
+        assert "/withdraw/" in officer.get(page(waiting)).content.decode()
+        assert "/withdraw/" not in manager.get(page(waiting)).content.decode()
+        assert send(manager, waiting, "withdraw").status_code == 403
+        assert "Taken back: nothing was changed." in send(officer, waiting, "withdraw").content.decode()
+        assert "/withdraw/" not in officer.get(page(waiting)).content.decode()
+        assert "is taken back already" in send(manager, waiting, "approve").content.decode()
+
     def test_officers_propose_and_do_not_decide(self, officer: Client, waiting: Proposal) -> None:
         assert send(officer, waiting, "approve").status_code == 403
 
@@ -159,6 +168,39 @@ def test_money_that_the_operator_took_back_leaves_the_loan(
     assert (loan.outstanding_cents, Receipt.objects.get().state) == (53_000, "reversed")
     assert "take_out" not in officer.get(page(receipt)).content.decode()
     books_balance()
+
+
+class TestGivingBack:
+    @pytest.fixture
+    def overpaid(self, loan: Loan) -> Borrower:
+        """Amina paid KES 70 too much."""
+        factories.pay(loan.reference, 60_000, at=timezone.now())
+        return loan.borrower
+
+    def test_two_people_send_it_on_its_way(self, officer: Client, manager: Client, overpaid: Borrower) -> None:
+        shown = officer.get(page(overpaid)).content.decode()
+        assert "KES 70" in shown and "give_back" in shown
+        asked = send(officer, overpaid, "give_back", reason="She asked.").content.decode()
+        assert "Nothing has happened yet" in asked and "To the wallet" in asked
+        send_twice(officer, overpaid, "give_back", reason="She asked.")
+        assert (
+            "Give back what was paid too much, proposed by wambui" in officer.get(page(overpaid)).content.decode()
+        )
+        word = Proposal.objects.get()
+        assert "To the wallet" in manager.get(page(word)).content.decode()
+        send(manager, word, "approve")
+        refund = Refund.objects.get()
+        assert (refund.state, refund.amount_cents) == ("open", 7_000)
+        shown = officer.get(page(overpaid)).content.decode()
+        assert "on its way back" in shown
+        assert "She asked." in officer.get(page(refund)).content.decode()
+
+    def test_a_late_click_gets_a_sentence(self, officer: Client, overpaid: Borrower) -> None:
+        refunds.refund_to_wallet(borrower_id=overpaid.id, origin="x", at=timezone.now())
+        assert "is on its way, and how it ends" in send(officer, overpaid, "give_back", reason="x").content.decode()
+
+    def test_who_may_only_look_is_refused(self, auditor: Client, overpaid: Borrower) -> None:
+        assert send(auditor, overpaid, "give_back", reason="x").status_code == 403
 
 
 def test_what_the_law_grants_takes_one_officer_and_counts_once(

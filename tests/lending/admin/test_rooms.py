@@ -9,7 +9,16 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from lending.models import Account, Application, Borrower, Loan, PaymentIntent
+from lending.models import (
+    Account,
+    Application,
+    Borrower,
+    GroupWithdrawal,
+    Loan,
+    PaymentIntent,
+    SavingsAccount,
+    SavingsGroup,
+)
 from scoring.models import ModelVersion
 from tests import factories
 from tests.lending.admin import rows
@@ -75,6 +84,28 @@ class TestHistory:
                 assert Client().get(act).status_code == 302, model
 
 
+class TestSavings:
+    """What officers look up when a saver calls."""
+
+    def test_an_account_shows_what_it_holds_and_what_moved(self, filled, officer: Client):
+        account = SavingsAccount.objects.get(goal="Cow")
+        page = officer.get(address(SavingsAccount, "change", account.pk)).content.decode()
+        assert all(words in page for words in ("Amina Wanjiru", "KES 500", "UB1", "Umoja Bank", "KES 100"))
+
+    def test_a_group_shows_its_members_and_what_they_agreed_to(self, filled, officer: Client):
+        group = SavingsGroup.objects.get()
+        page = officer.get(address(SavingsGroup, "change", group.pk)).content.decode()
+        assert "Amina Wanjiru" in page and "Roof" in page and "Approved, being paid" in page
+        asked = GroupWithdrawal.objects.get()
+        page = officer.get(address(GroupWithdrawal, "change", asked.pk)).content.decode()
+        assert "1 of 1" in page and "Amina Wanjiru" in page
+
+    def test_a_customer_s_page_leads_to_the_savings(self, filled, officer: Client, amina: Borrower):
+        account = SavingsAccount.objects.get(goal="Cow")
+        page = officer.get(address(Borrower, "change", amina.pk)).content.decode()
+        assert address(SavingsAccount, "change", account.pk) in page
+
+
 class TestWords:
     """What officers read is in their words, not in the code's."""
 
@@ -131,6 +162,7 @@ def test_lists_ask_no_more_of_the_database_with_fifty_rows_than_with_two(boss: C
             loan = factories.live_loan(person)
             factories.pay(loan.reference, 100_00, f"PAID{n}")
             factories.pay("nobody", 100_00, f"NOBODY{n}")
+            rows.save(person, str(n))
 
     def queries() -> dict[str, int]:
         counted = {}

@@ -11,7 +11,8 @@ from lending.payments import engine, settling
 from lending.ports import Accepted, Answer, Failed, PaymentOrder, Succeeded
 from lending.rules import accounting, calendar
 from lending.selectors import offers
-from lending.services import applications, changes, people, receipts, repayments, savings
+from lending.services import applications, people, receipts, repayments, savings
+from tests import factories
 
 PIN = "8642"
 
@@ -165,7 +166,7 @@ class Player:
     @play.register
     def _(self, event: story.WrittenOff) -> None:
         loan = Loan.objects.get(borrower_id=self.ids[event.who], state=Loan.State.LIVE)
-        changes.write_off_loan(loan_id=loan.id, actor=None, reason=event.reason, at=event.at)
+        factories.write_off(loan, reason=event.reason, at=event.at)
 
     @play.register
     def _(self, event: story.SavingsMoved) -> None:

@@ -62,11 +62,16 @@ def _rows(
     def plain(field: Any, value: Any) -> Any:
         if field.primary_key and not isinstance(field, models.SlugField):
             return places[model][value]
+        if field.name == "actor":  # who agreed to a write-off is left out with the rest of the trail
+            return None
         if field.is_relation:
             return places.get(field.related_model, {}).get(value, value) if value is not None else None
         if field.name == "last_entry_id":
             return places[writer.Entry][value]
+        if field.name == "result":  # warnings before a bureau listing are messages, and those are left out
+            return value | {"bureau_notices": 0}
         if isinstance(value, str):
+            value = re.sub(r":proposal:\d+", "", value)
             value = re.sub(
                 r"(loan|receipt):(\d+)(?=:|$)", lambda hit: f"{hit[1]}:{named[hit[1]][int(hit[2])]}", value
             )

@@ -4,10 +4,12 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, get_args
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 from lending.rules.facts import FactKind
 from lending.rules.life import NEED_NO_AMOUNT, Caps, Contract, Fact
+from lending.rules.pricing import key_facts
 from lending.rules.terms import KINDS, PlanKind, Terms, Unit, read_terms
 
 START = date(2026, 1, 31)
@@ -119,7 +121,9 @@ def contracts(draw: st.DrawFn, **kinds: Any) -> Contract:
     duplum = draw(st.sampled_from([None, 1, 90]))
     total = draw(st.sampled_from([None, "0.5", "10"]))
     holidays = draw(st.frozensets(st.dates(START, START + timedelta(days=60)), max_size=5))
-    caps = Caps(duplum, Decimal(total) if total else None)
+    late, early = draw(st.sampled_from([None, "0.1", "0.5"])), draw(st.sampled_from([None, "0", "0.0025"]))
+    rates = (Decimal(rate) if rate else None for rate in (total, late, early))
+    caps = Caps(duplum, *rates)
     return Contract(draw(terms(**kinds)), draw(CENTS.filter(lambda cents: cents > 100)), caps, holidays)
 
 
@@ -142,6 +146,17 @@ def facts_of(draw: st.DrawFn, contract: Contract, most: int = 8) -> list[Fact]:
     )
     late = START + timedelta(days=300)
     return found + [Fact(f"undo:{key}", "reverse", late, of=key) for key in sorted(undone)]
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> tuple[Contract, list[Fact]]:
+    """Return a contract that can be quoted, and facts of its loan."""
+    agreed = draw(contracts())
+    try:
+        key_facts(agreed.terms, agreed.principal_cents, START, agreed.holidays)
+    except ValueError:
+        assume(False)
+    return agreed, draw(facts_of(agreed))
 
 
 def _fact(key: str, kind: str, contract: Contract) -> st.SearchStrategy[Fact]:

@@ -178,6 +178,7 @@ MODEST = Product(
     prices=(("fee_rate", Price(1_000_000, 20_000, 30)),),
 )
 MONTHLY, EARLY = "price_caps.max_monthly_rate", "price_caps.max_early_settlement_rate"
+BASES = "penalties.bases"
 DEFAULT_INTEREST, NOTICE = "default_interest.max_rate_of_principal", "notices.change_of_terms_days"
 
 
@@ -205,20 +206,20 @@ class TestProducts:
             (
                 "ug",
                 {"late_charges_rate": Decimal("0.51")},
-                "late_charges_rate",
+                "terms.penalties",
                 "default_interest.max_rate_of_principal",
             ),
             ("ug", {"approval_document": ""}, "approval_document", "price_approval"),
             ("tz", {"approval_document": ""}, "approval_document", "price_approval"),
             ("tz", {"approved_on": TODAY - timedelta(days=366)}, "approved_on", "price_approval.valid_days"),
-            ("gh", {"penalty_base": "balance"}, "penalty_base", "penalties.bases"),
+            ("gh", {"penalty_bases": (("terms.penalties[0].of", "balance"),)}, "terms.penalties[0].of", BASES),
             (
                 "gh",
                 {"early_settlement_rate": Decimal("0.003")},
-                "early_settlement_rate",
+                "terms.early.interest",
                 "price_caps.max_early_settlement_rate",
             ),
-            ("gh", {"max_cents": 1_000_001}, "max_cents", "exposure.max_loan_cents"),
+            ("gh", {"max_cents": 1_000_001}, "terms.max_cents", "exposure.max_loan_cents"),
             (
                 "ke",
                 {"version": 2, "approved_on": TODAY - timedelta(days=29)},
@@ -239,7 +240,7 @@ class TestProducts:
     @pytest.mark.parametrize(
         ("name", "terms"),
         [
-            ("gh", {"penalty_base": "overdue_installment"}),
+            ("gh", {"penalty_bases": (("terms.penalties[0].of", "overdue_installment"),)}),
             ("gh", {"early_settlement_rate": Decimal("0.0025")}),
             ("gh", {"max_cents": 1_000_000}),
             ("ug", {"late_charges_rate": Decimal("0.50")}),

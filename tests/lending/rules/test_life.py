@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from lending.rules.allocation import KINDS, Due, total_of
 from lending.rules.facts import FactKind
-from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, Player, payoff, play, standing
+from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, payoff, play, result, standing, take
+from lending.rules.playing import day_end
+from lending.rules.playing.played import Played
 from lending.rules.pricing import key_facts
 from lending.rules.terms import read_terms
-from tests.lending.rules.strategies import START, anything, contracts, facts_of
+from tests.lending.rules.strategies import START, anything, contracts, lives
 
 END = START + timedelta(days=320)
 BULLET: dict[str, Any] = {
@@ -43,16 +45,6 @@ def day(number: int) -> date:
 
 def pay(number: int, cents: int, key: str = "") -> Fact:
     return Fact(key or f"pay:{number}", "pay", day(number), amount_cents=cents)
-
-
-@st.composite
-def lives(draw: st.DrawFn) -> tuple[Contract, list[Fact]]:
-    agreed = draw(contracts())
-    try:
-        key_facts(agreed.terms, agreed.principal_cents, START, agreed.holidays)
-    except ValueError:
-        assume(False)
-    return agreed, draw(facts_of(agreed))
 
 
 def assert_sums(life: Life) -> None:
@@ -180,15 +172,15 @@ class TestEveryLife:
 
 def _play_in_steps(agreed: Contract, facts: list[Fact], days: list[int]) -> Life:
     """Play with ends of days asked for in between, as a nightly close does."""
-    player, waiting = Player(agreed), standing(agreed, facts)
+    player, waiting = Played(agreed), standing(agreed, facts)
     for number in sorted(days):
         while waiting and waiting[0].on <= day(number):
-            player.take(waiting.pop(0))
-        player.close_through(day(number))
+            take(player, waiting.pop(0))
+        day_end.close_through(player, day(number))
     for fact in waiting:
-        player.take(fact)
-    player.close_through(END)
-    return player.life()
+        take(player, fact)
+    day_end.close_through(player, END)
+    return result(player)
 
 
 class TestRefusals:
@@ -341,6 +333,11 @@ class TestPayingEarly:
 
 
 class TestIncome:
+    def test_a_fee_over_the_term_is_income_as_far_as_it_was_earned(self) -> None:
+        agreed = contract(fees=[{"name": "fee", "rate": "0.05", "earned": "over_term"}])
+        assert play(agreed, [paid_out()], day(15)).income_cents("fee_earned") == 1_250
+        assert play(agreed, [paid_out(), pay(15, 53_000)]).income_cents("fee_earned") == 2_500
+
     def test_waived_interest_was_income_and_has_legs_of_its_own(self) -> None:
         agreed = contract(interest={"rate": "0.365"}, fees=[])
         life = play(
@@ -386,6 +383,44 @@ class TestLate:
         )
         life = play(late, [paid_out()], day(60))
         assert life.owed.total - life.owed.principal == 5_000
+
+    @given(lives())
+    def test_late_charges_stay_within_their_cap_whatever_happens(self, told: tuple[Contract, list[Fact]]) -> None:
+        agreed, facts = told
+        life = play(agreed, facts, START + timedelta(days=400))
+        late = sum(item.due.total for item in life.installments if item.source == "penalty")
+        if (rate := agreed.caps.max_late_charges_rate) is not None:
+            assert late <= rate * agreed.principal_cents
+
+    def test_late_charges_stop_at_their_own_cap_and_a_waiver_makes_no_room(self) -> None:
+        late = contract(
+            penalties=[{"name": "late", "rate": "0.1", "of": "overdue_principal", "every_days": 1, "taxed": True}],
+            fees=[],
+            tax={"rate": "0.2"},
+            caps=Caps(max_late_charges_rate=Decimal("0.30")),
+        )
+        charged = [play(late, [paid_out()], day(30 + n)).owed for n in (1, 2, 3, 60)]
+        assert [due.penalty + due.tax for due in charged] == [6_000, 12_000, 15_000, 15_000]
+        waived = [paid_out(), Fact("waived", "waive", day(34), part="penalty")]
+        more = Fact("more", "charge", day(40), amount_cents=100, part="penalty")
+        assert play(late, [*waived, more], day(60)).owed.penalty == 0
+        assert play(late, [*waived, replace(more, part="fee")], day(60)).owed.fee == 100
+
+    @pytest.mark.parametrize(
+        ("rule", "rate", "asked"),
+        [("all", None, 6_000), ("all", "0.01", 700), ("to_period_end", "0.01", 700), ("all", "0", 200)],
+    )
+    def test_paying_early_costs_no_more_than_the_law_allows(self, rule: str, rate: str | None, asked: int) -> None:
+        """200 of 6,000 are earned on the first day; a hundredth of 50,000 is 500."""
+        early = contract(
+            interest={"rate": "0.12", "per": "term"},
+            early={"interest": rule},
+            caps=Caps(max_early_settlement_rate=Decimal(rate) if rate else None),
+        )
+        due = payoff(early, [paid_out()], day(1))
+        assert due.interest == asked
+        paid = [paid_out(), Fact("paid", "pay", day(1), amount_cents=due.total)]
+        assert play(early, paid, day(40)).state == "settled"
 
     def test_days_past_due_begin_the_day_after(self) -> None:
         late = [play(contract(), [paid_out()], day(number)).days_past_due for number in (29, 30, 31, 61)]

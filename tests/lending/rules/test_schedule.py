@@ -244,7 +244,9 @@ class TestPrices:
         assert facts.received_cents + facts.cost_cents >= facts.principal_cents
         assert facts.total_cents - facts.received_cents == facts.cost_cents
         assert facts.apr >= 0
-        assert facts.effective_rate >= facts.apr - Decimal("0.0002")
+        # Simple interest of one payment after more than a year is a yearly rate that grows faster than money does.
+        if facts.due_on <= on + timedelta(days=365):
+            assert facts.effective_rate >= facts.apr - Decimal("0.0002")
 
     def test_a_discount_is_the_same_on_every_machine(self) -> None:
         assert str(daily_discount(100_000, [(30, 53_750), (60, 53_750)]))[:12] == "0.9983876664"[:12]

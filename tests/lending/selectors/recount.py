@@ -73,6 +73,9 @@ class Lent:
     def disbursed_on(self) -> date:
         return local(self.row.disbursed_at)
 
+    def lent(self) -> int:
+        return self.row.principal_cents + self.row.capitalised_cents
+
     @property
     def written_off_on(self) -> date | None:
         return local(self.row.written_off_at)
@@ -244,8 +247,8 @@ class Recount:
                 if day <= on:
                     cell = cells[cohort_of(loan.disbursed_on), days]
                     cell[0] += 1
-                    cell[1] += loan.row.principal_cents
-                    cell[2] += loan.row.principal_cents - loan.repaid_principal(day)
+                    cell[1] += loan.lent()
+                    cell[2] += loan.lent() - loan.repaid_principal(day)
         return [
             {
                 "currency": "KES",
@@ -409,7 +412,7 @@ class Recount:
         for loan in self.loans:
             day = loan.last_due_on + timedelta(days=91)
             if on - timedelta(days=730) <= day <= on:
-                unpaid += loan.row.principal_cents - loan.repaid_principal(day)
+                unpaid += loan.lent() - loan.repaid_principal(day)
                 later += loan.repaid_principal(on) - loan.repaid_principal(day)
         return Fraction(later, unpaid) if unpaid else Fraction(0)
 
@@ -441,7 +444,7 @@ class Recount:
     def cash_flow(self, on: date) -> list[dict[str, Any]]:
         rows = []
         for first, last in self.months(on):
-            out = sum(loan.row.principal_cents for loan in self.loans if first <= loan.disbursed_on <= last)
+            out = sum(loan.lent() for loan in self.loans if first <= loan.disbursed_on <= last)
             received = sum(cents for day, cents in self.receipts if first <= day <= last)
             parts = [part for loan in self.loans for part in loan.parts if first <= part.on <= last]
             by_kind = {f"{kind}_cents": sum(part.cents[kind] for part in parts) for kind in KINDS}

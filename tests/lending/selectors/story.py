@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 
 from lending.models import Loan
-from lending.services import changes
 from tests import factories
 from tests.factories import NAIROBI
 
@@ -29,7 +28,7 @@ def four_loans() -> dict[str, Loan]:
         "Cheptoo": _lend("Cheptoo Koech", 3, 800_00, at(4, 15)),
         "Brian": _lend("Brian Otieno", 2, 500_00, at(5, 20)),
     }
-    changes.write_off_loan(loan_id=lent["Daudi"].id, actor=None, reason="Cannot be found.", at=at(6, 10))
+    factories.write_off(lent["Daudi"], at=at(6, 10))
     factories.pay(lent["Brian"].reference, 200_00, "JUN19", at=at(6, 19))
     factories.pay(lent["Daudi"].reference, 100_00, "JUN20", at=at(6, 20))
     return lent | {"Amina": _lend("Amina Wanjiru", 1, 1_000_00, at(6, 20, 9))}

@@ -29,7 +29,6 @@ PUBLIC = [name for name, report in REPORTS.items() if not report.personal]
 
 @pytest.fixture
 def officer(four_loans: dict[str, Loan]) -> Client:
-    call_command("load_fixtures", verbosity=0)
     user = User.objects.create_user("wambui", password="a-long-password", is_staff=True)
     user.groups.set(Group.objects.filter(name="Loan officers"))
     client = Client()

@@ -229,9 +229,6 @@ class TestMembers:
 
 @pytest.mark.django_db(transaction=True)
 def test_approvals_at_the_same_moment_pay_once() -> None:
-    from django.core.management import call_command
-
-    call_command("load_fixtures", verbosity=0)
     members = people()
     group = form(members)
     pay_in(group, {members[0]: 60_000})

@@ -8,7 +8,7 @@ import pytest
 from lending import closing
 from lending.ledger import balance_cents
 from lending.models import Borrower, JobRun, Loan, OutboxMessage, PaymentAttempt, PaymentIntent
-from lending.services import changes, loans, repayments
+from lending.services import loans, repayments
 from tests import factories
 from tests.factories import NOON, pay
 
@@ -80,10 +80,7 @@ def test_a_write_off_clears_the_receivables_and_keeps_the_history(
     aminas_loan: Loan, books_balance: Callable[[], None]
 ) -> None:
     pay(aminas_loan.reference, 10_000)
-    for _ in range(2):
-        loan = changes.write_off_loan(
-            loan_id=aminas_loan.id, actor=None, reason="180 days late", at=NOON + timedelta(days=220)
-        )
+    loan = factories.write_off(aminas_loan, at=NOON + timedelta(days=220))
     assert loan.state == "written_off"
     assert balance_cents("principal_receivable", "KES") == 0
     assert balance_cents("write_off_expense", "KES") == 43_000
@@ -122,7 +119,7 @@ class TestCloseOfBusiness:
         closing.close_business(date(2026, 3, 31), NOON + timedelta(days=30))
         owed = OutboxMessage.objects.get(topic="repayment_reminder")
         assert (owed.payload, owed.due_at.astimezone(factories.NAIROBI).hour) == (
-            {"loan_id": aminas_loan.id, "days": 0},
+            {"loan_id": aminas_loan.id, "due_on": "2026-04-01", "days": 0},
             17,
         )
 

@@ -119,6 +119,43 @@ class TestDecide:
             proposals.decide(proposal_id=waiting.id, checker=njeri, approve=True, at=NOON)
 
 
+class TestWithdraw:
+    def test_the_maker_takes_it_back_and_nothing_is_done(
+        self, waiting: Proposal, aminas_loan: Loan, wambui: User, njeri: User
+    ) -> None:
+        for _ in range(2):
+            taken = proposals.withdraw(proposal_id=waiting.id, maker=wambui, at=NOON)
+        aminas_loan.refresh_from_db()
+        assert (taken.state, taken.checker, aminas_loan.outstanding_cents) == ("withdrawn", None, 53_000)
+        assert AuditEvent.objects.get(action="loan_waive_withdrawn").actor == wambui
+        with pytest.raises(proposals.NotPending, match="is taken back"):
+            proposals.decide(proposal_id=waiting.id, checker=njeri, approve=True, at=NOON)
+        propose(aminas_loan, njeri)
+
+    def test_also_when_it_was_overtaken(self, waiting: Proposal, aminas_loan: Loan, wambui: User) -> None:
+        pay(aminas_loan.reference, 53_000)
+        assert proposals.overtaken(waiting)
+        assert proposals.withdraw(proposal_id=waiting.id, maker=wambui, at=NOON).state == "withdrawn"
+
+    def test_nobody_else_does(self, waiting: Proposal, njeri: User) -> None:
+        with pytest.raises(proposals.NotTheMaker, match="was proposed by wambui"):
+            proposals.withdraw(proposal_id=waiting.id, maker=njeri, at=NOON)
+
+    def test_not_what_was_decided(self, waiting: Proposal, wambui: User, njeri: User) -> None:
+        proposals.decide(proposal_id=waiting.id, checker=njeri, approve=True, at=NOON)
+        with pytest.raises(proposals.NotPending, match="is approved"):
+            proposals.withdraw(proposal_id=waiting.id, maker=wambui, at=NOON)
+
+    def test_the_database_refuses_a_second_person_in_it(self, waiting: Proposal, njeri: User) -> None:
+        with pytest.raises(IntegrityError, match="proposal_decided_by_another"), transaction.atomic():
+            Proposal.objects.update(state="withdrawn", checker=njeri, decided_at=NOON)
+
+
+def test_nobody_writes_off_alone(aminas_loan: Loan, wambui: User) -> None:
+    with pytest.raises(changes.TwoPeopleNeeded):
+        changes.change_loan(loan_id=aminas_loan.id, kind="write_off", origin="x", at=NOON, actor=wambui)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_an_approval_and_a_payment_at_once_do_not_mix(law: None, fixed_scorer: object) -> None:
     loan = factories.live_loan(factories.register())

@@ -22,7 +22,7 @@ from lending.models import (
     Repayment,
 )
 from lending.selectors import loans as loan_selectors
-from lending.services import changes, receipts
+from lending.services import receipts
 from tests import factories
 from tests.factories import NOON, pay
 
@@ -206,7 +206,7 @@ class TestWhoseMoney:
     def test_money_after_a_write_off_is_recovered_and_clears_the_name(
         self, aminas_loan: Loan, books_balance: Callable[[], None]
     ) -> None:
-        changes.write_off_loan(loan_id=aminas_loan.id, actor=None, reason="180 days", at=NOON + timedelta(days=220))
+        factories.write_off(aminas_loan, at=NOON + timedelta(days=220))
         pay(aminas_loan.reference, 60_000, at=NOON + timedelta(days=300))
         aminas_loan.refresh_from_db()
         assert (aminas_loan.state, aminas_loan.outstanding_cents) == ("written_off", 0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from lending import closing
+from lending import closing, savings_closing
 from lending.models import (
     AuditEvent,
     Consent,
@@ -112,9 +112,8 @@ class TestMovements:
         assert fresh(goal).accrued_parts - before == 5 * 36_500 * 40_000
 
     def test_what_we_hold_ourselves_is_our_debt_and_our_expense(self, amina: Any, books_balance: Any) -> None:
-        CountryPack.objects.update(
-            rules=CountryPack.objects.get(country="KE").rules | {"savings": {"held_by": "us"}}
-        )
+        values = CountryPack.objects.filter(country="KE").values().get() | {"id": None, "version": 2}
+        CountryPack.objects.create(**values | {"rules": values["rules"] | {"savings": {"held_by": "us"}}})
         product("ours", partner="")
         account = pot(amina, "ours")
         deposit(account, 100_000)
@@ -306,6 +305,35 @@ class TestClose:
         assert pot(amina, "with-minimum") != account
         books_balance()
 
+    def test_a_partner_who_refuses_leaves_it_open_and_earning(self, amina: Any, books_balance: Any) -> None:
+        product("with-minimum", minimum_balance_cents=30_000)
+        account = pot(amina, "with-minimum")
+        deposit(account, 100_000)
+        asked = savings.close_account(account_id=account.id, at=after(10))
+        savings.reject_instruction(reference=asked.reference, at=after(12))
+        stays = fresh(account)
+        assert (stays.state, stays.closing_at, stays.held_cents, stays.floor_cents) == ("active", None, 0, 30_000)
+        with pytest.raises(savings.NotEnoughSavings):
+            withdraw(account, 80_000)
+        savings_closing.accrue_savings(after(20).date(), account.id, account.id)
+        # Eleven more days of 1,000.93 and what was left of a cent: as if nobody had asked.
+        assert selectors.earned_cents(fresh(account)) == 121
+        again = savings.close_account(account_id=account.id, at=after(21))
+        assert again is not None and again.reference != asked.reference
+        confirm(again, after(22))
+        assert (fresh(account).state, fresh(account).balance_cents) == ("closed", 0)
+        books_balance()
+
+    def test_money_that_came_while_it_was_closing_is_paid_out_by_asking_again(self, goal: SavingsAccount) -> None:
+        first = savings.close_account(account_id=goal.id, at=after(10))
+        deposit(goal, 700, after(11))
+        assert savings.close_account(account_id=goal.id, at=after(11)) == first
+        confirm(first, after(12))
+        rest = savings.close_account(account_id=goal.id, at=after(13))
+        assert rest is not None and rest.amount_cents == fresh(goal).balance_cents
+        confirm(rest, after(14))
+        assert fresh(goal).state == "closed"
+
     def test_held_money_keeps_it_open(self, goal: SavingsAccount) -> None:
         withdraw(goal, 5)
         with pytest.raises(savings.NotEnoughSavings):
@@ -406,9 +434,6 @@ class TestWhatSaversSee:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_withdrawals_at_once_take_no_more_than_there_is() -> None:
-    from django.core.management import call_command
-
-    call_command("load_fixtures", verbosity=0)
     account = pot(factories.register())
     deposit(account, 100_000)
     start, outcomes = threading.Barrier(4), []

@@ -1,0 +1,1 @@
+"""A loan is played fact by fact: each module plays a few kinds. lending.rules.life puts them together."""

@@ -1,0 +1,164 @@
+"""Products as dated versions: what a version must be, and how two people bring in the next one.
+
+A proposal holds the whole version; only its approval writes a row, and PostgreSQL refuses to change that. Loans
+keep the version that they were made under; from its first day on new offers are of the new one.
+
+Source: docs/domain/products.md; docs/operations.md, "Two people".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import pairwise
+from typing import Any
+
+from django.conf import settings
+
+from lending.models import ProductVersion, Proposal
+from lending.rules import calendar, caps, limits
+from lending.rules.terms import TermsRefused
+from lending.selectors import products
+from lending.services import proposals
+
+ACT = "product_version"
+
+
+class FollowedAlready(Exception):
+    """The version that was to be followed is not the newest one any more. The text names the newest."""
+
+
+def enforce_version(version: ProductVersion) -> None:
+    """Refuse a version that cannot be read, contradicts itself, or is against the law in force on its first day.
+
+    Raises:
+        TermsRefused: terms or ladder, with the path of the field at fault.
+        Refused: the loss brake, with the path below `loss_brake`.
+        LoanRefused: its smallest or largest loan cannot be made.
+        AgainstLaw: with the field, the rule, what it allows and what the version says.
+        NothingInForce: its country has no law on that day.
+    """
+    terms = products.terms_of(version)
+    if terms.currency != version.currency:
+        raise TermsRefused("terms.currency", f"must be {version.currency}", terms.currency)
+    _enforce_ladder(version.ladder_cents)
+    limits.brake_from(version.loss_brake)
+    law = products.country_rules(version.country, version.effective_on)
+    caps.enforce_product(products.before_the_law(version), law, version.effective_on)
+
+
+def _enforce_ladder(rungs: Any) -> None:
+    if not isinstance(rungs, list) or not rungs or not all(type(cents) is int and cents > 0 for cents in rungs):
+        raise TermsRefused("ladder_cents", "must be a list of whole cents above 0", rungs)
+    if any(above <= below for below, above in pairwise(rungs)):
+        raise TermsRefused("ladder_cents", "must rise from rung to rung", rungs)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The next version of a product as somebody proposes it. `example_cents`: the loan that the preview prices."""
+
+    follows: int  # id of the version that it follows
+    effective_on: date
+    name: str
+    terms: Mapping[str, Any]
+    ladder_cents: list[int]
+    loss_brake: Mapping[str, Any]
+    example_cents: int
+    approval_document: str = ""
+
+    def details(self) -> dict[str, Any]:
+        """Return it as a proposal keeps it."""
+        return vars(self) | {"effective_on": self.effective_on.isoformat()}
+
+
+def preview(draft: Draft, on: date) -> dict[str, Any]:
+    """Say what a version would change if it were approved on a day: an example loan before and after, under
+    which law, and each term that is another one.
+
+    Raises:
+        FollowedAlready: another version came in between.
+        TermsRefused, Refused, LoanRefused, AgainstLaw, NothingInForce: as `enforce_version` says.
+    """
+    before = ProductVersion.objects.get(id=draft.follows)
+    after = _version(draft, before, on)
+    enforce_version(after)
+    pack = products.country_pack(after.country, after.effective_on)
+    changes = products.differences(before, after)
+    if not changes:
+        raise TermsRefused("terms", "must say something else than the version that is followed")
+    return {
+        "currency": after.currency,
+        "version": after.version,
+        "effective_on": after.effective_on.isoformat(),
+        "law": str(pack),
+        "before": products.facts_side_by_side(before, draft.example_cents, after.effective_on),
+        "after": products.facts_side_by_side(after, draft.example_cents, after.effective_on),
+        "changes": changes,
+    }
+
+
+def propose_version(*, draft: Draft, maker: Any, reason: str, at: datetime) -> Proposal:
+    """Propose the next version of a product.
+
+    Raises:
+        ValueError: no reason was given.
+        AlreadyPending: another next version of this product waits.
+        FollowedAlready, TermsRefused, Refused, LoanRefused, AgainstLaw, NothingInForce: as `preview` says.
+    """
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    return proposals.propose(
+        act=ACT,
+        subject=f"product:{draft.follows}",
+        details={"on": on.isoformat(), "draft": draft.details()},
+        maker=maker,
+        reason=reason,
+        at=at,
+    )
+
+
+def _version(draft: Draft, before: ProductVersion, on: date) -> ProductVersion:
+    """Return the version as it would stand if it were approved on a day; not saved."""
+    newest = ProductVersion.objects.filter(code=before.code).order_by("-version").first()
+    assert newest is not None, "it is at least the one that is followed"
+    if newest.id != before.id:
+        raise FollowedAlready(str(newest))
+    first = max(on, before.effective_on + calendar.DAY)
+    if draft.effective_on < first:
+        raise TermsRefused("effective_on", f"must be {first} or later", draft.effective_on)
+    return ProductVersion(
+        code=before.code,
+        version=before.version + 1,
+        name=draft.name,
+        currency=before.currency,
+        country=before.country,
+        effective_on=draft.effective_on,
+        approved_on=on,
+        approval_document=draft.approval_document,
+        terms=draft.terms,
+        ladder_cents=draft.ladder_cents,
+        loss_brake=draft.loss_brake,
+    )
+
+
+def _draft(details: Mapping[str, Any]) -> Draft:
+    kept = details["draft"]
+    return Draft(**kept | {"effective_on": date.fromisoformat(kept["effective_on"])})
+
+
+def _preview_proposed(details: Mapping[str, Any]) -> dict[str, Any]:
+    return preview(_draft(details), date.fromisoformat(details["on"]))
+
+
+def _carry_out(details: Mapping[str, Any], *, proposal: Proposal, at: datetime) -> None:
+    """Write the approved version. Notice to customers counts from the day of the approval, not of the proposal."""
+    draft = _draft(details)
+    before = ProductVersion.objects.get(id=draft.follows)
+    version = _version(draft, before, calendar.business_date(at, settings.TIME_ZONE))
+    enforce_version(version)
+    assert proposal.checker is not None, "it is carried out by the one who approved it"
+    version.proposed_by = proposal.maker.get_username()[:60]
+    version.approved_by = proposal.checker.get_username()[:60]
+    version.save(force_insert=True)
+
+
+proposals.act(ACT, _preview_proposed, _carry_out)
