@@ -91,15 +91,20 @@ def _count(run: JobRun, work: Work) -> None:
 
 
 def _close_loans(on: date, at: datetime, work: Work) -> None:
-    """Close in chunks the loans that stay on their course, then those that turn, then what SQL could not."""
+    """Close in chunks the loans that stay on their course, then those that turn, then one by one what is left."""
     terms = loan_closing.agreed()
     _in_chunks(lambda last_id: loan_closing.keep_on_course(on, last_id, LOAN_CHUNK), work)
     _in_chunks(lambda last_id: loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK), work)
-    for loan_id in loan_closing.left_to_close(on).order_by("id").values_list("id", flat=True):
-        try:
-            work.aged += close_singly(loan_id, on, at)
-        except (FactRefused, life.TooManyFacts) as error:
-            _leave_to_a_person(loan_id, on, error, at)
+    while left := loan_closing.left_over(on, LOAN_CHUNK):
+        for loan_id in left:
+            _close_singly(loan_id, on, at, work)
+
+
+def _close_singly(loan_id: int, on: date, at: datetime, work: Work) -> None:
+    try:
+        work.aged += close_singly(loan_id, on, at)
+    except (FactRefused, life.TooManyFacts) as error:
+        _leave_to_a_person(loan_id, on, error, at)
 
 
 def _in_chunks(close: Callable[[int], loan_closing.Closed], work: Work) -> None:
@@ -120,6 +125,8 @@ def _leave_to_a_person(loan_id: int, on: date, error: Exception, at: datetime) -
 @transaction.atomic
 def close_singly(loan_id: int, on: date, at: datetime) -> bool:
     """Bring one loan to the end of a date by replaying it; False if it is past the date."""
+    if not loan_closing.left_to_close(on).filter(id=loan_id).exists():
+        return False  # another worker was quicker, and nobody needs to be locked
     loan = contracts.with_contract().get(id=loan_id)
     lock_person(loan.borrower)
     # Waits for a chunk of another worker that holds it, and looks at what that left.

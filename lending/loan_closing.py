@@ -16,6 +16,7 @@ Source: docs/domain/closing.md.
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
+from random import shuffle
 from typing import Any
 
 from django.conf import settings
@@ -156,6 +157,19 @@ def _book_accruals(earned: dict[str, int] | None, on: date) -> None:
 def left_to_close(on: date) -> "QuerySet[Loan]":
     """Return the loans that have something to do on a date and are not past it."""
     return Loan.objects.filter(state=Loan.State.LIVE, next_action_on__lte=on, aged_on__lt=on)
+
+
+@transaction.atomic
+def left_over(on: date, size: int) -> list[int]:
+    """Return so many loans that are left and that nobody holds, each worker in an order of its own.
+
+    What a chunk of another worker or a payment holds is not among them, since it may be closed by then. If all
+    that is left is held, it is one of these, to be waited for.
+    """
+    left = left_to_close(on).order_by("id").values_list("id", flat=True)
+    free = list(left.select_for_update(skip_locked=True, no_key=True)[:size])
+    shuffle(free)
+    return free or list(left[:1])
 
 
 def _round(exact: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from tests.bench import database
@@ -30,6 +31,7 @@ django.setup()
 from django.core.management import call_command
 from django.db import connection, models, transaction
 
+import config.celery  # noqa: F401 - what is woken is woken through our application
 from lending import closing, loan_closing
 from lending.invariants import audit
 from lending.models import (
@@ -53,6 +55,7 @@ from tests.lending.lending import happen, lend, product
 
 LOANS = int(os.environ.get("BENCH_LOANS", "1000000"))
 LIVED, SAVERS = 100, 20
+MOST_FOR_REPORTS = 200_000  # of more, each report takes minutes
 DAY = timedelta(days=1)
 # A Monday. Weekly loans are paid out on Mondays or Tuesdays, so their penalties fall on Thursdays or Fridays.
 START = datetime(2026, 2, 2, 9, tzinfo=UTC)
@@ -133,7 +136,7 @@ NAMED = {
     (Borrower, "identity_index"): "overlay({own} PLACING lpad({copy}::text, 12, '0') FROM 1 FOR 12)",
     (Application, "origin"): "{own} || ':' || {copy}",
     (Application, "reference"): "lpad(to_hex({id}), 8, '0')",
-    (Loan, "reference"): "lpad(to_hex({id}), 8, '0')",
+    (Loan, "reference"): "'L' || upper(lpad(to_hex({id}), 7, '0'))",
     (Loan, "identity_index"): "overlay({own} PLACING lpad({copy}::text, 12, '0') FROM 1 FOR 12)",
     (LoanEvent, "key"): "{own} || ':' || {copy}",
     (SavingsMovement, "reference"): "{own} || ':' || {copy}",
@@ -270,6 +273,70 @@ def bench_loans(bare: float) -> None:
         )  # fmt: skip
 
 
+PAID_ALONE = 200
+BESIDE = date(2026, 3, 28)
+
+
+def bench_payments() -> None:
+    """Let customers pay while two workers close yesterday, and say how long a payment waits for one of them."""
+    at = noon_of(BESIDE) + DAY
+    ids = Loan.objects.filter(state="live").aggregate(first=models.Min("id"), last=models.Max("id"))
+    luck = Random(1)
+
+    def pay_somebody(number: int) -> float:
+        loan = Loan.objects.filter(id__gte=luck.randrange(ids["first"], ids["last"] + 1), state="live").first()
+        assert loan is not None
+        began = time.perf_counter()
+        receipt = factories.pay(loan.reference, 10_000 + number, f"B{number}", at=at)
+        took = time.perf_counter() - began
+        assert receipt.state == "allocated", receipt.state
+        return took
+
+    alone = [pay_somebody(number) for number in range(PAID_ALONE)]
+    beside: list[float] = []
+    waits: list[float] = []
+    over = threading.Event()
+
+    def pay_on() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            watch = threading.Thread(target=lock_waits, args=(cursor.fetchone()[0], over, waits))
+        watch.start()
+        while not over.is_set():
+            beside.append(pay_somebody(PAID_ALONE + len(beside)))
+        watch.join()
+        connection.close()
+
+    payer = threading.Thread(target=pay_on)
+    payer.start()
+    seconds(lambda: closing._close_loans(BESIDE, at, closing.Work()), workers=2)
+    over.set()
+    payer.join()
+    report(
+        "payment_beside_closing_p99_ms", p99_ms(beside), "ms", "the same payments with nobody closing",
+        p99_ms(alone), payments=len(beside), longest_ms=round(max(beside) * 1000, 1), refused=0,
+        waited_for_locks=len(waits), longest_wait_for_a_lock_ms=round(max(waits, default=0) * 1000, 1),
+    )  # fmt: skip
+
+
+def p99_ms(times: list[float]) -> float:
+    return round(sorted(times)[len(times) * 99 // 100] * 1000, 1)
+
+
+def lock_waits(pid: int, over: threading.Event, found: list[float]) -> None:
+    """Add to `found` how long a server process waits for a lock each time, looked at every millisecond."""
+    began = None
+    with connection.cursor() as cursor:
+        while not over.wait(0.001):
+            cursor.execute("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", [pid])
+            if (cursor.fetchone() or [None])[0]:
+                began = began or time.perf_counter()
+            elif began:
+                found.append(time.perf_counter() - began)
+                began = None
+    connection.close()
+
+
 def bench_savings(bare: float) -> None:
     for day, workers, what in (
         (date(2026, 3, 24), 1, "all accrue"),
@@ -348,7 +415,9 @@ def main() -> None:
         say("analyzed")
         bench_loans(bare_update("lending_loan", "accrued_cents", "state = 'live'"))
         bench_savings(bare_update("lending_savingsaccount", "accrued_parts", "state = 'active'"))
-        bench_reports(LIVED_UNTIL)
+        bench_payments()
+        if LOANS <= MOST_FOR_REPORTS:
+            bench_reports(LIVED_UNTIL)
         prove()
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with connection.cursor() as cursor:
