@@ -210,4 +210,6 @@ def _refuse_first(found: Iterator[AgainstLaw]) -> None:
 
 def _shown(asked: Fraction | Decimal | int) -> object:
     """Return a rate for a message; what is compared is the exact one."""
-    return round(float(asked), 6) if isinstance(asked, Fraction) else asked
+    if not isinstance(asked, Fraction):
+        return asked
+    return (Decimal(asked.numerator) / asked.denominator).quantize(Decimal("0.000001")).normalize()

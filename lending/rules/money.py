@@ -123,7 +123,7 @@ def apportion(cents: int, weights: Sequence[int], unit_cents: int = 1) -> list[i
 
 
 # What one amount may be: PostgreSQL keeps it as a bigint.
-MOST_CENTS = 2**63 - 1
+MOST_BOOKED_CENTS = 2**63 - 1
 
 _PLAIN = re.compile(r"(?P<whole>[0-9]{1,9}|[0-9]{1,3}(,[0-9]{3}){1,2})(\.(?P<cents>[0-9]{1,2}))?", re.ASCII)
 

@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field
 from lending.rules import pricing
 from lending.rules.accounting import Line, credit, debit
 from lending.rules.allocation import KINDS, Due, total_of
+from lending.rules.facts import FactKind
 from lending.rules.life import Caps, Contract, Fact, FactRefused, Life, payoff, play
 from lending.rules.terms import (
     MOST_CENTS,
@@ -57,24 +58,7 @@ def _iso(value: object) -> object:
 
 Day = Annotated[date, BeforeValidator(_iso)]
 Name = Annotated[str, Field(min_length=1, max_length=80)]
-EventKind = Literal[
-    "disburse",
-    "pay",
-    "sales",
-    "charge",
-    "waive",
-    "settle",
-    "reverse",
-    "reschedule",
-    "skip",
-    "extend",
-    "charge_off",
-    "write_off",
-    "cancel",
-    "death",
-    "refund",
-    "day_end",
-]
+EventKind = Literal[FactKind, "day_end"]
 
 
 # What an event may say beyond its name, date and key.

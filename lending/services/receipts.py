@@ -75,8 +75,8 @@ def record_receipt(
         ValueError: the amount is not positive, or more than an account can hold.
         ReceiptTaken: `attempt` claims a receipt that pays for another one.
     """
-    if not 0 < amount_cents <= money.MOST_CENTS:
-        raise ValueError(f"amount_cents must be positive and at most {money.MOST_CENTS}, got {amount_cents}")
+    if not 0 < amount_cents <= money.MOST_BOOKED_CENTS:
+        raise ValueError(f"amount_cents must be positive and at most {money.MOST_BOOKED_CENTS}, got {amount_cents}")
     receipt_no, account_reference = as_printed(receipt_no), as_kept(account_reference, at)
     facts = {"amount_cents": amount_cents, "currency": currency}
     if known := Receipt.objects.filter(provider=provider, receipt_no=receipt_no).first():
