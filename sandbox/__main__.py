@@ -15,6 +15,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sandbox.app import Options, build
 
+# An idle connection stays open as long as at an operator's gateway. uvicorn's five seconds are shorter than a
+# busy machine may leave a caller waiting, who then writes into a connection that was just closed.
+KEEP_ALIVE_S = 75
+
 
 class OperatorProtocol(H11Protocol):
     """HTTP whose connections can be dropped on purpose: an answer that is lost needs the transport."""
@@ -61,6 +65,7 @@ async def serve(arguments: argparse.Namespace, options: Options) -> None:
         access_log=False,
         log_level="warning",
         backlog=1024,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
