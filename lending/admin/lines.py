@@ -40,7 +40,8 @@ class DrawForm(PreviewedForm):
     def preview(self) -> dict[str, Any]:
         loan = loan_of(self.object_id)
         try:
-            priced = offers.quote(loan.product_version, self.cleaned_data["amount_cents"], timezone.localdate())
+            cents = self.cleaned_data["amount_cents"]
+            priced = offers.quote(loan.product_version, cents, timezone.localdate(), loan.country_pack)
         except LoanRefused as refused:
             raise forms.ValidationError({"amount_cents": terms.refusal_words(refused)}) from refused
         return {

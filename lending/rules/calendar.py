@@ -1,9 +1,13 @@
 """Business dates. One function turns a moment into a day, so that no two parts disagree about midnight."""
 
 from calendar import monthrange
-from collections.abc import Collection
+from collections.abc import Collection, Container
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+from dateutil.easter import easter
 
 DAY = timedelta(days=1)
 UNITS = ("day", "week", "fortnight", "half_month", "month")
@@ -70,7 +74,38 @@ def _add_half_months(first: date, count: int) -> date:
     return _add_months(first, months, late if second else early)
 
 
-def move(day: date, rule: str, weekend: Collection[int] = (), holidays: Collection[date] = ()) -> date:
+@dataclass(frozen=True)
+class Holidays:
+    """The days of a country on which nothing falls due. A day is one of them or not: `day in holidays`.
+
+    `yearly` holds month and day, `around_easter` days after Easter Sunday, below 0 before it, `days` what was
+    announced for one year. `after_sunday`: a day of each year on a Sunday is kept on the next day that is none.
+
+    >>> kept = Holidays(yearly=((12, 25), (12, 26)), around_easter=(-2, 1), after_sunday=True)
+    >>> date(2026, 4, 3) in kept, date(2022, 12, 27) in kept, date(2026, 12, 27) in kept
+    (True, True, False)
+    """
+
+    yearly: tuple[tuple[int, int], ...] = ()
+    around_easter: tuple[int, ...] = ()
+    days: frozenset[date] = frozenset()
+    after_sunday: bool = False
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and day in _kept(self, day.year)
+
+
+@lru_cache(maxsize=1_000)
+def _kept(holidays: Holidays, year: int) -> frozenset[date]:
+    """Return the days of a year, and those after it that stand for one of its Sundays."""
+    fixed = {date(year, month, day) for month, day in holidays.yearly}
+    kept = fixed | {easter(year) + timedelta(days=days) for days in holidays.around_easter} | holidays.days
+    for sunday in sorted(day for day in fixed if holidays.after_sunday and day.weekday() == 6):
+        kept.add(_nearest(sunday, DAY, (), frozenset(kept)))
+    return frozenset(kept)
+
+
+def move(day: date, rule: str, weekend: Collection[int] = (), holidays: Container[date] = ()) -> date:
     """Return the day on which something due on `day` falls due, if that is a weekend or a holiday.
 
     `rule`: "none" leaves it, "next" and "previous" go to the nearest open day, "next_in_month" to the next
@@ -89,13 +124,13 @@ def move(day: date, rule: str, weekend: Collection[int] = (), holidays: Collecti
     return moved
 
 
-def _nearest(day: date, step: timedelta, weekend: Collection[int], holidays: Collection[date]) -> date:
+def _nearest(day: date, step: timedelta, weekend: Collection[int], holidays: Container[date]) -> date:
     while _closed(day, weekend, holidays):
         day += step
     return day
 
 
-def _closed(day: date, weekend: Collection[int], holidays: Collection[date]) -> bool:
+def _closed(day: date, weekend: Collection[int], holidays: Container[date]) -> bool:
     return day.weekday() in weekend or day in holidays
 
 

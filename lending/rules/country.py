@@ -7,7 +7,8 @@ nobody has to guess whether it was forgotten. Source of the form: docs/domain/la
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, time
+from contextlib import suppress
+from datetime import date, datetime, time
 from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -15,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from lending.rules import money
+from lending.rules import calendar, money
 from lending.rules.reading import Count, Frozen, Rate, Text, read
 
 PenaltyBase = Literal["overdue_principal", "overdue_installment", "balance"]
@@ -48,7 +49,25 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _month_and_day(given: object) -> tuple[int, int]:
+    if isinstance(given, str) and re.fullmatch(r"[0-9]{2}-[0-9]{2}", given, re.ASCII):
+        with suppress(ValueError):
+            # A year without a 29th of February: what is there every year is in every year.
+            kept = date.fromisoformat(f"2001-{given}")
+            return kept.month, kept.day
+    raise ValueError(f'needs a day of every year like "12-25", got {given!r}')
+
+
+def _day(given: object) -> date:
+    if isinstance(given, str):
+        with suppress(ValueError):
+            return date.fromisoformat(given)
+    raise ValueError(f'needs a date like "2026-03-20", got {given!r}')
+
+
 Clock = Annotated[time, BeforeValidator(_clock)]
+Day = Annotated[date, BeforeValidator(_day)]
+MonthAndDay = Annotated[tuple[int, int], BeforeValidator(_month_and_day)]
 
 
 class Section(Frozen):
@@ -193,6 +212,19 @@ class Raises(Section):
     need_consent: Annotated[bool, Field(strict=True)]
 
 
+class PublicHolidays(Section):
+    """Days on which nothing falls due, where a product moves due dates. Read as lending.rules.calendar.Holidays."""
+
+    yearly: tuple[MonthAndDay, ...] = ()
+    around_easter: tuple[Annotated[int, Field(strict=True, ge=-60, le=60)], ...] = ()
+    days: tuple[Day, ...] = ()
+    after_sunday: Annotated[bool, Field(strict=True)] = False
+
+    def kept(self) -> calendar.Holidays:
+        """Return them as due dates are moved by."""
+        return calendar.Holidays(self.yearly, self.around_easter, frozenset(self.days), self.after_sunday)
+
+
 class PriceApproval(Section):
     """Prices that a regulator must have seen; `valid_days` None: no end was found."""
 
@@ -224,6 +256,7 @@ class Country(Frozen):
     exposure: Exposure | None = None
     raises: Raises | None = None
     price_approval: PriceApproval | None = None
+    holidays: PublicHolidays | None = None
     not_found: Mapping[str, Text] = {}
 
     @model_validator(mode="after")

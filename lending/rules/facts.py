@@ -3,7 +3,7 @@
 Amounts are integer cents, days are business dates. Source: docs/domain/whatif.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -91,7 +91,7 @@ class Contract:
     terms: Terms
     principal_cents: int
     caps: Caps = Caps()
-    holidays: frozenset[date] = frozenset()
+    holidays: Container[date] = ()
     expected_daily_cents: int = 0  # sales_share: what a day is expected to bring for us
 
 

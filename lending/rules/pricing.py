@@ -3,7 +3,7 @@
 Source: docs/domain/pricing.md.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import ROUND_FLOOR, Decimal, localcontext
@@ -120,7 +120,7 @@ class KeyFacts:
         charges.refuse_above(caps, asked)
 
 
-def key_facts(product: terms.Terms, principal_cents: int, on: date, holidays: Collection[date] = ()) -> KeyFacts:
+def key_facts(product: terms.Terms, principal_cents: int, on: date, holidays: Container[date] = ()) -> KeyFacts:
     """Return what a loan paid out on a day costs.
 
     Raises:
@@ -154,7 +154,7 @@ class Cost:
     extra: tuple[tuple[date, int], ...]
 
 
-def charged_for(product: terms.Terms, principal_cents: int, on: date, holidays: Collection[date] = ()) -> Cost:
+def charged_for(product: terms.Terms, principal_cents: int, on: date, holidays: Container[date] = ()) -> Cost:
     """Return what is charged for a loan paid out on a day.
 
     Raises:

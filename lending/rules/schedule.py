@@ -6,7 +6,7 @@ installments, and the principal of a plan adds up to what was lent.
 Source: docs/domain/pricing.md, "Schedules".
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
@@ -45,7 +45,7 @@ class Row:
 def periods(
     terms: Terms,
     starts_on: date,
-    holidays: Collection[date] = (),
+    holidays: Container[date] = (),
     count: int | None = None,
     first_due_on: date | None = None,
 ) -> list[Period]:
@@ -81,7 +81,7 @@ def interest_fraction(interest: Interest, period: Period, until: date | None = N
     return rate * Fraction((end - period.starts_on).days, max(1, (period.ends_on - period.starts_on).days))
 
 
-def plan(terms: Terms, principal_cents: int, starts_on: date, holidays: Collection[date] = ()) -> list[Row]:
+def plan(terms: Terms, principal_cents: int, starts_on: date, holidays: Container[date] = ()) -> list[Row]:
     """Return the installments of principal and interest of what is lent on a day."""
     times = periods(terms, starts_on, holidays)
     if terms.interest.per == "term":

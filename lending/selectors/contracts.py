@@ -11,8 +11,11 @@ from django.db.models import QuerySet
 from lending.models import Loan, LoanEvent
 from lending.rules import life
 from lending.rules.allocation import Due
+from lending.rules.calendar import Holidays
 from lending.rules.caps import LATE_CHARGES
+from lending.rules.country import PublicHolidays
 from lending.rules.facts import Caps, Contract, Fact, FactKind
+from lending.rules.reading import read
 from lending.selectors import products
 
 _DATES = {"due_on"}
@@ -32,6 +35,7 @@ def contract_of(loan: Loan) -> Contract:
         terms=products.terms_of(loan.product_version),
         principal_cents=loan.principal_cents if loan.credit_limit_cents is None else loan.credit_limit_cents,
         caps=caps_of(loan.country_pack.rules),
+        holidays=holidays_of(loan.country_pack.rules),
     )
 
 
@@ -51,6 +55,12 @@ def caps_of(rules: dict[str, Any]) -> Caps:
         max_late_charges_rate=min((Decimal(rate) for rate in late if rate is not None), default=None),
         max_early_settlement_rate=_rate(prices.get("max_early_settlement_rate")),
     )
+
+
+def holidays_of(rules: dict[str, Any]) -> Holidays:
+    """Return the days of a country pack on which nothing falls due."""
+    section = rules.get("holidays")
+    return read(PublicHolidays, section).kept() if section else Holidays()
 
 
 def _rate(written: str | None) -> Decimal | None:

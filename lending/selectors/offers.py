@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from lending.models import Borrower, Loan, ProductVersion
+from lending.models import Borrower, CountryPack, Loan, ProductVersion
 from lending.rules import pricing
 from lending.rules.pricing import KeyFacts
-from lending.selectors import limits, loans, products
+from lending.selectors import contracts, limits, loans, products
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,17 @@ def _refusal(borrower: Borrower) -> str:
     return "undecided" if loans.undecided_application(borrower.id) else ""
 
 
-def quote(version: ProductVersion, principal_cents: int, on: date) -> KeyFacts:
+def quote(version: ProductVersion, principal_cents: int, on: date, pack: CountryPack | None = None) -> KeyFacts:
     """Price an amount paid out on a day by the one calculator: what this returns is what is charged.
+
+    `pack`: the law whose holidays count, the one that the loan is made under; without it, the one in force.
 
     Raises:
         LoanRefused: the amount is outside the product's bounds.
+        NothingInForce: due dates keep off holidays, and the country has no law on that day.
     """
-    return pricing.key_facts(products.terms_of(version), principal_cents, on)
+    terms = products.terms_of(version)
+    if terms.due_dates.rule == "none":
+        return pricing.key_facts(terms, principal_cents, on)
+    pack = pack or products.country_pack(version.country, on)
+    return pricing.key_facts(terms, principal_cents, on, contracts.holidays_of(pack.rules))

@@ -107,7 +107,7 @@ def submit(
     on = calendar.business_date(at, settings.TIME_ZONE)
     _refuse_if_not_offered(borrower, principal_cents, on)
     pack = products.country_pack(version.country, on)
-    priced = offers.quote(version, principal_cents, on)
+    priced = offers.quote(version, principal_cents, on, pack)
     law = country_from(pack.rules)
     caps.enforce_product(products.before_the_law(version), law, on)
     caps.enforce_price(products.price_of(priced, on), law)

@@ -290,7 +290,9 @@ def _loan(told: ToldLoan, borrower: Borrower, here: Here, setting: Setting) -> t
         disbursed_at=disbursed_at,
         outstanding_cents=0,
     )
-    return loan, Contract(version.terms, loan.principal_cents, contracts.caps_of(pack.rules))
+    return loan, Contract(
+        version.terms, loan.principal_cents, contracts.caps_of(pack.rules), contracts.holidays_of(pack.rules)
+    )
 
 
 def _pack(setting: Setting, on: date) -> CountryPack:

@@ -68,7 +68,7 @@ def take_draw(*, loan_id: int, amount_cents: int, origin: str, at: datetime, act
     on = calendar.business_date(at, settings.TIME_ZONE)
     if why := _refusal(loan, at):
         raise DrawRefused(why, REFUSALS[why])
-    priced = offers.quote(loan.product_version, amount_cents, on)
+    priced = offers.quote(loan.product_version, amount_cents, on, loan.country_pack)
     if amount_cents % (unit_cents := money.currency(loan.currency).payable_cents):
         raise LoanRefused("principal_cents", f"must be whole units of {unit_cents}", amount_cents)
     if amount_cents > (free := free_cents(loan)):

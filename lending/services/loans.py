@@ -56,7 +56,9 @@ def approve_loan(application: Application, at: datetime) -> Loan:
     if known := Loan.objects.filter(application=application).first():
         return known
     accepted_on = calendar.business_date(application.submitted_at, settings.TIME_ZONE)
-    priced = offers.quote(application.product_version, application.principal_cents, accepted_on)
+    priced = offers.quote(
+        application.product_version, application.principal_cents, accepted_on, application.country_pack
+    )
     assert priced.total_cents == application.total_cents, "the calculator disagrees with itself"
     price = {name: getattr(application, name) for name in PRICE}
     loan = Loan(

@@ -305,6 +305,17 @@ class TestLaw:
         broken = [breach.rule for breach in caps.price_breaches(price, LAWS[row["Country"].lower()])]
         assert (broken or ["allowed"])[0] == row["Answer"]
 
+    @rows("law.holidays")
+    def test_a_due_date_keeps_off_the_holidays_of_the_country(self, row: Row) -> None:
+        section = LAWS[row["Country"].lower()].holidays
+        assert section is not None
+        due, weekend = (
+            date.fromisoformat(row["Would be due"]),
+            (5, 6) if row["Saturday and Sunday closed"] == "yes" else (),
+        )
+        for rule, column in (("next", "Due with `next`"), ("previous", "with `previous`")):
+            assert calendar.move(due, rule, weekend, section.kept()).isoformat() == row[column]
+
 
 # --- PINs ---------------------------------------------------------------------------------------------------
 @rows("pins.weak")

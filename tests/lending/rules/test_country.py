@@ -89,6 +89,10 @@ class TestReading:
                 "begin at 0",
             ),
             ({"raises": invented(need_consent="no")}, "raises.need_consent", "got 'no'"),
+            ({"holidays": invented(yearly=["12-25", "02-29"])}, "holidays.yearly[1]", "got '02-29'"),
+            ({"holidays": invented(yearly=["1-1"])}, "holidays.yearly[0]", 'a day of every year like "12-25"'),
+            ({"holidays": invented(days=["2026-02-30"])}, "holidays.days[0]", "got '2026-02-30'"),
+            ({"holidays": invented(around_easter=["-2"])}, "holidays.around_easter[0]", "got '-2'"),
         ],
     )
     def test_a_fault_is_refused_with_its_path(self, changes: dict[str, Any], path: str, why: str) -> None:
