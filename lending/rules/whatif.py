@@ -7,6 +7,7 @@ late or a reversed event does to books that already stand.
 Source: docs/domain/whatif.md, which holds the format.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
@@ -140,6 +141,55 @@ def run(json: object) -> dict[str, Any]:
     return _run_one(json, "")
 
 
+LATE_FROM = (1, 7, 30, 60, 90)
+
+
+def together(json: object) -> dict[str, Any]:
+    """Return what a list of `scenarios` comes to in each currency, without telling what happened in each.
+
+    `late`: how many loans were ever more than so many days late.
+
+    Raises:
+        ScenarioRefused: with the path of the first field that is wrong.
+    """
+    if not isinstance(json, dict) or "scenarios" not in json:
+        raise ScenarioRefused("scenarios", "is needed: a list")
+    sums: dict[str, Counter[str]] = {}
+    for place, one in enumerate(_listed(json)):
+        at = f"scenarios[{place}]"
+        scenario = _read(one, at)
+        sums.setdefault(scenario.contract.terms.currency, Counter()).update(_sums(scenario, at))
+    return {currency: _nested(counted) for currency, counted in sorted(sums.items())}
+
+
+def _sums(scenario: Scenario, at: str) -> dict[str, int]:
+    priced, life = _priced(scenario, at), _lived(scenario, at)
+    return {
+        "loans": 1,
+        f"states.{life.state}": 1,
+        "principal_cents": priced["principal_cents"],
+        "quoted_cost_cents": priced["cost_cents"],
+        "paid_cents": _paid_cents(life),
+        "kept_cents": life.kept_cents,
+        "outstanding_cents": life.outstanding_cents,
+        "written_off_cents": life.written_off.total,
+        **{f"late.{days}": int(life.worst_days_past_due > days) for days in LATE_FROM},
+        **{f"balances.{account}": cents for account, cents in life.balances().items()},
+    }
+
+
+def _nested(counted: Mapping[str, int]) -> dict[str, Any]:
+    """Return sums whose names have two parts one level deeper."""
+    found: dict[str, Any] = {}
+    for name, count in counted.items():
+        group, dot, part = name.partition(".")
+        if dot:
+            found.setdefault(group, {})[part] = count
+        else:
+            found[name] = count
+    return found
+
+
 def _listed(json: dict[str, Any]) -> list[object]:
     others = sorted(set(json) - {"scenarios"})
     if others:
@@ -150,10 +200,7 @@ def _listed(json: dict[str, Any]) -> list[object]:
 
 
 def _run_one(json: object, at: str) -> dict[str, Any]:
-    try:
-        scenario = read_scenario(json, at)
-    except TermsRefused as refused:
-        raise ScenarioRefused(refused.path, str(refused).removeprefix(f"{refused.path}: ")) from None
+    scenario = _read(json, at)
     told = {"name": scenario.name} if scenario.name else {}
     return (
         told
@@ -161,8 +208,15 @@ def _run_one(json: object, at: str) -> dict[str, Any]:
             "key_facts": _priced(scenario, at),
             "events": list(_told(scenario, at)),
         }
-        | _ending(scenario)
+        | _ending(_lived(scenario, at))
     )
+
+
+def _read(json: object, at: str) -> Scenario:
+    try:
+        return read_scenario(json, at)
+    except TermsRefused as refused:
+        raise ScenarioRefused(refused.path, str(refused).removeprefix(f"{refused.path}: ")) from None
 
 
 def read_scenario(json: object, at: str = "") -> Scenario:
@@ -385,11 +439,22 @@ def _line(line: Line) -> dict[str, Any]:
     return {"account": line.account, "credit_cents": line.credit_cents}
 
 
-def _ending(scenario: Scenario) -> dict[str, Any]:
-    """Return how it stands in the end: installments, balances, state."""
+def _lived(scenario: Scenario, at: str) -> Life:
+    """Return the loan as it stands when everything is told."""
     told = facts_of(scenario)
     until = max((day for day in told if not isinstance(day, Fact)), default=None)
-    life = play(scenario.contract, [fact for fact in told if isinstance(fact, Fact)], until)
+    try:
+        return play(scenario.contract, [fact for fact in told if isinstance(fact, Fact)], until)
+    except FactRefused as refused:
+        raise _located(refused, scenario, len(told), at) from None
+
+
+def _paid_cents(life: Life) -> int:
+    return total_of(cover.due for cover in life.covers if cover.kind == "paid").total
+
+
+def _ending(life: Life) -> dict[str, Any]:
+    """Return how it stands in the end: installments, balances, state."""
     return {
         "installments": [
             {
@@ -405,7 +470,7 @@ def _ending(scenario: Scenario) -> dict[str, Any]:
         ],
         "balances": life.balances(),
         "state": life.state,
-        "paid_cents": total_of(cover.due for cover in life.covers if cover.kind == "paid").total,
+        "paid_cents": _paid_cents(life),
         "outstanding_cents": life.outstanding_cents,
         "worst_days_past_due": life.worst_days_past_due,
     }

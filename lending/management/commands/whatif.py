@@ -1,6 +1,7 @@
 """Terms and dated events in, everything that follows out: nothing is stored, and no server is needed.
 
     python manage.py whatif < scenario.json > result.json
+    python manage.py past_loans --terms next.json | python manage.py whatif --together
 
 The format, with worked examples: docs/domain/whatif.md.
 """
@@ -9,7 +10,7 @@ import json
 import sys
 from typing import Any, NoReturn
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from lending.rules import whatif
 
@@ -18,9 +19,12 @@ class Command(BaseCommand):
     help = "Play a scenario (JSON on standard input): schedule, splits, balances and postings, nothing is stored."
     requires_system_checks: list[str] = []  # a check may ask for a database, and there need be none
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--together", action="store_true", help="only what a list of scenarios comes to")
+
+    def handle(self, *args: Any, together: bool, **options: Any) -> None:
         try:
-            found = whatif.run(self._read())
+            found = whatif.together(self._read()) if together else whatif.run(self._read())
         except whatif.ScenarioRefused as refused:
             self._refuse(str(refused))
         self.stdout.write(json.dumps(found, indent=2))
