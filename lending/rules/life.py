@@ -61,6 +61,7 @@ def payoff(contract: Contract, facts: Iterable[Fact], on: date) -> Due:
     for fact in standing(contract, facts):
         take(loan, fact)
     day_end.close_through(loan, on - DAY)
+    early.turn_to_principal(loan, "payoff", on)
     rebates, _ = early.rebates(loan, on)
     left = loan.rows.owed
     for _, due in rebates:

@@ -61,6 +61,12 @@ class OpenRow:
         line = earned_by(row.due.interest, row.earned_cents, row.starts_on, row.due_on, on)
         return min(row.due.interest - self.forgone_interest, max(line, self.paid_interest))
 
+    def paid_ahead(self, on: date) -> int:
+        """Return the interest that is paid but not earned, by the line, by the end of a day."""
+        row = self.installment
+        line = earned_by(row.due.interest, row.earned_cents, row.starts_on, row.due_on, on)
+        return max(0, self.paid_interest - min(line, row.due.interest - self.forgone_interest))
+
     def unearned(self, on: date) -> int:
         """Return the interest that is owed but not earned by the end of a day."""
         return max(0, self.owed.interest - max(0, self.accrued(on) - self.paid_interest))

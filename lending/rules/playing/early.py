@@ -13,9 +13,9 @@ def rebates(loan: Played, on: date) -> tuple[Parts, int]:
     """Return what need not be paid by who pays everything on a day, and the tax in it."""
     if loan.state != "live":
         return [], 0
-    interest = _interest_rebates(loan, on)
+    interest = [(row, min(cents, row.owed.interest)) for row, cents in _interest_given(loan, on)]
     left = {row.number: row.owed for row in loan.rows.unpaid()}
-    parts: Parts = [(row, Due(interest=cents)) for row, cents in interest]
+    parts: Parts = [(row, Due(interest=cents)) for row, cents in interest if cents]
     tax = 0
     for place, draw in enumerate(loan.draws):
         fee_cents, tax_cents = draw.unearned(on)
@@ -24,20 +24,62 @@ def rebates(loan: Played, on: date) -> tuple[Parts, int]:
     return parts, tax
 
 
-def _interest_rebates(loan: Played, on: date) -> list[tuple[OpenRow, int]]:
-    rule = loan.terms.early.interest
-    found = []
-    for row in loan.rows.unpaid():
-        if rule == "all":
-            cents = 0
-        elif rule == "to_day":
-            cents = row.unearned(on)
-        else:
-            running = row.installment.starts_on < on or row.number == _first_of(loan, row.draw)
-            cents = 0 if running else row.owed.interest
+def paid_ahead(loan: Played, on: date) -> Parts:
+    """Return the interest that was paid and that who pays everything on a day need not have paid, the latest
+    first, as far as there is principal that it can cover instead."""
+    if loan.state != "live":
+        return []
+    left, parts = loan.rows.owed.principal, []
+    for row, given in reversed(_interest_given(loan, on)):
+        cents = min(left, max(0, given - row.owed.interest))
         if cents:
-            found.append((row, cents))
-    return _within_early_cap(loan, found, on)
+            parts.append((row, Due(interest=cents)))
+            left -= cents
+    return parts
+
+
+def turn_to_principal(loan: Played, key: str, on: date) -> None:
+    """Let interest that was paid ahead cover principal: paying in parts costs no more than paying at once."""
+    parts = paid_ahead(loan, on)
+    for row, due in parts:
+        loan.rows.cover(key, "paid", row, Due().minus(due))
+    turned = sum_of(parts)
+    left = turned.interest
+    for row in reversed(loan.rows.unpaid()):
+        part = min(left, row.owed.principal)
+        loan.rows.cover(key, "paid", row, Due(principal=part))
+        left -= part
+    loan.book(key, "reallocation", on, accounting.reallocation(turned, 0))
+
+
+def _interest_given(loan: Played, on: date) -> list[tuple[OpenRow, int]]:
+    """Return the interest, paid already or not, that who pays everything on a day is spared."""
+    rule, given = loan.terms.early.interest, {}
+    ahead = [row for row in loan.rows.all if row.due_on > on]
+    for row in ahead:
+        if rule == "to_day":
+            given[row.number] = row.unearned(on) + row.paid_ahead(on)
+        elif rule == "to_period_end" and not _is_running(loan, row, on):
+            given[row.number] = row.owed.interest + row.paid_ahead(on)
+    _keep_to_early_cap(loan, given, ahead, on)
+    return [(loan.rows.of(number), cents) for number, cents in sorted(given.items()) if cents]
+
+
+def _keep_to_early_cap(loan: Played, given: dict[int, int], ahead: list[OpenRow], on: date) -> None:
+    """Give back so much more, the latest first, that paying early costs no more than the law allows."""
+    rate = loan.contract.caps.max_early_settlement_rate
+    if rate is None:
+        return
+    kept = {row.number: row.unearned(on) + row.paid_ahead(on) - given.get(row.number, 0) for row in ahead}
+    excess = max(0, sum(kept.values()) - loan.share_of_lent(rate))
+    for number in sorted(kept, key=lambda one: (loan.rows.of(one).due_on, one), reverse=True):
+        more = min(excess, kept[number])
+        excess -= more
+        given[number] = given.get(number, 0) + more
+
+
+def _is_running(loan: Played, row: OpenRow, on: date) -> bool:
+    return row.installment.starts_on < on or row.number == _first_of(loan, row.draw)
 
 
 def _first_of(loan: Played, draw: int) -> int:
@@ -75,18 +117,3 @@ def give(loan: Played, key: str, on: date, parts: Parts, tax: int) -> None:
     given = replace(total, interest=dropped)
     back = Due(fee=fee, tax=tax, interest=dropped)
     loan.book(key, "rebate", on, accounting.rebate(given, back, deferred, loan.tax_account))
-
-
-def _within_early_cap(loan: Played, found: list[tuple[OpenRow, int]], on: date) -> list[tuple[OpenRow, int]]:
-    """Give back so much more, the latest first, that paying early costs no more than the law allows."""
-    rate = loan.contract.caps.max_early_settlement_rate
-    if rate is None:
-        return found
-    given = {row.number: cents for row, cents in found}
-    kept = {row.number: row.unearned(on) - given.get(row.number, 0) for row in loan.rows.unpaid()}
-    excess = max(0, sum(kept.values()) - loan.share_of_lent(rate))
-    for number in sorted(kept, key=lambda one: (loan.rows.of(one).due_on, one), reverse=True):
-        more = min(excess, kept[number])
-        excess -= more
-        given[number] = given.get(number, 0) + more
-    return [(loan.rows.of(number), cents) for number, cents in sorted(given.items()) if cents]

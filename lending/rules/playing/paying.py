@@ -27,9 +27,7 @@ def receive(loan: Played, key: str, on: date, cents: int, source: str, kind: str
     if loan.state in ("charged_off", "written_off"):
         _recover(loan, key, on, cents, source)
         return
-    rebates, tax = early.rebates(loan, on)
-    if rebates and cents >= loan.rows.owed.total - sum(due.total for _, due in rebates):
-        early.give(loan, key, on, rebates, tax)
+    _settle_early(loan, key, on, cents)
     covered, over = allocate_on(cents, loan.rows.met(), on, loan.terms.allocation)
     parts = [(loan.rows.of(number), due) for number, due in covered.items()]
     replanned = replanning.to_replan(loan, parts, on) if loan.terms.allocation.advance == "reamortise" else {}
@@ -45,6 +43,16 @@ def receive(loan: Played, key: str, on: date, cents: int, source: str, kind: str
     _forgive_small_balance(loan, key, on)
     if loan.non_performing and not loan.rows.days_late(on):
         loan.non_performing = None  # it performs again; the next time counts anew
+
+
+def _settle_early(loan: Played, key: str, on: date, cents: int) -> None:
+    """Give back what need not be paid, if the money is enough for all the rest."""
+    rebates, tax = early.rebates(loan, on)
+    given = sum_of(rebates).total + sum_of(early.paid_ahead(loan, on)).total
+    if given and cents >= loan.rows.owed.total - given:
+        early.turn_to_principal(loan, key, on)
+        rebates, tax = early.rebates(loan, on)
+        early.give(loan, key, on, rebates, tax)
 
 
 def _recover(loan: Played, key: str, on: date, cents: int, source: str) -> None:

@@ -96,6 +96,19 @@ class TestEveryLife:
             assert_sums(life)
             assert_books(life)
 
+    @settings(max_examples=60, deadline=None)
+    @given(contracts(), st.integers(1, 200), st.floats(0.01, 0.99))
+    def test_paying_in_parts_costs_no_more_than_paying_at_once(
+        self, agreed: Contract, number: int, share: float
+    ) -> None:
+        out = paid_out(cents=agreed.principal_cents)
+        at_once = payoff(agreed, [out], day(number)).total
+        part = int(at_once * share)
+        assume(part)
+        rest = payoff(agreed, [out, pay(number, part)], day(number)).total
+        # What is forgiven as too small may be forgiven twice.
+        assert at_once - 2 * agreed.terms.closing_tolerance_cents <= part + rest <= at_once
+
     @settings(max_examples=25, deadline=None)
     @given(lives(), st.randoms())
     def test_does_not_depend_on_the_order_of_arrival(self, drawn: tuple[Contract, list[Fact]], random: Any) -> None:
