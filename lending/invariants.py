@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 
 from lending import chain
-from lending.rules.accounting import HISTORY
+from lending.rules.accounting import HISTORY, REFINANCING
 from lending.rules.savings import PARTS_PER_CENT
 
 MAX_OFFENDERS = 5
@@ -402,7 +402,7 @@ SUB_LEDGERS = (
         _control(
             "payouts_reserved",
             1,
-            """SELECT currency, principal_cents - deducted_cents AS cents FROM lending_loan
+            """SELECT currency, principal_cents - deducted_cents - refinanced_cents AS cents FROM lending_loan
                 WHERE state = 'approved' AND credit_limit_cents IS NULL
                 UNION ALL
                SELECT currency, draw.principal_cents - draw.deducted_cents
@@ -430,7 +430,7 @@ MONEY_IN = (
          WHERE posted IS DISTINCT FROM CASE state WHEN 'reversed' THEN 0 ELSE amount_cents END
          UNION ALL
         SELECT format('posting %s has no receipt', reference) FROM lending_posting posting
-         WHERE kind IN ('repayment', 'suspense', 'recovery') AND NOT EXISTS (
+         WHERE kind IN ('repayment', 'suspense', 'recovery') AND event_key NOT LIKE 'refinanced:%' AND NOT EXISTS (
                SELECT FROM lending_receipt
                 WHERE 'receipt:' || provider || ':' || receipt_no = split_part(event_key, '#', 1)
          ) AND NOT EXISTS (
@@ -546,7 +546,8 @@ MONEY_OUT = (
         SELECT format('loan %s of %s: intents say %s, entries say %s', loan.id, received, coalesce(intended, 0),
                       coalesce(paid_out, 0))
           FROM (SELECT id, CASE WHEN disbursed_at IS NULL OR origin <> '' THEN 0
-                                ELSE principal_cents - deducted_cents END AS received FROM lending_loan) loan
+                                ELSE principal_cents - deducted_cents - refinanced_cents END AS received
+                  FROM lending_loan) loan
           LEFT JOIN (
                SELECT loan_id, sum(amount_cents) AS intended FROM lending_paymentintent
                 WHERE purpose = 'disburse' AND state = 'succeeded' GROUP BY loan_id
@@ -558,6 +559,29 @@ MONEY_OUT = (
           ) book ON book.loan_id = loan.id
          WHERE coalesce(intended, 0) <> received OR coalesce(paid_out, 0) <> received
         """,
+    ),
+    Invariant(
+        "a loan that pays off another one lent what it paid off",
+        "loans that pay off another",
+        "SELECT count(*) FROM lending_loan WHERE refinances_id IS NOT NULL AND disbursed_at IS NOT NULL",
+        f"""
+        SELECT format('loan %s pays off loan %s with %s: lent %s, paid %s', coalesce(loan.id, moved.id),
+                      refinances_id, refinanced_cents, coalesce(lent, 0), coalesce(paid, 0))
+          FROM (SELECT id, refinances_id, refinanced_cents FROM lending_loan
+                 WHERE refinances_id IS NOT NULL AND disbursed_at IS NOT NULL) loan
+          FULL JOIN (
+               SELECT coalesce(new.id, posting.loan_id) AS id,
+                      sum(credit_cents - debit_cents) FILTER (WHERE new.id IS NULL) AS lent,
+                      sum(debit_cents - credit_cents) FILTER (WHERE new.id IS NOT NULL) AS paid
+                 FROM lending_entry entry JOIN lending_posting posting ON posting.id = entry.posting_id
+                 LEFT JOIN lending_loan new
+                        ON event_key LIKE 'refinanced:%' AND new.refinances_id = posting.loan_id
+                           AND new.disbursed_at IS NOT NULL
+                WHERE account_id = '{REFINANCING}' GROUP BY 1
+          ) moved ON moved.id = loan.id
+         WHERE coalesce(lent, 0) <> coalesce(refinanced_cents, 0)
+            OR coalesce(paid, 0) <> coalesce(refinanced_cents, 0)
+        """,  # noqa: S608
     ),
     Invariant(
         "a refund went out once, whole, and out of what was kept",
@@ -746,10 +770,12 @@ LOANS = (
         "SELECT count(*) FROM lending_loan WHERE state IN ('approved', 'live')",
         """
         SELECT format('borrower %s: %s open loans', min(borrower_id), count(*))
-          FROM lending_loan WHERE state IN ('approved', 'live') GROUP BY identity_index HAVING count(*) > 1
+          FROM lending_loan WHERE state = 'live' OR state = 'approved' AND refinances_id IS NULL
+         GROUP BY identity_index HAVING count(*) > 1
          UNION ALL
         SELECT format('borrower %s: %s open loans', borrower_id, count(*))
-          FROM lending_loan WHERE state IN ('approved', 'live') GROUP BY borrower_id HAVING count(*) > 1
+          FROM lending_loan WHERE state = 'live' OR state = 'approved' AND refinances_id IS NULL
+         GROUP BY borrower_id HAVING count(*) > 1
         """,
     ),
 )

@@ -27,6 +27,8 @@ def facts_of(application: Application, policy: Policy) -> Facts:
     loans = all_loans.filter(disbursed_at__lt=as_of)
     ladder, person = product.ladder_cents, borrower.identity_index
     law = country_from(application.country_pack.rules)
+    # What a new loan pays off is neither in its way nor owed beside it.
+    old = application.refinances
     asked, paid_out = standing.applications_before(person, as_of), standing.payouts_before(person, as_of)
     return Facts(
         requested_cents=application.principal_cents,
@@ -38,11 +40,11 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         explained_cents=limits.limit_at(explained_rung(borrower, as_of, policy), ladder),
         max_share_of_inflow=str(law.affordability.max_share_of_monthly_inflow),
         monthly_inflow_cents=limits.estimated_inflow(standing.monthly_inflows(borrower.id, as_of)),
-        owing_cents=standing.owing_cents(person),
+        owing_cents=standing.owing_cents(person) - (old.outstanding_cents if old else 0),
         may_score=consented(borrower, Consent.Purpose.SCORING, as_of),
         shares_wallet=consented(borrower, Consent.Purpose.WALLET, as_of),
         days_in_arrears=days_in_arrears(loans, as_of),
-        has_open_loan=all_loans.filter(state__in=Loan.OPEN).exists(),
+        has_open_loan=all_loans.filter(state__in=Loan.OPEN).exclude(id__in=[old.id] if old else []).exists(),
         unpaid_write_off=loans.filter(written_off_at__lt=as_of, settled_at__isnull=True).exists(),
         days_since_default=days_since_default(loans, as_of),
         identity_in_conflict=identity_in_conflict(borrower, as_of),

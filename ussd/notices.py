@@ -162,7 +162,7 @@ def _paid(payload: Payload) -> tuple[Loan, Draw | None, str]:
 def disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
     """Say that the money is there, what is to be repaid, by when and how; of a line, all that is owed now."""
     assert loan.due_on is not None, f"loan {loan.id} is live without a due date"
-    return pgettext(
+    said = pgettext(
         "sms",
         "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
         "or paybill %(paybill)s account %(account)s.",
@@ -175,6 +175,9 @@ def disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
         "paybill": settings.DARAJA_PAYBILL,
         "account": words.local_number(loan.borrower.msisdn),
     }
+    if loan.refinances is None:
+        return said
+    return f"{said} " + pgettext("sms", "It paid off your loan %(ref)s.") % {"ref": loan.refinances.reference}
 
 
 def _disbursement_failed(payload: Payload, at: datetime) -> Notice | None:
@@ -184,7 +187,7 @@ def _disbursement_failed(payload: Payload, at: datetime) -> Notice | None:
 
 def not_disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
     """Say that no money came and nothing is owed for it."""
-    if draw and loan.outstanding_cents:
+    if loan.refinances_id or (draw and loan.outstanding_cents):
         said = pgettext(
             "sms",
             "We could not send %(amount)s, ref %(ref)s. What you owe is unchanged. Dial %(code)s to ask again.",

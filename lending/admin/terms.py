@@ -40,6 +40,7 @@ FIELDS = {
     "terms.penalties": "Penalty",
     "terms.early": "Paying early",
     "terms.extension": "Extension",
+    "terms.refinance": "Paying off an open loan",
     "terms.sales_share": "Share of sales",
     "terms.draw": "Repayment of a draw",
     "terms.skips": "Installments that may be skipped",

@@ -33,10 +33,27 @@ class Price(models.Model):
     @property
     def total_cents(self) -> int:
         """What is paid back in all; what was deducted has been paid by receiving less."""
-        return self.received_cents + self.fee_cents + self.tax_cents + self.interest_cents
+        owed = self.principal_cents - self.deducted_cents
+        return owed + self.fee_cents + self.tax_cents + self.interest_cents
 
 
-class Application(Price):
+class RefinancingPrice(Price):
+    """What a loan costs of which a part may pay off another one, and never reaches the wallet."""
+
+    refinanced_cents = models.PositiveBigIntegerField(
+        default=0, help_text="What of the principal pays off another loan."
+    )
+
+    class Meta:
+        abstract = True
+
+    @property
+    def received_cents(self) -> int:
+        """What arrives in the customer's wallet."""
+        return super().received_cents - self.refinanced_cents
+
+
+class Application(RefinancingPrice):
     """What a borrower asked for, and the key facts that were on the screen when they accepted.
 
     `origin` names the accepted hop ("ussd:<session>:<hop>"), so the same hop never applies twice.
@@ -54,6 +71,14 @@ class Application(Price):
     origin = models.CharField(max_length=120, unique=True)
     reference = models.CharField(max_length=8, unique=True, help_text="Short code said to the customer.")
     apr = models.DecimalField(max_digits=9, decimal_places=4)
+    refinances = models.ForeignKey(
+        "lending.Loan",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="refinancing_applications",
+        help_text="The open loan that this one is to pay off.",
+    )
     key_facts_text = models.TextField()
     key_facts_language = models.CharField(max_length=2)
     key_facts_version = models.CharField(max_length=20)
@@ -73,7 +98,13 @@ class Application(Price):
             ),
             models.CheckConstraint(name="application_principal_positive", condition=Q(principal_cents__gt=0)),
             models.CheckConstraint(
-                name="application_something_is_received", condition=Q(deducted_cents__lt=F("principal_cents"))
+                name="application_something_is_received",
+                condition=Q(principal_cents__gt=F("deducted_cents") + F("refinanced_cents")),
+            ),
+            models.CheckConstraint(
+                name="application_refinances_so_much",
+                condition=Q(refinances__isnull=True, refinanced_cents=0)
+                | Q(refinances__isnull=False, refinanced_cents__gt=0),
             ),
         ]
 
@@ -140,7 +171,7 @@ class Review(models.Model):
         ]
 
 
-class Loan(Price):
+class Loan(RefinancingPrice):
     """Money lent. It is live only from the moment that the operator completed the payout.
 
     A loan that another system made and that was brought in has an `origin` in place of an application: nobody
@@ -172,6 +203,14 @@ class Loan(Price):
     reference = models.CharField(max_length=8, unique=True)
     identity_index = models.CharField(max_length=64)
     currency = models.CharField(max_length=3)
+    refinances = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="refinanced_by",
+        help_text="The loan that it pays off from the moment of its payout.",
+    )
     credit_limit_cents = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="The most principal that may be owed; empty: no credit line."
     )
@@ -217,15 +256,26 @@ class Loan(Price):
     class Meta:
         constraints = [
             # One open loan per person, not per SIM: the national ID decides.
+            # One that pays off the open one is beside it only until its payout arrives.
             models.UniqueConstraint(
                 fields=["identity_index"],
-                condition=Q(state__in=["approved", "live"]),
+                condition=Q(state="live") | Q(state="approved", refinances__isnull=True),
                 name="loan_one_open_per_identity",
             ),
             models.UniqueConstraint(
                 fields=["borrower"],
-                condition=Q(state__in=["approved", "live"]),
+                condition=Q(state="live") | Q(state="approved", refinances__isnull=True),
                 name="loan_one_open_per_borrower",
+            ),
+            models.UniqueConstraint(
+                fields=["refinances"],
+                condition=Q(state__in=["approved", "live"]),
+                name="loan_refinanced_by_one",
+            ),
+            models.CheckConstraint(
+                name="loan_refinances_so_much",
+                condition=Q(refinances__isnull=True, refinanced_cents=0)
+                | Q(refinances__isnull=False, refinanced_cents__gt=0),
             ),
             models.UniqueConstraint(
                 fields=["identity_index"],

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from lending.rules.allocation import Due
 
+# What a new loan pays off of an old one: it goes from loan to loan, and no cash moves.
+REFINANCING = "refinancing"
 # What another system lent and was repaid, of loans that were brought in: its cash was never on our accounts.
 HISTORY = "history_brought_in"
 

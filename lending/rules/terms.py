@@ -183,6 +183,12 @@ class Extension(Strict):
     most_times: Annotated[int, Field(strict=True, ge=1, le=100)]
 
 
+class Refinance(Strict):
+    """A new loan may pay off an open one once this share of its principal is repaid; the rest is paid out."""
+
+    repaid_share: Rate
+
+
 class SalesShare(Strict):
     """A cash advance is repaid as a share of each day's sales, at most `max_daily_cents` a day."""
 
@@ -208,6 +214,7 @@ class Terms(Strict):
     penalties: tuple[Penalty, ...] = ()
     early: Early = Early()
     extension: Extension | None = None
+    refinance: Refinance | None = None
     sales_share: SalesShare | None = None
     draw: PlanKind = "bullet"
     skips: Count = 0
@@ -301,6 +308,8 @@ def _contradictions(terms: Terms) -> Iterator[Fault]:
         yield from _fee_faults(f"fees[{place}]", fee)
     for place, penalty in enumerate(terms.penalties):
         yield from _one_price(f"penalties[{place}]", penalty)
+    if terms.refinance and terms.kind == "credit_line":
+        yield "refinance", "is nothing that a credit line does: it is drawn", "credit_line"
     if terms.extension:
         yield from _one_price("extension", terms.extension)
     for name in ("past_due", "due", "in_advance"):

@@ -127,10 +127,11 @@ def payouts_before(identity_index: str, at: datetime) -> tuple[int, int]:
 
 
 def clean_loan_days(identity_index: str, at: datetime) -> list[date]:
-    """Return the days on which a person settled loans by their due date, written-off ones left out."""
+    """Return the days on which a person settled loans by their due date, without those that were written off or
+    that a new loan paid off."""
     clean = Loan.objects.filter(
         identity_index=identity_index, settled_at__lt=at, written_off_at__isnull=True, worst_days_past_due=0
-    )
+    ).exclude(refinanced_by__disbursed_at__isnull=False)
     settled = clean.values_list("settled_at", flat=True)
     return [calendar.business_date(moment, settings.TIME_ZONE) for moment in settled if moment]
 

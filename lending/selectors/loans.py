@@ -20,15 +20,18 @@ class StatementLine:
 
 
 def open_loan(borrower_id: int) -> Loan | None:
-    """Return the borrower's one open loan: payout under way, or live."""
-    return (
-        Loan.objects.filter(borrower_id=borrower_id, state__in=Loan.OPEN).select_related("product_version").first()
-    )
+    """Return the borrower's one open loan: payout under way, or live. The live one, where another is on its way
+    that pays it off."""
+    mine = Loan.objects.filter(borrower_id=borrower_id, state__in=Loan.OPEN).select_related("product_version")
+    return mine.order_by("-state").first()
 
 
-def open_loan_of_person(identity_index: str) -> Loan | None:
-    """Return the open loan of the person behind a national ID, on whichever SIM they took it."""
-    return Loan.objects.filter(identity_index=identity_index, state__in=Loan.OPEN).first()
+def open_loan_of_person(identity_index: str, beside: Loan | None = None) -> Loan | None:
+    """Return the open loan of the person behind a national ID, on whichever SIM they took it; one `beside` it is
+    left out."""
+    mine = Loan.objects.filter(identity_index=identity_index, state__in=Loan.OPEN)
+    others = mine if beside is None else mine.exclude(id=beside.id)
+    return others.order_by("-state").first()
 
 
 def loan_to_repay(identity_index: str) -> Loan | None:

@@ -13,12 +13,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from lending import outbox, ports
-from lending.models import Application, Borrower, Decision, ProductVersion, Review
+from lending.models import Application, Borrower, CountryPack, Decision, Loan, ProductVersion, Review
 from lending.rules import calendar, caps, money
 from lending.rules.country import country_from
-from lending.selectors import limits, loans, offers, products
+from lending.selectors import contracts, limits, loans, offers, products, refinancing
 from lending.services import audit
 from lending.services.loans import approve_loan, new_reference
+from lending.services.refinancing import RefinancingRefused
 
 # The hop shows a decision for two seconds; only later does the SMS go out.
 SMS_AFTER = timedelta(seconds=4)
@@ -88,12 +89,15 @@ def submit(
     shown: KeyFactsShown,
     origin: str,
     at: datetime,
+    refinances_id: int | None = None,
 ) -> Application:
     """Take an accepted application and owe its decision.
 
-    Repeats safely: the same `origin` returns the application on record.
+    `refinances_id`: the open loan of the same person that this one is to pay off. Repeats safely: the same
+    `origin` returns the application on record.
 
     Raises:
+        RefinancingRefused: that loan cannot be paid off by this one.
         AboveLimit, BelowMinimum: the amount is not within what was offered.
         NotPayable: no rail can pay it out to the cent.
         HasOpenLoan, AlreadyApplied, Blocked: nothing may be asked for now.
@@ -105,9 +109,11 @@ def submit(
         return known
     version = ProductVersion.objects.get(id=product_version_id)
     on = calendar.business_date(at, settings.TIME_ZONE)
-    _refuse_if_not_offered(borrower, principal_cents, on)
+    old = None if refinances_id is None else _to_refinance(borrower, refinances_id)
+    _refuse_if_not_offered(borrower, principal_cents, on, old)
     pack = products.country_pack(version.country, on)
     priced = offers.quote(version, principal_cents, on, pack)
+    refinanced_cents = 0 if old is None else _refinanced_cents(old, version, principal_cents, on, pack)
     law = country_from(pack.rules)
     caps.enforce_product(products.before_the_law(version), law, on)
     caps.enforce_price(products.price_of(priced, on), law)
@@ -123,6 +129,8 @@ def submit(
         interest_cents=priced.interest_cents,
         deducted_cents=priced.deducted_cents,
         capitalised_cents=priced.capitalised_cents,
+        refinances=old,
+        refinanced_cents=refinanced_cents,
         apr=priced.apr,
         key_facts_text=shown.text,
         key_facts_language=shown.language,
@@ -140,8 +148,24 @@ def submit(
     return application
 
 
-def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date) -> None:
+def _to_refinance(borrower: Borrower, loan_id: int) -> Loan:
+    loan = contracts.with_contract().filter(id=loan_id, identity_index=borrower.identity_index).first()
+    if loan is None:
+        raise RefinancingRefused("not_open")
+    return loan
+
+
+def _refinanced_cents(old: Loan, version: ProductVersion, principal_cents: int, on: date, pack: CountryPack) -> int:
+    found = refinancing.refinancing(old, version, principal_cents, on, pack)
+    if found.why:
+        raise RefinancingRefused(found.why)
+    return found.refinanced_cents
+
+
+def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date, old: Loan | None) -> None:
     offer = offers.offer(borrower, on, settings.COUNTRY)
+    if old is not None and offer.refusal == "open_loan":
+        offer = replace(offer, refusal="")
     refusals = {
         "open_loan": HasOpenLoan,
         "payout_pending": HasOpenLoan,
@@ -220,7 +244,8 @@ def _locked_application(application_id: int) -> Application:
     """Take the borrower's lock first, always: it is the one lock of everything that moves their money."""
     borrower_id = Application.objects.values_list("borrower_id", flat=True).get(id=application_id)
     Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
-    return Application.objects.select_related("borrower", "product_version", "country_pack").get(id=application_id)
+    wanted = Application.objects.select_related("borrower", "product_version", "country_pack", "refinances")
+    return wanted.get(id=application_id)
 
 
 def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Verdict:
@@ -239,14 +264,17 @@ def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Ve
 
 def _bound_broken(application: Application) -> str:
     """Return what holds that no scorer may overrule, "" for nothing."""
-    person = application.borrower.identity_index
-    if loans.open_loan_of_person(person):
+    person, old = application.borrower.identity_index, application.refinances
+    if loans.open_loan_of_person(person, beside=old):
         return "open_loan"
+    if old is not None and old.state != Loan.State.LIVE:
+        return "refinanced_otherwise"
     if limits.is_paused(application.product_version.code):
         return "product_paused"
     try:
         law = country_from(application.country_pack.rules)
-        caps.enforce_exposure(application.principal_cents, limits.owing_cents(person), law)
+        owing_cents = limits.owing_cents(person) - (old.outstanding_cents if old else 0)
+        caps.enforce_exposure(application.principal_cents, owing_cents, law)
     except caps.AgainstLaw:
         return "owes_enough"
     return ""
@@ -269,6 +297,8 @@ HELD_BACK: dict[str, dict[str, Any]] = {
         "next_step": "wait_officer",
     },
     "open_loan": _declined("open_loan", "pay_on_time"),
+    # It was repaid or lost while this was decided: what was accepted does not fit any more.
+    "refinanced_otherwise": _declined("open_loan", "pay_on_time"),
     "product_paused": _declined("product_paused", "try_tomorrow"),
     "owes_enough": _declined("owes_enough", "pay_on_time"),
 }
@@ -337,7 +367,7 @@ def review(
         raise NotReferred(f"application {application.reference} is {application.get_state_display().lower()}")
     if approve and application.borrower.state != Borrower.State.ACTIVE:
         raise Blocked
-    if approve and loans.open_loan_of_person(application.borrower.identity_index):
+    if approve and loans.open_loan_of_person(application.borrower.identity_index, beside=application.refinances):
         raise HasOpenLoan
     if approve and limits.is_paused(application.product_version.code):
         raise Paused

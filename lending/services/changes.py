@@ -17,6 +17,7 @@ from django.db import transaction
 
 from lending.models import Borrower, Loan, LoanEvent, Receipt
 from lending.rules import calendar
+from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
 from lending.selectors import contracts, products
@@ -101,6 +102,7 @@ def _fits(loan: Loan, kind: str) -> bool:
 def undoable(loan: Loan) -> list[LoanEvent]:
     """Return the facts of a loan that may be undone, the latest first."""
     standing = loan.events.filter(reversed_by=None).exclude(kind__in=(*_MONEY_OUT, LoanEvent.Kind.REVERSE))
+    standing = standing.exclude(details__account=REFINANCING)
     return list(standing.select_related("repayment__receipt").order_by("-happened_at", "-id"))
 
 
@@ -111,8 +113,10 @@ def _refuse_what_cannot_be(loan: Loan, kind: str, details: Mapping[str, Any]) ->
         raise FactRefused(kind, "due_on", "must say until when the agreed amount may come")
     if kind == LoanEvent.Kind.REVERSE:
         refunds.refuse_while_under_way(loan.borrower)
-    if kind == LoanEvent.Kind.REVERSE and _undone(loan, details).kind in _MONEY_OUT:
-        raise FactRefused(kind, "of", "must not name money that went out: only the operator brings it back")
+    if kind == LoanEvent.Kind.REVERSE:
+        undone = _undone(loan, details)
+        if undone.kind in _MONEY_OUT or undone.details.get("account") == REFINANCING:
+            raise FactRefused(kind, "of", "must not name money that went out: only the operator brings it back")
 
 
 _MONEY_OUT = (LoanEvent.Kind.DISBURSE, LoanEvent.Kind.REFUND)

@@ -417,9 +417,15 @@ def _update(loan: Loan, life: Life, events: Mapping[str, LoanEvent], at: datetim
     if life.kept_cents < 0:
         _leave_refund_to_a_person(loan, life, at)
     if loan.state == Loan.State.SETTLED and not was_settled:
-        assign_limit(loan.borrower, loan, at)
+        if loan.worst_days_past_due or not _is_refinanced(events):
+            assign_limit(loan.borrower, loan, at)
     elif was == Loan.State.SETTLED and loan.state == Loan.State.LIVE:
         take_limit_back(loan.borrower, loan, at)
+
+
+def _is_refinanced(events: Mapping[str, LoanEvent]) -> bool:
+    """Say whether a new loan paid this one off: that is no repayment that anybody climbs the ladder by."""
+    return any(event.details.get("account") == accounting.REFINANCING for event in events.values())
 
 
 def follow(loan: Loan, life: Life, events: Mapping[str, LoanEvent]) -> None:

@@ -20,6 +20,7 @@ from lending.selectors import contracts, offers, products
 from lending.services import audit, life
 from lending.services.people import lock_person
 from lending.services.receipts import apply_kept
+from lending.services.refinancing import pay_off
 from lending.wake import wake
 
 # Read aloud over a bad line: no letter or digit that sounds or looks like another.
@@ -62,6 +63,8 @@ def approve_loan(application: Application, at: datetime) -> Loan:
     assert priced.total_cents == application.total_cents, "the calculator disagrees with itself"
     price = {name: getattr(application, name) for name in PRICE}
     loan = Loan(
+        refinances=application.refinances,
+        refinanced_cents=application.refinanced_cents,
         borrower=application.borrower,
         application=application,
         product_version=application.product_version,
@@ -141,6 +144,8 @@ def payout_succeeded(
         _count_draw(loan, draw, completed_at)
     loan.disbursed_at = loan.disbursed_at or completed_at
     loan.save(update_fields=["disbursed_at", *PRICE])
+    if loan.refinances_id is not None:
+        pay_off(loan, receipt_no, completed_at, at)
     key = f"disburse:{receipt_no}"
     lived = life.record(
         loan,
@@ -148,7 +153,7 @@ def payout_succeeded(
         kind=LoanEvent.Kind.DISBURSE,
         happened_at=completed_at,
         at=at,
-        details={"amount_cents": paid.principal_cents, "most_interest_cents": paid.interest_cents},
+        details=_payout(paid),
     )
     # The days between two dates of a plan may be others than on the day of the quote: never more is charged.
     charged = sum(item.due.interest for item in lived.installments if item.event_key == key)
@@ -158,6 +163,13 @@ def payout_succeeded(
     if loan.state == Loan.State.LIVE:
         _tell("loan_disbursed", loan, draw, at)
     return loan
+
+
+def _payout(paid: Loan | Draw) -> dict[str, int]:
+    details = {"amount_cents": paid.principal_cents, "most_interest_cents": paid.interest_cents}
+    if isinstance(paid, Loan) and paid.refinanced_cents:
+        details["refinanced_cents"] = paid.refinanced_cents
+    return details
 
 
 def _count_draw(loan: Loan, draw: Draw, completed_at: datetime) -> None:

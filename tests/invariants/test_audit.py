@@ -127,6 +127,9 @@ BREAKS = {
     "money out is the money that was approved": """
         UPDATE lending_paymentintent SET amount_cents = 2 * amount_cents
          WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE purpose = 'disburse')""",
+    "a loan that pays off another one lent what it paid off": """
+        UPDATE lending_loan SET refinances_id = (SELECT min(id) FROM lending_loan), refinanced_cents = 100
+         WHERE id = (SELECT max(id) FROM lending_loan WHERE disbursed_at IS NOT NULL)""",
     "a refund went out once, whole, and out of what was kept": """
         UPDATE lending_refund SET amount_cents = amount_cents + 1""",
     "no more was given back than was kept, or a person knows": """
@@ -243,6 +246,7 @@ def test_whole_books_hold_and_each_invariant_has_rows_to_look_at(books):
     nothing_there = {finding.name for finding in findings if not finding.counted}
     assert nothing_there == {
         "payouts reserved are the loans on their way",
+        "a loan that pays off another one lent what it paid off",
         "a loan brought in was paid out by the system it comes from",
         "history brought in is what its loans were lent and repaid",
     }

@@ -318,6 +318,8 @@ class TestTerms:
             ({"extension": {"every": 1, "unit": "week", "most_times": 1}}, "extension.rate"),
             ({"kind": "sales_share", "term": {"installments": 1, "unit": "day"}}, "sales_share"),
             ({"sales_share": {"share": "0.1"}}, "sales_share"),
+            ({"refinance": {"repaid_share": 0.5}}, "refinance.repaid_share"),
+            ({"kind": "credit_line", "draw": "level", "refinance": {"repaid_share": "0.5"}}, "refinance"),
             ({"allocation": {"advance": "reamortise"}, "early": {"interest": "all"}}, "early.interest"),
         ],
     )
