@@ -12,6 +12,7 @@ from unfold.decorators import display
 
 from lending.admin import cells
 from lending.admin.changes import ChangesOfLoan, pending
+from lending.admin.disputes import TakesDisputes
 from lending.admin.history import History, HistoryInline
 from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
@@ -163,7 +164,7 @@ class LatenessFilter(SimpleListFilter):
 
 
 @admin.register(Loan)
-class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
+class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, History):
     list_display = (
         "reference",
         "customer",
@@ -180,7 +181,7 @@ class LoanAdmin(ActsOnLines, ChangesOfLoan, History):
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "product_version", "country_pack")
     inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
-    actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
+    actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU, "grant_dispute")
     fieldsets = (
         (
             None,

@@ -265,6 +265,7 @@ class Case(models.Model):
         SAVINGS_MISMATCH = "savings_mismatch", "Partner and savings disagree"
         SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
         REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
+        DISPUTE = "dispute", "Customer says that it is wrong"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")

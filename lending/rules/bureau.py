@@ -22,7 +22,8 @@ CLASS_CODES = {"normal": "A", "watch": "B", "substandard": "C", "doubtful": "D",
 class MobileLoan:
     """A loan as it stands on the day of the file. Amounts are cents; `closed_on` is None while it owes anything.
 
-    `noticed_on` is the day on which the notice about these arrears was delivered, if nothing was paid since.
+    `noticed_on` is the day on which the notice about these arrears was delivered, if nothing was paid since;
+    `disputed_on` the one on which the customer said that something is wrong, until a person has answered.
     """
 
     on: date
@@ -49,6 +50,7 @@ class MobileLoan:
     paid_cents: int
     may_share: bool
     noticed_on: date | None
+    disputed_on: date | None = None
 
     @property
     def days_late(self) -> int:
@@ -216,6 +218,8 @@ def _unlawful(loan: MobileLoan, listing: Listing) -> Iterator[Fault]:
         yield Fault("consent", "the customer did not agree that data go to credit bureaus")
     if loan.days_late == 0:
         return
+    if loan.disputed_on is not None:
+        yield Fault("listing", f"late, and disputed by the customer since {loan.disputed_on}")
     if loan.owed_cents <= listing.minimum_cents:
         yield Fault(
             "listing", f"late with {_amount(loan.owed_cents)}, listed above {_amount(listing.minimum_cents)}"

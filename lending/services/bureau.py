@@ -1,14 +1,16 @@
 """The notice that goes before a bad record at a credit bureau. Source: docs/domain/metrics.md, "Bureau file"."""
 
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
 from lending import outbox
-from lending.models import BureauNotice
+from lending.models import BureauNotice, Case, Loan
 from lending.rules.bureau import NOTICE_AFTER_DAYS
 from lending.selectors import products
+from lending.services import audit, cases
 
 # One statement for the whole portfolio; what has its notice already is left alone.
 _OWE = """
@@ -47,6 +49,25 @@ def still_holds(notice: BureauNotice) -> bool:
     """Say whether a notice is still about what its loan owes: nothing was paid, waived or moved since."""
     repayments = notice.loan.repayments.filter(amount_cents__gt=0).count()
     return (notice.loan.unpaid_since, repayments) == (notice.unpaid_since, notice.repayments)
+
+
+@transaction.atomic
+def dispute(*, loan_id: int, actor: Any, reason: str, at: datetime) -> Case:
+    """Take a customer's word that something about a loan is wrong: no bad record leaves until a person has
+    answered and closed the case. Repeats safely: one open dispute a loan.
+
+    Raises:
+        ValueError: not said what is wrong.
+    """
+    if not reason.strip():
+        raise ValueError("a dispute needs what is wrong, in words")
+    loan = Loan.objects.select_related("borrower").get(id=loan_id)
+    subject = f"loan:{loan.id}"
+    case = cases.open_case(
+        kind=Case.Kind.DISPUTE, subject_key=subject, note=reason.strip(), borrower=loan.borrower, at=at
+    )
+    audit.record("loan_disputed", subject=subject, borrower=loan.borrower, actor=actor, reason=reason, at=at)
+    return case
 
 
 def notice_delivered(notice_id: int, at: datetime) -> None:

@@ -64,6 +64,12 @@ _FILE = f"""
         SELECT notice.loan_id, notice.unpaid_since, notice.repayments,
                {day_of("notice.delivered_at")} AS delivered_on
           FROM lending_bureaunotice notice WHERE {day_of("notice.delivered_at")} <= %(on)s
+    ),
+    dispute AS (
+        SELECT subject_key, min({day_of("opened_at")}) AS disputed_on FROM lending_case
+         WHERE kind = 'dispute' AND {day_of("opened_at")} <= %(on)s
+           AND (closed_at IS NULL OR {day_of("closed_at")} > %(on)s)
+         GROUP BY subject_key
     )
     SELECT borrower.full_name, borrower.national_id, borrower.msisdn, borrower.id::text, lent.reference,
            lent.currency, lent.lent, claimed.owed::bigint, claimed.overdue::bigint, claimed.items_overdue,
@@ -73,7 +79,7 @@ _FILE = f"""
            CASE WHEN lent.written_off_on <= %(on)s THEN lent.written_off_on END,
            CASE WHEN lent.restructured_on <= %(on)s THEN lent.restructured_on END,
            borrower.state = 'deceased', last_payment.paid_on, coalesce(last_payment.amount_cents, 0),
-           agreed.borrower_id IS NOT NULL, notice.delivered_on
+           agreed.borrower_id IS NOT NULL, notice.delivered_on, dispute.disputed_on
       FROM lent
       JOIN lending_borrower borrower ON borrower.id = lent.borrower_id
       JOIN claimed ON claimed.loan_id = lent.loan_id
@@ -84,6 +90,7 @@ _FILE = f"""
       LEFT JOIN paid ON paid.loan_id = lent.loan_id
       LEFT JOIN notice ON notice.loan_id = lent.loan_id AND notice.unpaid_since = claimed.unpaid_since
                       AND notice.repayments = coalesce(paid.repayments, 0)
+      LEFT JOIN dispute ON dispute.subject_key = 'loan:' || lent.loan_id
      WHERE claimed.owed > 0 OR claimed.covered_on > %(on)s::date - {CLOSED_DAYS}
      ORDER BY lent.reference
 """  # noqa: S608

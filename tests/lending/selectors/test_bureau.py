@@ -3,8 +3,12 @@
 from datetime import date
 from typing import Any
 
-from lending.models import Consent, Loan
+import pytest
+from django.contrib.auth.models import User
+
+from lending.models import Case, Consent, Loan
 from lending.selectors.metrics import REPORTS
+from lending.services import bureau, cases
 from tests import factories
 from tests.lending.selectors.story import at
 
@@ -62,3 +66,19 @@ def test_a_closed_loan_is_told_for_a_month(four_loans: dict[str, Loan]):
         "1060.00",
     )
     assert amina.reference not in file(date(2026, 8, 1))
+
+
+def test_a_disputed_loan_stays_out_until_a_person_has_answered(four_loans: dict[str, Loan]):
+    brian, officer = four_loans["Brian"], User.objects.create_user("officer")
+    for _ in range(2):
+        bureau.dispute(loan_id=brian.id, actor=officer, reason="He paid at the shop.", at=at(6, 20))
+    case = Case.objects.get(kind="dispute")
+    assert "late, and disputed by the customer since 2026-06-20" in rejects()[brian.reference]
+    assert not any("disputed" in reason for reason in rejects(date(2026, 6, 19)).get(brian.reference, []))
+    cases.close_case(case_id=case.id, officer=officer, resolution="The shop never sent it.", at=at(6, 29))
+    assert not any("disputed" in reason for reason in rejects()[brian.reference])
+
+
+def test_a_dispute_says_what_is_wrong(four_loans: dict[str, Loan]):
+    with pytest.raises(ValueError, match="what is wrong"):
+        bureau.dispute(loan_id=four_loans["Brian"].id, actor=None, reason=" ", at=at(6, 20))
