@@ -26,7 +26,8 @@ from lending.services.people import lock_person
 
 JOB = JobRun.CLOSE_OF_BUSINESS
 REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
-# So short that nobody notices having waited for one.
+# So short that nobody notices having waited for one. A loan on its course takes a fifth of one that turns.
+COURSE_CHUNK = 4_000
 LOAN_CHUNK = 1_000
 SAVINGS_CHUNK = 2_000
 
@@ -93,7 +94,7 @@ def _count(run: JobRun, work: Work) -> None:
 def _close_loans(on: date, at: datetime, work: Work) -> None:
     """Close in chunks the loans that stay on their course, then those that turn, then one by one what is left."""
     terms = loan_closing.agreed()
-    _in_chunks(lambda last_id: loan_closing.keep_on_course(on, last_id, LOAN_CHUNK), work)
+    _in_chunks(lambda last_id: loan_closing.keep_on_course(on, last_id, COURSE_CHUNK), work)
     _in_chunks(lambda last_id: loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK), work)
     while left := loan_closing.left_over(on, LOAN_CHUNK):
         for loan_id in left:

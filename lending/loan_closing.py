@@ -105,12 +105,20 @@ def keep_on_course(on: date, after_id: int, size: int) -> Closed:
 
     Repeats safely, and leaves out loans that others hold. `last_id` of 0 says that there was no loan left.
     """
+    loans, taken, last_id = _keep(on, after_id, size)
+    if loans < taken:  # some were paid between look and lock: these once more, as they are now
+        loans += _keep(on, after_id, taken - loans)[0]
+    return Closed(loans, 0, last_id)
+
+
+def _keep(on: date, after_id: int, size: int) -> tuple[int, int, int]:
+    """Return how many loans were brought to the end of a date, how many were taken, and the last id of these."""
     with connection.cursor() as cursor:
         cursor.execute(_QUICK)
         cursor.execute(KEEP, {"on": on, "after": after_id, "size": size})
-        loans, last_id, earned = cursor.fetchone()
+        loans, taken, last_id, earned = cursor.fetchone()
     _book_accruals(earned, on)
-    return Closed(loans, 0, last_id or 0)
+    return loans, taken, last_id or 0
 
 
 @transaction.atomic
@@ -182,11 +190,26 @@ def _round(exact: str) -> str:
         ELSE floor({units} + 0.5) END)::bigint"""
 
 
+def _accrued(day: str) -> str:
+    """Return the SQL of OpenRow.accrued of an item by the end of a day."""
+    return f"""least(interest_cents - forgone, greatest(paid, CASE
+        WHEN {day} >= due_on THEN interest_cents
+        WHEN {day} <= starts_on THEN earned_cents
+        ELSE earned_cents + (interest_cents - earned_cents) * ({day} - starts_on) / (due_on - starts_on) END))"""
+
+
+# What a loan was charged of penalties so far, less those that would not be there.
+_PENALISED = """
+    SELECT coalesce(sum(penalty_cents - coalesce((SELECT sum(penalty_cents) FROM lending_allocation
+                                                   WHERE installment_id = due.id AND kind = 'corrected'), 0)), 0)
+      FROM lending_installment due WHERE due.loan_id = fit.id AND due.source = 'penalty'
+"""
 _QUICK = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off"  # a chunk is few rows of large tables
 _CLASS = " ".join(f"WHEN late >= {first} THEN '{name}'" for name, first in reversed(arrears.CLASSES))
+# A row is found again by its place, which is cheaper than by its id; one that moved meanwhile is not.
 KEEP = f"""
 WITH chunk AS MATERIALIZED (
-    SELECT id, accrued_cents AS before, greatest(0, %(on)s - unpaid_since) AS late,
+    SELECT ctid AS place, id, accrued_cents AS before, greatest(0, %(on)s - unpaid_since) AS late,
            greatest(accrued_cents, course_base_cents
                + course_cents * least(greatest(%(on)s - course_from, 0), course_days) / greatest(course_days, 1)
            ) AS accrued
@@ -204,10 +227,10 @@ WITH chunk AS MATERIALIZED (
            aged_on = %(on)s,
            next_action_on = CASE WHEN course_days > 0 AND course_from + course_days > %(on)s THEN %(on)s + 1
                                  ELSE greatest(%(on)s + 1, least(unpaid_since + 1, turns_on)) END
-      FROM chunk WHERE loan.id = chunk.id
-    RETURNING loan.id, loan.currency, accrued - before AS earned
+      FROM chunk WHERE loan.ctid = chunk.place
+    RETURNING loan.currency, accrued - before AS earned
 )
-SELECT (SELECT count(*) FROM moved), (SELECT max(id) FROM moved),
+SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM chunk), (SELECT max(id) FROM chunk),
        (SELECT json_object_agg(currency, earned)
           FROM (SELECT currency, sum(earned) AS earned FROM moved GROUP BY currency) each)
 """  # noqa: S608 - made of names declared above
@@ -225,109 +248,93 @@ WITH agreed AS (
     SELECT * FROM unnest({", ".join(f"%({name})s::{kind}[]" for name, kind in _PACK.items())})
         AS country({", ".join(_PACK)})
 ), chunk AS MATERIALIZED (
-    SELECT loan.* FROM lending_loan loan WHERE id = ANY(%(claimed)s)
-), item AS MATERIALIZED (
-    SELECT due.id, due.loan_id, due.number, due.source, due.starts_on, due.due_on,
+    SELECT lending_loan.ctid AS place, id, borrower_id, currency, principal_cents, room_cents, stopped_on,
+           non_performing, unpaid_since, accrued_cents, least(%(on)s, stopped_on) AS earns_until,
+           least(aged_on, stopped_on) AS earned_until,
+           greatest(0, %(on)s - unpaid_since) AS late, agreed.*, law.in_duplum
+      FROM lending_loan
+      JOIN agreed ON agreed.version = product_version_id
+      JOIN law ON law.pack = country_pack_id
+     WHERE id = ANY(%(claimed)s)
+), item AS (
+    -- Nothing before the oldest unpaid due date is owed or earns any more, and a penalty neither earns nor is
+    -- penalised: they are not read.
+    SELECT due.loan_id, due.number, due.source, due.starts_on, due.due_on, due.earned_cents, due.interest_cents,
            due.principal_cents - coalesce(cover.principal, 0) AS principal,
            due.interest_cents - coalesce(cover.interest, 0) AS interest,
            due.fee_cents + due.tax_cents - coalesce(cover.fee_and_tax, 0) AS fee_and_tax,
-           due.penalty_cents - coalesce(cover.penalty, 0) AS penalty,
-           CASE WHEN due.source = 'penalty' THEN due.penalty_cents - coalesce(cover.unmade, 0) ELSE 0 END
-               AS penalised,
-           coalesce(cover.interest_paid, 0) AS interest_paid,
-           coalesce(cover.interest_forgone, 0) AS interest_forgone,
-           due.earned_cents AS earned_before, due.interest_cents - due.earned_cents AS to_earn,
-           CASE WHEN due.interest_cents = 0 THEN 0 ELSE least(
-               due.interest_cents - coalesce(cover.interest_forgone, 0),
-               greatest(
-                   coalesce(cover.interest_paid, 0),
-                   CASE WHEN %(on)s >= due.due_on THEN due.interest_cents
-                        WHEN %(on)s <= due.starts_on THEN due.earned_cents
-                        ELSE due.earned_cents + (due.interest_cents - due.earned_cents) * (%(on)s - due.starts_on)
-                             / (due.due_on - due.starts_on) END
-               )
-           ) END AS accrued
-      FROM chunk JOIN lending_installment due ON due.loan_id = chunk.id
+           coalesce(cover.interest_paid, 0) AS paid, coalesce(cover.interest_forgone, 0) AS forgone,
+           chunk.earns_until, chunk.earned_until
+      FROM chunk JOIN lending_installment due
+        ON due.loan_id = chunk.id AND due.due_on >= chunk.unpaid_since AND due.source <> 'penalty'
       LEFT JOIN LATERAL (
            SELECT sum(principal_cents)::bigint AS principal, sum(interest_cents)::bigint AS interest,
-                  sum(fee_cents + tax_cents)::bigint AS fee_and_tax, sum(penalty_cents)::bigint AS penalty,
-                  (sum(penalty_cents) FILTER (WHERE kind = 'corrected'))::bigint AS unmade,
+                  sum(fee_cents + tax_cents)::bigint AS fee_and_tax,
                   (sum(interest_cents) FILTER (WHERE kind = 'paid'))::bigint AS interest_paid,
                   (sum(interest_cents) FILTER (WHERE kind NOT IN ('paid', 'written_off')))::bigint
                       AS interest_forgone
              FROM lending_allocation WHERE installment_id = due.id
       ) cover ON true
-), owed AS (
-    SELECT item.*, principal + interest + fee_and_tax + penalty AS total,
-           greatest(0, interest - greatest(0, accrued - interest_paid)) AS unearned
-      FROM item
+), owed AS MATERIALIZED (
+    SELECT earned.*, principal + interest + fee_and_tax AS total,
+           greatest(0, interest - greatest(0, accrued - paid)) AS unearned
+      FROM (SELECT item.*, {_accrued("earns_until")} AS accrued, {_accrued("earned_until")} AS accrued_before
+              FROM item) earned
 ), stand AS (
     SELECT loan_id, sum(principal)::bigint AS principal, sum(interest)::bigint AS interest,
-           sum(accrued)::bigint AS accrued, sum(unearned)::bigint AS unearned,
-           sum(penalised)::bigint AS penalised, max(number) AS last_number,
-           min(due_on) FILTER (WHERE total > 0) AS unpaid_since,
-           min(due_on + 1) FILTER (WHERE total > 0) AS falls_late_on,
-           min(starts_on + 1) FILTER (WHERE total > 0 AND unearned > 0) AS earns_on,
+           sum(accrued - accrued_before)::bigint AS earned,
+           min(starts_on + 1) FILTER (WHERE unearned > 0) AS earns_on,
            (sum(interest) FILTER (WHERE due_on > %(on)s))::bigint AS ahead,
+           -- The next day on which one of what is unpaid is penalised.
+           min(CASE WHEN owed.due_on + grace >= %(on)s THEN owed.due_on + grace + 1
+                    WHEN every > 0 AND (most IS NULL OR (%(on)s - owed.due_on - grace - 1) / every + 1 < most)
+                        THEN owed.due_on + grace + 1 + ((%(on)s - owed.due_on - grace - 1) / every + 1) * every
+               END) FILTER (WHERE source = 'plan' AND total > 0 AND base <> 'none' AND stopped_on IS NULL
+                              AND (most IS NULL OR most > 0)) AS penalised_on,
            -- The installments that earn, the first two of which make the course.
-           array_agg(ARRAY[starts_on - DATE '2000-01-01', due_on - starts_on, to_earn, earned_before, accrued,
-                           interest_paid, interest_forgone] ORDER BY starts_on, number)
-               FILTER (WHERE total > 0 AND unearned > 0) AS earning
-      FROM owed GROUP BY loan_id
-), loan AS MATERIALIZED (
-    SELECT chunk.id, chunk.reference, chunk.borrower_id, chunk.currency, chunk.principal_cents, chunk.room_cents,
-           chunk.stopped_on, chunk.non_performing, chunk.accrued_cents AS accrued_before,
-           agreed.*, law.in_duplum, stand.*,
-           greatest(0, %(on)s - stand.unpaid_since) AS late
-      FROM chunk JOIN stand ON stand.loan_id = chunk.id
-      JOIN agreed ON agreed.version = chunk.product_version_id
-      JOIN law ON law.pack = chunk.country_pack_id
-), fit AS (
+           array_agg(ARRAY[starts_on - DATE '2000-01-01', due_on - starts_on, interest_cents - earned_cents,
+                           earned_cents, accrued, paid, forgone] ORDER BY starts_on, number)
+               FILTER (WHERE unearned > 0) AS earning
+      FROM owed JOIN chunk ON chunk.id = loan_id GROUP BY loan_id
+), loan AS (
+    SELECT chunk.*, coalesce(stand.principal, 0) AS principal, coalesce(ahead, 0) AS ahead, earning, earns_on,
+           penalised_on, coalesce(interest, 0) AS interest, coalesce(earned, 0) AS earned,
+           accrued_cents + coalesce(earned, 0) AS accrued,
+           in_duplum IS NOT NULL AND NOT non_performing AND late >= in_duplum AS turns
+      FROM chunk LEFT JOIN stand ON stand.loan_id = chunk.id
+), fit AS MATERIALIZED (
     -- A cap that would cut interest which is not earned yet is worked out in Python.
-    SELECT loan.*, in_duplum IS NOT NULL AND NOT non_performing AND late >= in_duplum AS turns
-      FROM loan
-     WHERE NOT (in_duplum IS NOT NULL AND NOT non_performing AND late >= in_duplum
-                AND interest > 0 AND least(room_cents, loan.principal - coalesce(ahead, 0)) < 0)
-), line AS (
+    SELECT * FROM loan WHERE NOT (turns AND interest > 0 AND least(room_cents, principal - ahead) < 0)
+), course AS (
     -- lending.rules.course: a straight line, or none, and until when.
     SELECT id, starts_on, days, cents,
-           CASE WHEN straight AND NOT ahead THEN accrued - earned + before ELSE accrued END AS standing,
-           straight AND NOT ahead AS runs,
+           CASE WHEN straight AND NOT paid_ahead THEN accrued - first_accrued + before ELSE accrued END AS standing,
+           straight AND NOT paid_ahead AS runs,
            least(second_on,
                  CASE WHEN NOT straight THEN %(on)s
-                      WHEN ahead THEN starts_on + (((paid + 1 - before) * days + cents - 1) / cents)::int END
-           ) AS turns_on
+                      WHEN paid_ahead THEN starts_on + (((paid + 1 - before) * days + cents - 1) / cents)::int END,
+                 penalised_on,
+                 CASE WHEN grows AND NOT non_performing AND NOT turns THEN unpaid_since + in_duplum END
+           ) AS turn_on
       FROM (
         SELECT line.*, forgone = 0 AND days > 0 AS straight,
                forgone = 0 AND days > 0
-               AND paid > before + cents * least(greatest(%(on)s - starts_on, 0), days) / greatest(days, 1) AS ahead
+               AND paid > before + cents * least(greatest(%(on)s - starts_on, 0), days) / greatest(days, 1)
+                   AS paid_ahead
           FROM (
-            SELECT id, accrued, DATE '2000-01-01' + earning[1][1]::int AS starts_on, earning[1][2]::int AS days,
-                   earning[1][3] AS cents, earning[1][4] AS before, earning[1][5] AS earned, earning[1][6] AS paid,
-                   earning[1][7] AS forgone, DATE '2000-01-01' + earning[2][1]::int + 1 AS second_on
+            SELECT fit.*, DATE '2000-01-01' + earning[1][1]::int AS starts_on, earning[1][2]::int AS days,
+                   earning[1][3] AS cents, earning[1][4] AS before, earning[1][5] AS first_accrued,
+                   earning[1][6] AS paid, earning[1][7] AS forgone,
+                   DATE '2000-01-01' + earning[2][1]::int + 1 AS second_on
               FROM fit
           ) line
       ) line
-), penalised AS (
-    -- The next day on which one of what is unpaid is penalised.
-    SELECT fit.id, min(CASE
-               WHEN owed.due_on + grace >= %(on)s THEN owed.due_on + grace + 1
-               WHEN every > 0 AND (most IS NULL OR (%(on)s - owed.due_on - grace - 1) / every + 1 < most)
-                   THEN owed.due_on + grace + 1 + ((%(on)s - owed.due_on - grace - 1) / every + 1) * every
-           END) AS turns_on
-      FROM fit JOIN owed ON owed.loan_id = fit.id AND owed.source = 'plan' AND owed.total > 0
-     WHERE base <> 'none' AND stopped_on IS NULL AND (most IS NULL OR most > 0) GROUP BY fit.id
-), course AS (
-    SELECT line.*,
-           least(line.turns_on, penalised.turns_on,
-                 CASE WHEN grows AND NOT non_performing AND NOT turns THEN unpaid_since + in_duplum END) AS turn_on
-      FROM fit JOIN line ON line.id = fit.id LEFT JOIN penalised ON penalised.id = fit.id
 ), falling AS (
-    SELECT fit.id, owed.number, unit, mode, tax_rate, tax_account, cap_rate, cap_cents, principal_cents,
-           fit.penalised, room_cents,
+    SELECT fit.id, owed.number, unit, mode, tax_rate, tax_account, cap_rate, cap_cents, principal_cents, room_cents,
+           CASE WHEN coalesce(cap_rate, cap_cents) IS NOT NULL THEN ({_PENALISED}) END AS penalised,
            CASE WHEN rate IS NULL THEN amount ELSE {
     _round('''rate * CASE base WHEN 'overdue_principal' THEN owed.principal
-               WHEN 'overdue_installment' THEN owed.total - owed.penalty ELSE fit.principal END''')
+               WHEN 'overdue_installment' THEN owed.total ELSE fit.principal END''')
 } END AS cents
       FROM fit JOIN owed ON owed.loan_id = fit.id AND owed.source = 'plan' AND owed.total > 0
      WHERE base <> 'none' AND stopped_on IS NULL AND owed.due_on < %(on)s
@@ -336,7 +343,7 @@ WITH agreed AS (
                 ELSE (%(on)s - owed.due_on - grace - 1) %% every = 0 END
        AND (most IS NULL OR (%(on)s - owed.due_on - grace - 1) / greatest(every, 1) < most)
        AND CASE base WHEN 'overdue_principal' THEN owed.principal
-                     WHEN 'overdue_installment' THEN owed.total - owed.penalty ELSE fit.principal END > 0
+                     WHEN 'overdue_installment' THEN owed.total ELSE fit.principal END > 0
 ), within AS (
     -- The product's own caps: what is left of them after the penalties before this one.
     SELECT falling.*, greatest(0, least(
@@ -362,18 +369,19 @@ WITH agreed AS (
                (CASE WHEN kept + tax <= room THEN tax ELSE rest_tax END)::bigint AS tax
           FROM (SELECT *, div(room * tax, kept + tax) AS rest_tax FROM roomy WHERE kept + tax > 0) roomy
     ) each WHERE penalty + tax > 0
+), sums AS MATERIALIZED (
+    SELECT sums.*,
+           nextval((SELECT pg_get_serial_sequence('lending_posting', 'id')::regclass)) AS posting_id,
+           (SELECT max(number) FROM lending_installment WHERE loan_id = sums.id) AS last_number
+      FROM (SELECT charged.id, charged.tax_account, currency, borrower_id, sum(charged.penalty)::bigint AS penalty,
+                   sum(charged.tax)::bigint AS tax, array_agg(charged.penalty ORDER BY number) AS penalties,
+                   array_agg(charged.tax ORDER BY number) AS taxes
+              FROM charged JOIN fit ON fit.id = charged.id GROUP BY 1, 2, 3, 4) sums
 ), added AS (
     INSERT INTO lending_installment (loan_id, number, source, event_key, starts_on, due_on, earned_cents,
                                      principal_cents, interest_cents, fee_cents, tax_cents, penalty_cents)
-    SELECT charged.id, last_number + row_number() OVER (PARTITION BY charged.id ORDER BY charged.number), 'penalty',
-           'day:' || %(on)s, %(on)s, %(on)s, 0, 0, 0, 0, charged.tax, charged.penalty
-      FROM charged JOIN fit ON fit.id = charged.id
-    RETURNING loan_id
-), sums AS MATERIALIZED (
-    SELECT sums.*, nextval(pg_get_serial_sequence('lending_posting', 'id')) AS posting_id
-      FROM (SELECT charged.id, charged.tax_account, currency, borrower_id, sum(charged.penalty)::bigint AS penalty,
-                   sum(charged.tax)::bigint AS tax
-              FROM charged JOIN fit ON fit.id = charged.id GROUP BY 1, 2, 3, 4) sums
+    SELECT id, last_number + place, 'penalty', 'day:' || %(on)s, %(on)s, %(on)s, 0, 0, 0, 0, each.tax, each.penalty
+      FROM sums CROSS JOIN LATERAL unnest(penalties, taxes) WITH ORDINALITY AS each(penalty, tax, place)
 ), posted AS (
     INSERT INTO lending_posting (id, kind, reference, borrower_id, loan_id, event_key, occurred_at, business_date,
                                  booked_at)
@@ -391,25 +399,25 @@ WITH agreed AS (
     UPDATE lending_loan loan SET
            days_past_due = late,
            worst_days_past_due = greatest(worst_days_past_due, late),
-           unpaid_since = fit.unpaid_since,
            accrued_cents = fit.accrued,
-           accrual_cents = accrual_cents + fit.accrued - accrued_before,
+           accrual_cents = accrual_cents + fit.earned,
            outstanding_cents = outstanding_cents + coalesce(sums.penalty + sums.tax, 0),
            room_cents = least(loan.room_cents - coalesce(sums.penalty + sums.tax, 0),
-                              CASE WHEN turns AND grows THEN fit.principal - coalesce(ahead, 0) END),
+                              CASE WHEN turns AND grows THEN fit.principal - ahead END),
            non_performing = loan.non_performing OR turns AND grows,
            classification = CASE {_CLASS} END,
            aged_on = %(on)s,
            next_action_on = greatest(
-               %(on)s + 1, least(falls_late_on, CASE WHEN loan.stopped_on IS NULL THEN earns_on END)
+               %(on)s + 1, least(fit.unpaid_since + 1, CASE WHEN loan.stopped_on IS NULL THEN earns_on END)
            ),
            turns_on = CASE WHEN turn_on IS NOT NULL THEN greatest(%(on)s + 1, turn_on) END,
            course_from = CASE WHEN runs THEN line.starts_on END,
            course_days = CASE WHEN runs THEN line.days ELSE 0 END,
            course_cents = CASE WHEN runs THEN line.cents ELSE 0 END,
            course_base_cents = line.standing
-      FROM fit JOIN course line ON line.id = fit.id LEFT JOIN sums ON sums.id = fit.id WHERE loan.id = fit.id
-    RETURNING loan.currency, fit.accrued - accrued_before AS earned
+      FROM fit JOIN course line ON line.id = fit.id LEFT JOIN sums ON sums.id = fit.id
+     WHERE loan.ctid = fit.place
+    RETURNING loan.currency, fit.earned
 )
 SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM charged),
        (SELECT json_object_agg(currency, earned)

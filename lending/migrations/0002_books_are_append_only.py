@@ -2,9 +2,15 @@
 
 from django.db import migrations
 
-HISTORY = ("entry", "posting", "auditevent", "allocation", "decision", "receipt", "repayment", "paymentattempt")
+HISTORY = (
+    "entry", "posting", "account", "loan", "installment", "auditevent", "allocation", "decision", "receipt",
+    "repayment", "paymentattempt",
+)  # fmt: skip
 
 FORWARD = """
+-- Postings whose legs came in several statements, until their transaction commits; it leaves none behind.
+CREATE TABLE lending_unbalanced (posting_id bigint NOT NULL);
+
 CREATE FUNCTION lending_posting_balances() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     wrong record;
@@ -17,12 +23,24 @@ BEGIN
             NEW.posting_id, wrong.currency, wrong.debits, wrong.credits
             USING ERRCODE = 'check_violation', CONSTRAINT = 'posting_balances';
     END IF;
+    DELETE FROM lending_unbalanced WHERE posting_id = NEW.posting_id;
     RETURN NULL;
 END $$;
 
--- Deferred: the legs of a posting arrive one by one and must balance when the transaction commits.
-CREATE CONSTRAINT TRIGGER posting_balances AFTER INSERT ON lending_entry
+-- Deferred: the legs of a posting may arrive one by one and must balance when the transaction commits.
+CREATE CONSTRAINT TRIGGER unbalanced_balances AFTER INSERT ON lending_unbalanced
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION lending_posting_balances();
+
+CREATE FUNCTION lending_note_unbalanced() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO lending_unbalanced (posting_id)
+    SELECT posting_id FROM added GROUP BY posting_id, currency HAVING sum(debit_cents) <> sum(credit_cents);
+    RETURN NULL;
+END $$;
+
+-- Once a statement, not once a row: legs that balance as they arrive leave a posting as balanced as it was.
+CREATE TRIGGER posting_balances AFTER INSERT ON lending_entry
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION lending_note_unbalanced();
 
 CREATE FUNCTION lending_posting_has_entries() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -44,14 +62,24 @@ ALTER TABLE lending_posting ADD COLUMN booked_in xid8 NOT NULL DEFAULT pg_curren
 
 CREATE FUNCTION lending_entries_come_with_posting() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    late record;
+    wrong record;
 BEGIN
-    SELECT posting.id INTO late
-      FROM added JOIN lending_posting posting ON posting.id = added.posting_id
-     WHERE posting.booked_in <> pg_current_xact_id() LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'posting % is history: it takes no more entries, correct it with a new one', late.id
+    SELECT added.posting_id, posting.id IS NULL AS is_missing INTO wrong
+      FROM added LEFT JOIN lending_posting posting ON posting.id = added.posting_id
+     WHERE posting.booked_in IS DISTINCT FROM pg_current_xact_id() LIMIT 1;
+    IF FOUND AND wrong.is_missing THEN
+        RAISE EXCEPTION 'entries come after their posting, and there is no posting %', wrong.posting_id
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'entries_come_with_posting';
+    ELSIF FOUND THEN
+        RAISE EXCEPTION 'posting % is history: it takes no more entries, correct it with a new one',
+            wrong.posting_id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'entries_come_with_posting';
+    END IF;
+    SELECT account_id INTO wrong FROM (SELECT DISTINCT account_id FROM added) named
+     WHERE NOT EXISTS (SELECT FROM lending_account WHERE code = account_id) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'there is no account %', wrong.account_id
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'entries_have_accounts';
     END IF;
     RETURN NULL;
 END $$;
@@ -66,6 +94,29 @@ BEGIN
         USING ERRCODE = 'check_violation', CONSTRAINT = 'is_history';
 END $$;
 
+CREATE FUNCTION lending_has_loan() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT loan_id INTO wrong FROM added
+     WHERE loan_id IS NOT NULL AND NOT EXISTS (SELECT FROM lending_loan WHERE id = loan_id) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% comes after its loan, and there is no loan %', TG_TABLE_NAME, wrong.loan_id
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'has_loan';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER posting_has_loan AFTER INSERT ON lending_posting
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION lending_has_loan();
+CREATE TRIGGER installment_has_loan AFTER INSERT ON lending_installment
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION lending_has_loan();
+
+-- What entries, postings and installments point to never goes away, so they need no foreign key to hold it.
+CREATE TRIGGER account_stays BEFORE DELETE OR UPDATE OF code ON lending_account
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER loan_stays BEFORE DELETE OR UPDATE OF id ON lending_loan
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER entry_is_history BEFORE UPDATE OR DELETE ON lending_entry
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER posting_is_history BEFORE UPDATE OR DELETE ON lending_posting
@@ -257,8 +308,15 @@ DROP TRIGGER allocation_is_history ON lending_allocation;
 DROP TRIGGER audit_event_is_history ON lending_auditevent;
 DROP TRIGGER posting_is_history ON lending_posting;
 DROP TRIGGER entry_is_history ON lending_entry;
+DROP TRIGGER loan_stays ON lending_loan;
+DROP TRIGGER account_stays ON lending_account;
+DROP TRIGGER installment_has_loan ON lending_installment;
+DROP TRIGGER posting_has_loan ON lending_posting;
+DROP FUNCTION lending_has_loan();
 DROP TRIGGER posting_has_entries ON lending_posting;
 DROP TRIGGER posting_balances ON lending_entry;
+DROP FUNCTION lending_note_unbalanced();
+DROP TABLE lending_unbalanced;
 DROP FUNCTION lending_success_is_final();
 DROP FUNCTION lending_is_history();
 DROP FUNCTION lending_posting_has_entries();

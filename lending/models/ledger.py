@@ -54,11 +54,14 @@ class Posting(models.Model):
         REVERSAL = "reversal", "Reversal"
 
     kind = models.CharField(max_length=14, choices=Kind.choices)
-    reference = models.CharField(max_length=120, unique=True)
+    reference = models.CharField(max_length=120)
     borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="postings")
-    loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="postings")
+    # A trigger asks for the loan once a statement, where a foreign key would for each row.
+    loan = models.ForeignKey(
+        Loan, models.PROTECT, null=True, blank=True, related_name="postings", db_constraint=False
+    )
     event_key = models.CharField(
-        max_length=120, blank=True, db_index=True, help_text="The event of the loan that it books, also again."
+        max_length=120, blank=True, help_text="The event of the loan that it books, also again."
     )
     reverses = models.OneToOneField("self", models.PROTECT, null=True, blank=True, related_name="reversed_by")
     occurred_at = models.DateTimeField(help_text="When it happened, by the operator's clock.")
@@ -67,15 +70,25 @@ class Posting(models.Model):
     )
     booked_at = models.DateTimeField()
 
+    class Meta:
+        # Named here and not in the fields, which would each bring a second index for patterns.
+        constraints = [models.UniqueConstraint(fields=["reference"], name="posting_once")]
+        indexes = [models.Index(fields=["event_key"], name="posting_by_event")]
+
     def __str__(self) -> str:
         return self.reference
 
 
 class Entry(models.Model):
-    """One leg: either a debit or a credit, never both, never neither."""
+    """One leg: either a debit or a credit, never both, never neither.
 
-    posting = models.ForeignKey(Posting, models.PROTECT, related_name="entries")
-    account = models.ForeignKey(Account, models.PROTECT, related_name="entries")
+    Triggers ask for posting and account once a statement, where foreign keys would for each row.
+    """
+
+    posting = models.ForeignKey(Posting, models.PROTECT, related_name="entries", db_constraint=False)
+    account = models.ForeignKey(
+        Account, models.PROTECT, related_name="entries", db_constraint=False, db_index=False
+    )
     currency = models.CharField(max_length=3)
     debit_cents = models.PositiveBigIntegerField(default=0)
     credit_cents = models.PositiveBigIntegerField(default=0)
@@ -87,6 +100,7 @@ class Entry(models.Model):
                 condition=Q(debit_cents__gt=0, credit_cents=0) | Q(debit_cents=0, credit_cents__gt=0),
             )
         ]
+        indexes = [models.Index(fields=["account"], name="entry_by_account")]
 
 
 class Checkpoint(models.Model):

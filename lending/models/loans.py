@@ -416,7 +416,8 @@ class Installment(models.Model):
         CHARGE = "charge", "Charge"
         PENALTY = "penalty", "Penalty"
 
-    loan = models.ForeignKey(Loan, models.PROTECT, related_name="installments")
+    # Its number finds it by loan; a trigger asks for the loan once a statement, not for each row.
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="installments", db_constraint=False, db_index=False)
     number = models.PositiveSmallIntegerField()
     source = models.CharField(max_length=7, choices=Source.choices, default=Source.PLAN)
     event_key = models.CharField(max_length=120)

@@ -44,6 +44,8 @@ BREAKS = {
         ALTER TABLE lending_entry DROP CONSTRAINT entry_is_debit_or_credit;
         UPDATE lending_entry SET credit_cents = 5, debit_cents = 5
          WHERE id = (SELECT min(id) FROM lending_entry)""",
+    "each entry has its posting and account, each due its loan": """
+        UPDATE lending_entry SET account_id = 'nowhere' WHERE id = (SELECT min(id) FROM lending_entry)""",
     "all accounts together sum to zero": """
         DELETE FROM lending_entry WHERE id = (SELECT max(id) FROM lending_entry)""",
     "a reversal is the mirror image of what it reverses": """

@@ -43,7 +43,8 @@ TWO_PENALTIES = WEEKLY | {"penalties": [PENALTY | {"of": "balance"}, PENALTY | {
 @pytest.fixture
 def lent(law: None, monkeypatch: pytest.MonkeyPatch) -> list[Loan]:
     """Loans of three products, one of which SQL leaves to Python, that nobody has paid; chunks of two loans."""
-    monkeypatch.setattr(closing, "LOAN_CHUNK", 2)
+    for chunk in ("COURSE_CHUNK", "LOAN_CHUNK"):
+        monkeypatch.setattr(closing, chunk, 2)
     versions = [product(WEEKLY), product(LEVEL), product(WEEKLY), product(WEEKLY), product(TWO_PENALTIES)]
     return [lend(versions[n % len(versions)], 300_000 + 7_777 * n, START) for n in range(10)]
 
@@ -339,7 +340,7 @@ CLOSE_ALONE = """
 import sys; from datetime import date, datetime
 import django; django.setup()
 from lending import closing
-closing.LOAN_CHUNK = 2
+closing.COURSE_CHUNK = closing.LOAN_CHUNK = 2
 closing.close_business(date.fromisoformat(sys.argv[1]), datetime.fromisoformat(sys.argv[2]))
 """
 

@@ -134,6 +134,83 @@ class TestPostgresRefuses:
             Entry.objects.create(posting=posting, account_id="mpesa_payout", currency="KES", debit_cents=1)
             _check_deferred()
 
+    def test_a_leg_that_comes_alone_after_the_posting_was_found_to_balance(self) -> None:
+        posting = fund()
+        _check_deferred()
+        with pytest.raises(IntegrityError, match="does not balance in KES"), transaction.atomic():
+            Entry.objects.create(posting=posting, account_id="mpesa_payout", currency="KES", credit_cents=1)
+            _check_deferred()
+
+    def test_legs_that_balance_only_over_two_currencies(self) -> None:
+        posting = fund()
+        pair = (("mpesa_payout", "KES", "debit_cents"), ("paid_in_capital", "UGX", "credit_cents"))
+        with pytest.raises(IntegrityError, match="does not balance in"), transaction.atomic():
+            Entry.objects.bulk_create(
+                Entry(posting=posting, account_id=account, currency=currency, **{side: 5})
+                for account, currency, side in pair
+            )
+            _check_deferred()
+
+    def test_legs_of_two_postings_that_balance_only_together(self) -> None:
+        first, second = fund(1_000, "first"), fund(1_000, "second")
+        with pytest.raises(IntegrityError, match="does not balance"), transaction.atomic():
+            Entry.objects.bulk_create(
+                [
+                    Entry(posting=first, account_id="mpesa_payout", currency="KES", debit_cents=5),
+                    Entry(posting=second, account_id="paid_in_capital", currency="KES", credit_cents=5),
+                ]
+            )
+            _check_deferred()
+
+    @pytest.mark.parametrize(
+        ("posting_id", "account", "says"),
+        [(0, "mpesa_payout", "there is no posting 0"), (None, "nowhere", "there is no account nowhere")],
+    )
+    def test_entries_of_nothing(self, posting_id: int | None, account: str, says: str) -> None:
+        known = fund().id
+        with pytest.raises(IntegrityError, match=says), transaction.atomic():
+            Entry.objects.bulk_create(
+                Entry(posting_id=known if posting_id is None else posting_id, account_id=account, currency="KES",
+                      **{side: 5})
+                for side in ("debit_cents", "credit_cents")
+            )  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "INSERT INTO lending_posting (kind, reference, event_key, loan_id, occurred_at, business_date,"
+            " booked_at) VALUES ('penalty', 'of no loan', '', 0, now(), current_date, now())",
+            "INSERT INTO lending_installment (loan_id, number, source, event_key, starts_on, due_on, earned_cents,"
+            " principal_cents, interest_cents, fee_cents, tax_cents, penalty_cents)"
+            " VALUES (0, 1, 'plan', '', current_date, current_date, 0, 1, 0, 0, 0, 0)",
+        ],
+        ids=["posting", "installment"],
+    )
+    def test_what_is_of_no_loan(self, statement: str) -> None:
+        with (
+            pytest.raises(IntegrityError, match="there is no loan 0"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM lending_account WHERE code = 'suspense'",
+            "UPDATE lending_account SET code = 'other' WHERE code = 'suspense'",
+            "DELETE FROM lending_loan",
+            "UPDATE lending_loan SET id = id + 1000",
+        ],
+    )
+    def test_the_loss_of_what_the_books_point_to(self, aminas_loan: Loan, statement: str) -> None:
+        with (
+            pytest.raises((IntegrityError, InternalError), match="is history"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement)
+
     def test_a_posting_without_entries(self) -> None:
         with pytest.raises(IntegrityError, match="fewer than two"), transaction.atomic():
             Posting.objects.create(
@@ -182,7 +259,9 @@ class TestPostgresRefuses:
             "receipt",
             "repayment",
             "paymentattempt",
-            "loan",  # reaches the books by CASCADE
+            "account",
+            "installment",
+            "loan",
         ],
     )
     def test_the_emptying_of_history(self, table: str) -> None:
