@@ -7,9 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models.expressions import RawSQL
 
-from lending.selectors.metrics.facts import FACTS
+from lending.selectors.metrics.asking import home_currency
+from lending.selectors.metrics.facts import statement
 from lending.selectors.metrics.months import year_before
-from lending.selectors.metrics.report import Column, Report, Unit, home_currency, share
+from lending.selectors.metrics.report import Column, Report, Unit, share
 
 PAR_DAYS = (0, 1, 7, 30, 60, 90)
 YOUNG_DAYS = 14
@@ -97,7 +98,7 @@ _LOST = "coalesce(max(lost.principal), 0)"
 
 
 def _par_parameters(on: date) -> dict[str, Any]:
-    return {"days": [on], "par_days": list(PAR_DAYS), "young_days": YOUNG_DAYS, "lost_after": year_before(on)}
+    return {"par_days": list(PAR_DAYS), "young_days": YOUNG_DAYS, "lost_after": year_before(on)}
 
 
 PAR = Report(
@@ -135,11 +136,11 @@ PAR = Report(
     facts=(
         "threshold AS (SELECT unnest(%(par_days)s::int[]) AS days)",
         """lost AS (
-            SELECT lent.currency, sum(cover.principal) AS principal
-              FROM cover JOIN lent ON lent.loan_id = cover.loan_id
+            SELECT cover.currency, sum(cover.principal) AS principal
+              FROM cover
              WHERE cover.kind = 'written_off'
                AND cover.covered_on > %(lost_after)s AND cover.covered_on <= %(on)s
-             GROUP BY lent.currency
+             GROUP BY cover.currency
         )""",
     ),
     source="FROM currency CROSS JOIN threshold"
@@ -148,7 +149,7 @@ PAR = Report(
     parameters=_par_parameters,
 )
 
-_LATE = f"WITH {FACTS} SELECT standing.loan_id FROM standing WHERE standing.days_past_due > %(more_than)s"  # noqa: S608
+_LATE = statement("SELECT standing.loan_id FROM standing WHERE standing.days_past_due > %(more_than)s")
 
 
 def loans_late_by(more_than_days: int, on: date) -> RawSQL:

@@ -43,10 +43,9 @@ ROLLS = (
 )
 
 
-def steps(on: date, months: int) -> dict[str, Any]:
-    """Ask about so many steps of a month that end with a day."""
-    days = steps_back(on, months)
-    return {"days": days, "firsts": days[:-1], "lasts": days[1:]}
+def steps(days: list[date]) -> dict[str, Any]:
+    """Ask about the steps between these days."""
+    return {"firsts": days[:-1], "lasts": days[1:]}
 
 
 ROLL_RATES = Report(
@@ -71,5 +70,6 @@ ROLL_RATES = Report(
     facts=ROLLS,
     source="FROM roll GROUP BY roll.currency, roll.place, roll.bucket, roll.to_place, roll.to_bucket"
     " ORDER BY roll.currency, roll.place, roll.to_place",
-    parameters=lambda on: steps(on, 1),
+    days=lambda on: steps_back(on, 1),
+    parameters=lambda on: steps(steps_back(on, 1)),
 )
