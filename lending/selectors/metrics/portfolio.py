@@ -83,17 +83,15 @@ AGEING = Report(
     " GROUP BY currency.code, bucket.place, bucket.name ORDER BY currency.code, bucket.place",
 )
 
-_AT_RISK = "coalesce(sum(standing.principal) FILTER (WHERE standing.days_past_due > threshold.days), 0)"
+_AT_RISK = "coalesce(sum(stage.principal) FILTER (WHERE stage.days_past_due > threshold.days), 0)"
 _WITH_RESTRUCTURED = (
-    "coalesce(sum(standing.principal) FILTER (WHERE standing.days_past_due > threshold.days"
-    " OR standing.restructured_on <= %(on)s), 0)"
+    "coalesce(sum(stage.principal) FILTER (WHERE stage.days_past_due > threshold.days OR stage.is_restructured), 0)"
 )
-_GROSS = "coalesce(sum(standing.principal), 0)"
-_OLD_ENOUGH = "standing.disbursed_on <= %(on)s::date - %(young_days)s"
+_GROSS = "coalesce(sum(stage.principal), 0)"
 _OLD_AT_RISK = (
-    f"coalesce(sum(standing.principal) FILTER (WHERE standing.days_past_due > threshold.days AND {_OLD_ENOUGH}), 0)"
+    "coalesce(sum(stage.principal) FILTER (WHERE stage.days_past_due > threshold.days AND NOT stage.is_young), 0)"
 )
-_OLD_GROSS = f"coalesce(sum(standing.principal) FILTER (WHERE {_OLD_ENOUGH}), 0)"
+_OLD_GROSS = "coalesce(sum(stage.principal) FILTER (WHERE NOT stage.is_young), 0)"
 _LOST = "coalesce(max(lost.principal), 0)"
 
 
@@ -135,6 +133,13 @@ PAR = Report(
     ),
     facts=(
         "threshold AS (SELECT unnest(%(par_days)s::int[]) AS days)",
+        """stage AS (
+            SELECT standing.currency, standing.days_past_due,
+                   coalesce(standing.restructured_on <= %(on)s, false) AS is_restructured,
+                   standing.disbursed_on > %(on)s::date - %(young_days)s AS is_young,
+                   sum(standing.principal) AS principal
+              FROM standing GROUP BY 1, 2, 3, 4
+        )""",
         """lost AS (
             SELECT cover.currency, sum(cover.principal) AS principal
               FROM cover
@@ -144,7 +149,7 @@ PAR = Report(
         )""",
     ),
     source="FROM currency CROSS JOIN threshold"
-    " LEFT JOIN standing ON standing.currency = currency.code LEFT JOIN lost ON lost.currency = currency.code"
+    " LEFT JOIN stage ON stage.currency = currency.code LEFT JOIN lost ON lost.currency = currency.code"
     " GROUP BY currency.code, threshold.days ORDER BY currency.code, threshold.days",
     parameters=_par_parameters,
 )
