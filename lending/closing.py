@@ -52,9 +52,8 @@ def close_until_yesterday(at: datetime) -> list[date]:
             closed.append(day)
         elif not JobRun.objects.filter(job=JOB, business_date=day, finished_at__isnull=False).exists():
             break  # another worker is at the last of it: later dates wait for their turn
-    # Afterwards, so that no date waits for it; the last one before again, should that call have been cut off.
-    for day in [last.business_date, *closed] if last else closed:
-        snapshots.take(day, at)
+    # Afterwards, so that no date waits for it.
+    snapshots.catch_up(first_open, at)
     return closed
 
 

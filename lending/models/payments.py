@@ -126,6 +126,8 @@ class Receipt(models.Model):
     reversed_at = models.DateTimeField(null=True, blank=True, help_text="When the payer got it back.")
 
     class Meta:
+        # The side bar of every page counts them.
+        indexes = [models.Index(fields=["paid_at"], condition=Q(state="suspense"), name="receipt_in_suspense")]
         constraints = [
             models.UniqueConstraint(fields=["provider", "receipt_no"], name="receipt_counted_once"),
             models.CheckConstraint(

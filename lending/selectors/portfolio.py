@@ -14,8 +14,8 @@ from django.db.models import Q, QuerySet, Sum
 from lending.models import Application, Case, PaymentAttempt, PaymentIntent, Proposal, Receipt
 from lending.rules import calendar
 from lending.selectors.metrics import snapshots
+from lending.selectors.metrics.asking import home_currency
 from lending.selectors.metrics.portfolio import PAR, PORTFOLIO, loans_late_by
-from lending.selectors.metrics.report import home_currency
 
 WAITING_APPLICATIONS = Q(state=Application.State.REFERRED)
 OPEN_CASES = Q(closed_at__isnull=True)
@@ -68,12 +68,12 @@ class Figures:
 
 
 def figures(on: date) -> Figures:
-    """Return today's figures for the officers' first page: of loans as they were kept when yesterday was closed,
-    or, before that, as they are counted now."""
-    home, yesterday = home_currency(on), on - timedelta(days=1)
-    kept = snapshots.as_counted(PORTFOLIO, yesterday), snapshots.as_counted(PAR, yesterday)
+    """Return today's figures for the officers' first page: of loans as they were kept when the last date was
+    closed, or, of a lender of whom nothing is kept, as they are counted now."""
+    home, last = home_currency(on), snapshots.last_kept(on) or on
+    kept = snapshots.as_counted(PORTFOLIO, last), snapshots.as_counted(PAR, last)
     is_kept = all(one.taken_at for one in kept)
-    reports, day = ([one.report for one in kept], yesterday) if is_kept else ([PORTFOLIO, PAR], on)
+    reports, day = ([one.report for one in kept], last) if is_kept else ([PORTFOLIO, PAR], on)
     rows = [[row for row in report.records(day) if row["currency"] == home] for report in reports]
     [portfolio], par = rows[0], {row["more_than_days"]: row["par"] for row in rows[1]}
     return Figures(

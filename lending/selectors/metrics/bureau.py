@@ -14,14 +14,14 @@ from lending.fields import EncryptedField
 from lending.models import Borrower
 from lending.rules import bureau
 from lending.selectors import products
-from lending.selectors.metrics.facts import FACTS, FIRST_PLAN, day_of
-from lending.selectors.metrics.report import Column, Report, Row, Unit, ask
+from lending.selectors.metrics.asking import Row, ask
+from lending.selectors.metrics.facts import day_of
+from lending.selectors.metrics.report import Column, Report, Unit
 
 CLOSED_DAYS = 31
 
 # What the borrower owes, written off or not: a write-off leaves our books, not their duty.
-_FILE = f"""
-    WITH {FACTS}, {FIRST_PLAN},
+_CLAIMS = f"""
     claim AS (
         SELECT item.item_id, item.loan_id, item.due_on, item.total - coalesce(sum(cover.total), 0) AS total,
                max(cover.covered_on) AS covered_on
@@ -71,6 +71,8 @@ _FILE = f"""
            AND (closed_at IS NULL OR {day_of("closed_at")} > %(on)s)
          GROUP BY subject_key
     )
+"""  # noqa: S608
+_FILE = f"""
     SELECT borrower.full_name, borrower.national_id, borrower.msisdn, borrower.id::text, lent.reference,
            lent.currency, lent.lent, claimed.owed::bigint, claimed.overdue::bigint, claimed.items_overdue,
            claimed.unpaid_since, first_plan.first_due_on, first_plan.last_due_on,
@@ -98,7 +100,7 @@ _FILE = f"""
 
 def _loans(on: date) -> Iterator[bureau.MobileLoan]:
     national_id = cast(EncryptedField, Borrower._meta.get_field("national_id"))
-    for name, sealed, *rest in ask(_FILE, on, {"days": [on]}, in_chunks=True):
+    for name, sealed, *rest in ask(_FILE, on, facts=[_CLAIMS], in_chunks=True):
         yield bureau.MobileLoan(on, name, national_id.from_db_value(sealed, None, connection) or "", *rest)
 
 

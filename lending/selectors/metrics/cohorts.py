@@ -4,7 +4,6 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from lending.selectors.metrics.facts import FIRST_PLAN
 from lending.selectors.metrics.report import Column, Report, Unit, share
 
 VINTAGE_DAYS = (0, 1, 3, 7, 14, 30, 60, 90, 180)
@@ -13,26 +12,35 @@ PAYING = "('paid', 'waived', 'rebated', 'capped')"
 # 95 % of a normal distribution lies within so many standard deviations.
 Z = "1.959964"
 
-_REACHED = """reached AS (
-    SELECT lent.loan_id, lent.currency, lent.lent, point.days, first_plan.last_due_on + point.days AS day,
-           date_trunc(%(step)s, lent.disbursed_on)::date AS cohort
-      FROM lent
-      JOIN first_plan ON first_plan.loan_id = lent.loan_id
-      JOIN (SELECT unnest(%(vintage_days)s::int[]) AS days) point
-        ON first_plan.last_due_on + point.days <= %(on)s
-     WHERE lent.disbursed_on > %(on)s::date - %(cohort_days)s
+_POINT = """point AS (
+    SELECT * FROM unnest(%(vintage_days)s::int[]) WITH ORDINALITY AS point(days, place)
 )"""
-_REPAID = """repaid AS (
-    SELECT reached.loan_id, reached.days, sum(cover.principal) AS principal
-      FROM reached JOIN cover ON cover.loan_id = reached.loan_id AND cover.covered_on <= reached.day
+# `reached`: place of the last age that the loan has come to.
+_GROWN = """grown AS (
+    SELECT lent.loan_id, lent.currency, lent.lent, date_trunc(%(step)s, lent.disbursed_on)::date AS cohort,
+           first_plan.last_due_on,
+           width_bucket(%(on)s::date - first_plan.last_due_on, %(vintage_days)s::int[]) AS reached
+      FROM lent JOIN first_plan ON first_plan.loan_id = lent.loan_id
+     WHERE lent.disbursed_on > %(on)s::date - %(cohort_days)s AND first_plan.last_due_on <= %(on)s
+)"""
+# What counts from one age on, until the last one reached: a loan from the first age, money from that when it came.
+_COUNTING = """counting AS (
+    SELECT grown.currency, grown.cohort, 1 AS since, grown.reached, count(*) AS loans, sum(grown.lent) AS lent,
+           sum(grown.lent) AS unpaid
+      FROM grown GROUP BY grown.currency, grown.cohort, grown.reached
+     UNION ALL
+    SELECT grown.currency, grown.cohort,
+           width_bucket(cover.covered_on - grown.last_due_on - 1, %(vintage_days)s::int[]) + 1 AS since,
+           grown.reached, 0, 0, -sum(cover.principal)
+      FROM grown JOIN cover ON cover.loan_id = grown.loan_id
      WHERE cover.kind IN ('paid', 'recovered')
-     GROUP BY reached.loan_id, reached.days
+     GROUP BY grown.currency, grown.cohort, since, grown.reached
 )"""
-_UNPAID = "sum(reached.lent - coalesce(repaid.principal, 0))"
+_UNPAID = "sum(counting.unpaid)"
 
 
 def _vintage_parameters(on: date, *, step: str, cohort_days: int) -> dict[str, Any]:
-    return {"days": [on], "step": step, "vintage_days": list(VINTAGE_DAYS), "cohort_days": cohort_days}
+    return {"step": step, "vintage_days": list(VINTAGE_DAYS), "cohort_days": cohort_days}
 
 
 def _vintage(name: str, step: str, starts: str, cohort_days: int) -> Report:
@@ -43,19 +51,18 @@ def _vintage(name: str, step: str, starts: str, cohort_days: int) -> Report:
         f" to, by {step} of payout. A loan counts at an age once it has reached it; write-offs stay unpaid,"
         f" recoveries are paid. Loans paid out in the last {cohort_days} days.",
         columns=(
-            Column("currency", Unit.TEXT, "ISO code of the currency", "reached.currency"),
-            Column("cohort", Unit.DATE, f"first day of the {step} of payout, {starts}", "reached.cohort"),
-            Column("days_since_due", Unit.DAYS, "days after the last due date", "reached.days"),
-            Column("loans", Unit.COUNT, "loans that have reached this age", "count(*)"),
-            Column("principal_cents", Unit.CENTS, "principal lent of these loans", "sum(reached.lent)"),
+            Column("currency", Unit.TEXT, "ISO code of the currency", "counting.currency"),
+            Column("cohort", Unit.DATE, f"first day of the {step} of payout, {starts}", "counting.cohort"),
+            Column("days_since_due", Unit.DAYS, "days after the last due date", "point.days"),
+            Column("loans", Unit.COUNT, "loans that have reached this age", "sum(counting.loans)"),
+            Column("principal_cents", Unit.CENTS, "principal lent of these loans", "sum(counting.lent)"),
             Column("unpaid_cents", Unit.CENTS, "what of it was unpaid at this age", _UNPAID),
-            Column("unpaid_share", Unit.SHARE, "unpaid / principal lent", share(_UNPAID, "sum(reached.lent)")),
+            Column("unpaid_share", Unit.SHARE, "unpaid / principal lent", share(_UNPAID, "sum(counting.lent)")),
         ),
-        facts=(FIRST_PLAN, _REACHED, _REPAID),
-        source="FROM reached"
-        " LEFT JOIN repaid ON repaid.loan_id = reached.loan_id AND repaid.days = reached.days"
-        " GROUP BY reached.currency, reached.cohort, reached.days"
-        " ORDER BY reached.currency, reached.cohort, reached.days",
+        facts=(_POINT, _GROWN, _COUNTING),
+        source="FROM counting JOIN point ON point.place BETWEEN counting.since AND counting.reached"
+        " GROUP BY counting.currency, counting.cohort, point.days"
+        " ORDER BY counting.currency, counting.cohort, point.days",
         parameters=partial(_vintage_parameters, step=step, cohort_days=cohort_days),
     )
 
@@ -134,6 +141,6 @@ FIRST_PAYMENT_DEFAULT = Report(
         *_missed(7),
         *_missed(30),
     ),
-    facts=(FIRST_PLAN, _FIRST_ITEM, _FIRST_PAYMENT),
+    facts=(_FIRST_ITEM, _FIRST_PAYMENT),
     source="FROM first_payment WHERE first_payment.at_7 GROUP BY 1, 2 ORDER BY 1, 2",
 )

@@ -23,28 +23,31 @@ MONTH = Column("month", Unit.DATE, "first day of the month; the last one ends wi
 
 def _months(on: date) -> dict[str, Any]:
     firsts, lasts = zip(*calendar_months(on, MONTHS), strict=True)
-    return {"days": [on], "firsts": list(firsts), "lasts": list(lasts)}
+    return {"firsts": list(firsts), "lasts": list(lasts)}
 
 
-def _months_and_their_ends(on: date) -> dict[str, Any]:
-    months = _months(on)
-    return months | {"days": [months["firsts"][0] - timedelta(days=1), *months["lasts"]]}
+def _ends(on: date) -> list[date]:
+    """Return the day before the first month and the last one of each."""
+    months = calendar_months(on, MONTHS)
+    return [months[0][0] - timedelta(days=1), *(last for _, last in months)]
 
 
 _FELL_DUE = """fell_due AS (
-    SELECT item.item_id, lent.currency, item.due_on, item.total
-      FROM item JOIN lent ON lent.loan_id = item.loan_id
-     WHERE item.born_on <= %(on)s AND item.due_on <= %(on)s
+    SELECT due.currency, date_trunc('month', due.due_on)::date AS first_day, sum(due.total) AS total,
+           sum(due.in_time) AS in_time, sum(due.paid) AS paid
+      FROM (
+           SELECT currency, due_on, total, 0 AS in_time, 0 AS paid FROM item
+            WHERE born_on <= %(on)s AND due_on <= %(on)s
+            UNION ALL
+           SELECT currency, due_on,
+                  CASE WHEN kind IN ('waived', 'moved', 'capped', 'rebated') THEN -total ELSE 0 END,
+                  CASE WHEN kind = 'paid' AND covered_on <= due_on THEN total ELSE 0 END,
+                  CASE WHEN kind IN ('paid', 'recovered') THEN total ELSE 0 END
+             FROM cover WHERE born_on <= %(on)s AND due_on <= %(on)s AND covered_on <= %(on)s
+           ) due
+     GROUP BY due.currency, date_trunc('month', due.due_on)
 )"""
-_COVERED = """covered AS (
-    SELECT fell_due.item_id,
-           sum(cover.total) FILTER (WHERE cover.kind = 'paid' AND cover.covered_on <= fell_due.due_on) AS in_time,
-           sum(cover.total) FILTER (WHERE cover.kind IN ('paid', 'recovered')) AS paid,
-           sum(cover.total) FILTER (WHERE cover.kind IN ('waived', 'moved', 'capped', 'rebated')) AS relieved
-      FROM fell_due JOIN cover ON cover.item_id = fell_due.item_id AND cover.covered_on <= %(on)s
-     GROUP BY fell_due.item_id
-)"""
-_DUE = "coalesce(sum(fell_due.total - coalesce(covered.relieved, 0)), 0)"
+_DUE, _IN_TIME, _PAID = (f"coalesce(fell_due.{name}, 0)" for name in ("total", "in_time", "paid"))
 
 COLLECTIONS = Report(
     name="collections",
@@ -55,36 +58,28 @@ COLLECTIONS = Report(
         CURRENCY,
         MONTH,
         Column("due_cents", Unit.CENTS, "fell due in the month, less what was waived, rebated or moved", _DUE),
-        Column(
-            "in_time_cents",
-            Unit.CENTS,
-            "paid of it until its due date",
-            "coalesce(sum(covered.in_time), 0)",
-        ),
-        Column("paid_cents", Unit.CENTS, "paid of it until the day", "coalesce(sum(covered.paid), 0)"),
-        Column("in_time_share", Unit.SHARE, "paid in time / due", share("coalesce(sum(covered.in_time), 0)", _DUE)),
-        Column("efficiency", Unit.SHARE, "paid / due", share("coalesce(sum(covered.paid), 0)", _DUE)),
+        Column("in_time_cents", Unit.CENTS, "paid of it until its due date", _IN_TIME),
+        Column("paid_cents", Unit.CENTS, "paid of it until the day", _PAID),
+        Column("in_time_share", Unit.SHARE, "paid in time / due", share(_IN_TIME, _DUE)),
+        Column("efficiency", Unit.SHARE, "paid / due", share(_PAID, _DUE)),
     ),
-    facts=(_MONTH, _FELL_DUE, _COVERED),
+    facts=(_MONTH, _FELL_DUE),
     source=f"{_EVERY_MONTH}"
-    " LEFT JOIN fell_due ON fell_due.currency = currency.code"
-    " AND fell_due.due_on BETWEEN month.first_day AND month.last_day"
-    " LEFT JOIN covered ON covered.item_id = fell_due.item_id"
-    f" GROUP BY currency.code, month.first_day {_BY_MONTH}",
+    " LEFT JOIN fell_due ON fell_due.currency = currency.code AND fell_due.first_day = month.first_day"
+    f" {_BY_MONTH}",
     parameters=_months,
 )
 
 _LOSSES = """losses AS (
-    SELECT lent.currency, month.first_day,
+    SELECT cover.currency, month.first_day,
            count(DISTINCT cover.loan_id) FILTER (WHERE cover.kind = 'written_off') AS loans,
            sum(cover.principal) FILTER (WHERE cover.kind = 'written_off') AS principal,
            sum(cover.total) FILTER (WHERE cover.kind = 'written_off') AS total,
            sum(cover.principal) FILTER (WHERE cover.kind = 'recovered') AS recovered_principal,
            sum(cover.total) FILTER (WHERE cover.kind = 'recovered') AS recovered
-      FROM cover
-      JOIN lent ON lent.loan_id = cover.loan_id
-      JOIN month ON cover.covered_on BETWEEN month.first_day AND month.last_day
-     GROUP BY lent.currency, month.first_day
+      FROM cover JOIN month ON cover.covered_on BETWEEN month.first_day AND month.last_day
+     WHERE cover.kind IN ('written_off', 'recovered')
+     GROUP BY cover.currency, month.first_day
 )"""
 _GROSS = """gross AS (
     SELECT standing.day, standing.currency, sum(standing.principal) AS principal
@@ -129,7 +124,8 @@ WRITE_OFFS = Report(
     " LEFT JOIN gross before ON before.currency = currency.code AND before.day = month.first_day - 1"
     " LEFT JOIN gross after ON after.currency = currency.code AND after.day = month.last_day"
     f" {_BY_MONTH}",
-    parameters=_months_and_their_ends,
+    days=_ends,
+    parameters=_months,
 )
 
 _MONEY = f"""money AS (
@@ -146,18 +142,23 @@ _MONEY = f"""money AS (
     SELECT refund.currency, {day_of("refund.given_at")}, 0, 0, refund.amount_cents, 0, 0, 0, 0, 0, 0
       FROM lending_refund refund WHERE refund.state = 'succeeded' AND refund.way <> 'rounded'
     UNION ALL
-    SELECT lent.currency, cover.covered_on, 0, 0, 0, cover.principal, cover.interest, cover.fee, cover.tax,
-           cover.penalty, CASE WHEN cover.kind = 'recovered' THEN cover.total ELSE 0 END
-      FROM cover JOIN lent ON lent.loan_id = cover.loan_id
-     WHERE cover.kind IN ('paid', 'recovered')
+    SELECT currency, covered_on, 0, 0, 0, principal, interest, fee, tax, penalty,
+           CASE WHEN kind = 'recovered' THEN total ELSE 0 END
+      FROM cover WHERE kind IN ('paid', 'recovered')
+)"""  # noqa: S608
+_MOVED = ("paid_out", "received", "refunded", "principal", "interest", "fee", "tax", "penalty", "recovered")
+_BY_MONTH_MOVED = f"""moved AS (
+    SELECT currency, date_trunc('month', moved_on)::date AS first_day,
+           {", ".join(f"sum({name}) AS {name}" for name in _MOVED)}
+      FROM money WHERE moved_on <= %(on)s GROUP BY currency, date_trunc('month', moved_on)
 )"""  # noqa: S608
 
 
-def _sum(*names: str) -> str:
-    return f"coalesce(sum({' + '.join(f'money.{name}' for name in names)}), 0)"
+def _cents(*names: str) -> str:
+    return f"coalesce({' + '.join(f'moved.{name}' for name in names)}, 0)"
 
 
-_ALLOCATED = _sum("principal", "interest", "fee", "tax", "penalty")
+_ALLOCATED = _cents("principal", "interest", "fee", "tax", "penalty")
 
 CASH_FLOW = Report(
     name="cash_flow",
@@ -166,15 +167,15 @@ CASH_FLOW = Report(
     columns=(
         CURRENCY,
         MONTH,
-        Column("paid_out_cents", Unit.CENTS, "loans paid out", _sum("paid_out")),
+        Column("paid_out_cents", Unit.CENTS, "loans paid out", _cents("paid_out")),
         Column(
             "received_cents",
             Unit.CENTS,
             "money received from anybody, less what operators took back",
-            _sum("received"),
+            _cents("received"),
         ),
         *(
-            Column(f"{kind}_cents", Unit.CENTS, f"of this, {word} repaid", _sum(kind))
+            Column(f"{kind}_cents", Unit.CENTS, f"of this, {word} repaid", _cents(kind))
             for kind, word in (
                 ("principal", "principal"),
                 ("interest", "interest"),
@@ -183,28 +184,27 @@ CASH_FLOW = Report(
                 ("penalty", "penalties"),
             )
         ),
-        Column("recovered_cents", Unit.CENTS, "of these five, on loans written off before", _sum("recovered")),
+        Column("recovered_cents", Unit.CENTS, "of these five, on loans written off before", _cents("recovered")),
         Column(
             "kept_cents",
             Unit.CENTS,
             "received and not for a loan: more than was owed, or in suspense; below zero when money kept before"
             " went to a loan",
-            f"{_sum('received')} - {_ALLOCATED}",
+            f"{_cents('received')} - {_ALLOCATED}",
         ),
         Column(
-            "refunded_cents", Unit.CENTS, "overpayments given back, to wallets and into savings", _sum("refunded")
+            "refunded_cents", Unit.CENTS, "overpayments given back, to wallets and into savings", _cents("refunded")
         ),
         Column(
             "net_cents",
             Unit.CENTS,
             "received less paid out less given back",
-            f"{_sum('received')} - {_sum('paid_out')} - {_sum('refunded')}",
+            f"{_cents('received')} - {_cents('paid_out')} - {_cents('refunded')}",
         ),
     ),
-    facts=(_MONTH, _MONEY),
+    facts=(_MONTH, _MONEY, _BY_MONTH_MOVED),
     source=f"{_EVERY_MONTH}"
-    " LEFT JOIN money ON money.currency = currency.code"
-    " AND money.moved_on BETWEEN month.first_day AND month.last_day"
-    f" GROUP BY currency.code, month.first_day {_BY_MONTH}",
+    " LEFT JOIN moved ON moved.currency = currency.code AND moved.first_day = month.first_day"
+    f" {_BY_MONTH}",
     parameters=_months,
 )

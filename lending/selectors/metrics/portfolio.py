@@ -7,9 +7,10 @@ from typing import Any
 from django.conf import settings
 from django.db.models.expressions import RawSQL
 
-from lending.selectors.metrics.facts import FACTS
+from lending.selectors.metrics.asking import home_currency
+from lending.selectors.metrics.facts import statement
 from lending.selectors.metrics.months import year_before
-from lending.selectors.metrics.report import Column, Report, Unit, home_currency, share
+from lending.selectors.metrics.report import Column, Report, Unit, share
 
 PAR_DAYS = (0, 1, 7, 30, 60, 90)
 YOUNG_DAYS = 14
@@ -82,22 +83,20 @@ AGEING = Report(
     " GROUP BY currency.code, bucket.place, bucket.name ORDER BY currency.code, bucket.place",
 )
 
-_AT_RISK = "coalesce(sum(standing.principal) FILTER (WHERE standing.days_past_due > threshold.days), 0)"
+_AT_RISK = "coalesce(sum(stage.principal) FILTER (WHERE stage.days_past_due > threshold.days), 0)"
 _WITH_RESTRUCTURED = (
-    "coalesce(sum(standing.principal) FILTER (WHERE standing.days_past_due > threshold.days"
-    " OR standing.restructured_on <= %(on)s), 0)"
+    "coalesce(sum(stage.principal) FILTER (WHERE stage.days_past_due > threshold.days OR stage.is_restructured), 0)"
 )
-_GROSS = "coalesce(sum(standing.principal), 0)"
-_OLD_ENOUGH = "standing.disbursed_on <= %(on)s::date - %(young_days)s"
+_GROSS = "coalesce(sum(stage.principal), 0)"
 _OLD_AT_RISK = (
-    f"coalesce(sum(standing.principal) FILTER (WHERE standing.days_past_due > threshold.days AND {_OLD_ENOUGH}), 0)"
+    "coalesce(sum(stage.principal) FILTER (WHERE stage.days_past_due > threshold.days AND NOT stage.is_young), 0)"
 )
-_OLD_GROSS = f"coalesce(sum(standing.principal) FILTER (WHERE {_OLD_ENOUGH}), 0)"
+_OLD_GROSS = "coalesce(sum(stage.principal) FILTER (WHERE NOT stage.is_young), 0)"
 _LOST = "coalesce(max(lost.principal), 0)"
 
 
 def _par_parameters(on: date) -> dict[str, Any]:
-    return {"days": [on], "par_days": list(PAR_DAYS), "young_days": YOUNG_DAYS, "lost_after": year_before(on)}
+    return {"par_days": list(PAR_DAYS), "young_days": YOUNG_DAYS, "lost_after": year_before(on)}
 
 
 PAR = Report(
@@ -134,21 +133,28 @@ PAR = Report(
     ),
     facts=(
         "threshold AS (SELECT unnest(%(par_days)s::int[]) AS days)",
+        """stage AS (
+            SELECT standing.currency, standing.days_past_due,
+                   coalesce(standing.restructured_on <= %(on)s, false) AS is_restructured,
+                   standing.disbursed_on > %(on)s::date - %(young_days)s AS is_young,
+                   sum(standing.principal) AS principal
+              FROM standing GROUP BY 1, 2, 3, 4
+        )""",
         """lost AS (
-            SELECT lent.currency, sum(cover.principal) AS principal
-              FROM cover JOIN lent ON lent.loan_id = cover.loan_id
+            SELECT cover.currency, sum(cover.principal) AS principal
+              FROM cover
              WHERE cover.kind = 'written_off'
                AND cover.covered_on > %(lost_after)s AND cover.covered_on <= %(on)s
-             GROUP BY lent.currency
+             GROUP BY cover.currency
         )""",
     ),
     source="FROM currency CROSS JOIN threshold"
-    " LEFT JOIN standing ON standing.currency = currency.code LEFT JOIN lost ON lost.currency = currency.code"
+    " LEFT JOIN stage ON stage.currency = currency.code LEFT JOIN lost ON lost.currency = currency.code"
     " GROUP BY currency.code, threshold.days ORDER BY currency.code, threshold.days",
     parameters=_par_parameters,
 )
 
-_LATE = f"WITH {FACTS} SELECT standing.loan_id FROM standing WHERE standing.days_past_due > %(more_than)s"  # noqa: S608
+_LATE = statement("SELECT standing.loan_id FROM standing WHERE standing.days_past_due > %(more_than)s")
 
 
 def loans_late_by(more_than_days: int, on: date) -> RawSQL:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 from django.conf import settings
 
@@ -11,9 +12,10 @@ from lending.rules import money
 from lending.rules.arrears import BUCKETS
 from lending.rules.provisions import chances_of_loss, expected_loss, provision_table
 from lending.selectors import products
-from lending.selectors.metrics.facts import FACTS, FIRST_PLAN
+from lending.selectors.metrics.asking import Row, ask
+from lending.selectors.metrics.months import steps_back
 from lending.selectors.metrics.portfolio import AGEING
-from lending.selectors.metrics.report import Column, Report, Row, Unit, ask
+from lending.selectors.metrics.report import Column, Report, Unit
 from lending.selectors.metrics.rolls import ROLLS, steps
 
 # A loan is in default when it is more than 90 days late (IFRS 9, B5.5.37, rebuttable).
@@ -29,22 +31,21 @@ _CLASSES = """class AS (
     SELECT * FROM unnest(%(names)s::text[], %(from_days)s::int[], %(until)s::int[])
         WITH ORDINALITY AS class(name, from_days, until, place)
 )"""
-_BY_CLASS = f"""
-    WITH {FACTS}, {_CLASSES}
+_BY_CLASS = """
     SELECT currency.code, class.name, count(standing.loan_id), coalesce(sum(standing.principal), 0)::bigint
       FROM currency CROSS JOIN class
       LEFT JOIN standing ON standing.currency = currency.code
                         AND standing.days_past_due >= class.from_days
                         AND (class.until IS NULL OR standing.days_past_due < class.until)
      GROUP BY currency.code, class.place, class.name ORDER BY currency.code, class.place
-"""  # noqa: S608
+"""
 
 
 def _by_class(on: date) -> Iterator[Row]:
     table = {one.name: one for one in provision_table(products.country_rules(settings.COUNTRY, on))}
     from_days = [one.from_days for one in table.values()]
-    classes = {"names": list(table), "from_days": from_days, "until": [*from_days[1:], None]}
-    for currency, name, loans, cents in ask(_BY_CLASS, on, {"days": [on], **classes}):
+    classes: dict[str, Any] = {"names": list(table), "from_days": from_days, "until": [*from_days[1:], None]}
+    for currency, name, loans, cents in ask(_BY_CLASS, on, facts=[_CLASSES], **classes):
         rate = table[name].rate
         yield currency, name, table[name].from_days, loans, cents, rate.quantize(PLACES), money.share(cents, rate)
 
@@ -65,13 +66,11 @@ PROVISIONS = Report(
     compute=_by_class,
 )
 
-_ROLLED = f"""
-    WITH {FACTS}, {", ".join(ROLLS)}
+_ROLLED = """
     SELECT roll.currency, roll.bucket, roll.to_bucket, sum(roll.cents)::bigint
       FROM roll GROUP BY roll.currency, roll.bucket, roll.to_bucket
-"""  # noqa: S608
-_RECOVERED = f"""
-    WITH {FACTS}, {FIRST_PLAN},
+"""
+_DEFAULTED = f"""
     defaulted AS (
         SELECT lent.loan_id, lent.currency, lent.lent, first_plan.last_due_on + {DEFAULT_DAYS + 1} AS day
           FROM lent JOIN first_plan ON first_plan.loan_id = lent.loan_id
@@ -86,20 +85,27 @@ _RECOVERED = f"""
          WHERE cover.kind IN ('paid', 'recovered')
          GROUP BY defaulted.loan_id
     )
+"""  # noqa: S608
+_RECOVERED = """
     SELECT defaulted.currency, sum(defaulted.lent - coalesce(repaid.before, 0))::bigint,
            coalesce(sum(repaid.after), 0)::bigint
       FROM defaulted LEFT JOIN repaid ON repaid.loan_id = defaulted.loan_id
      GROUP BY defaulted.currency
-"""  # noqa: S608
+"""
+
+
+def _observed_days(on: date) -> list[date]:
+    return steps_back(on, OBSERVED_MONTHS)
 
 
 def _expected(on: date) -> Iterator[Row]:
     rolled: dict[str, dict[tuple[str, str], int]] = {}
-    for currency, start, end, cents in ask(_ROLLED, on, steps(on, OBSERVED_MONTHS)):
+    days = _observed_days(on)
+    for currency, start, end, cents in ask(_ROLLED, on, days=days, facts=ROLLS, **steps(days)):
         rolled.setdefault(currency, {})[start, end] = cents
     recovered = {
         currency: Fraction(later, unpaid) if unpaid else Fraction(0)
-        for currency, unpaid, later in ask(_RECOVERED, on, {"days": [on]})
+        for currency, unpaid, later in ask(_RECOVERED, on, facts=[_DEFAULTED])
     }
     names = [name for name, _, _ in BUCKETS]
     for row in AGEING.records(on):
@@ -140,5 +146,6 @@ EXPECTED_LOSS = Report(
         ),
         Column("expected_loss_cents", Unit.CENTS, "their product, rounded half up to a cent"),
     ),
+    days=_observed_days,
     compute=_expected,
 )

@@ -1,19 +1,13 @@
 """What a report is: named columns, each with its unit, its definition in words and its SQL, as of a date."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
 
-from django.conf import settings
-from django.db import connection, transaction
-
-from lending.selectors import products
-from lending.selectors.metrics.facts import FACTS
-
-Row = tuple[Any, ...]
+from lending.selectors.metrics.asking import Row, ask
+from lending.selectors.metrics.facts import statement
 
 
 class Unit(StrEnum):
@@ -51,21 +45,24 @@ class Column:
         return f"{_CAST[self.unit].format(self.sql or self.name)} AS {self.name}"
 
 
-Parameters = Callable[[date], Mapping[str, Any]]
-
-
-def as_of_that_day(on: date) -> dict[str, Any]:
+def that_day(on: date) -> list[date]:
     """Ask about the end of one day."""
-    return {"days": [on]}
+    return [on]
+
+
+def no_more(on: date) -> dict[str, Any]:
+    """Give no further parameters."""
+    return {}
 
 
 @dataclass(frozen=True)
 class Report:
     """A named table of figures.
 
-    `source` is what stands behind SELECT: FROM, GROUP BY, ORDER BY; `facts` are further named queries. A report
-    that is more than one statement gives `compute` instead. `personal`: it names people and has no page.
-    `is_listing`: it has a row for each loan and is not kept with the date.
+    `source` is what stands behind SELECT: FROM, GROUP BY, ORDER BY; `facts` are further named queries; `days`: at
+    whose ends it looks at what stands. A report that is more than one statement gives `compute` instead.
+    `personal`: it names people and has no page. `is_listing`: it has a row for each loan and is not kept with the
+    date.
     """
 
     name: str
@@ -74,7 +71,8 @@ class Report:
     columns: tuple[Column, ...]
     source: str = ""
     facts: tuple[str, ...] = ()
-    parameters: Parameters = as_of_that_day
+    days: Callable[[date], list[date]] = that_day
+    parameters: Callable[[date], Mapping[str, Any]] = no_more
     compute: Callable[[date], Iterable[Row]] | None = None
     personal: bool = False
     is_listing: bool = False
@@ -82,56 +80,23 @@ class Report:
     @property
     def sql(self) -> str:
         """Return the whole statement."""
-        selected = ", ".join(column.selected for column in self.columns)
-        return f"WITH {', '.join((FACTS, *self.facts))} SELECT {selected} {self.source}"
+        return statement(self._select, self.facts)
+
+    @property
+    def _select(self) -> str:
+        return f"SELECT {', '.join(column.selected for column in self.columns)} {self.source}"
 
     def rows(self, on: date) -> Iterator[Row]:
         """Yield the rows as of the end of a business date, in a fixed order."""
         if self.compute is not None:
             yield from self.compute(on)
         else:
-            yield from ask(self.sql, on, self.parameters(on))
+            yield from ask(self._select, on, days=self.days(on), facts=self.facts, **self.parameters(on))
 
     def records(self, on: date) -> list[dict[str, Any]]:
         """Return the rows by column name."""
         names = [column.name for column in self.columns]
         return [dict(zip(names, row, strict=True)) for row in self.rows(on)]
-
-
-def ask(sql: str, on: date, parameters: Mapping[str, Any], *, in_chunks: bool = False) -> Iterator[Row]:
-    """Yield the rows of a statement over the facts.
-
-    `in_chunks` leaves the rows with PostgreSQL until they are read: for a file with a row for each loan.
-    """
-    given = {"on": on, "zone": settings.TIME_ZONE, "home": home_currency(on), **parameters}
-    with connection.chunked_cursor() if in_chunks else connection.cursor() as cursor:
-        with _planned_for_whole_tables():
-            cursor.execute(sql, given)
-        while found := cursor.fetchmany(2000):
-            yield from found
-
-
-@contextmanager
-def _planned_for_whole_tables() -> Iterator[None]:
-    """Keep the planner from nested loops wherever it has another way.
-
-    It cannot know how many rows a named query has, takes it for a handful, and goes through a table once for
-    each row of another: hours instead of a second.
-    """
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_nestloop = off")
-        cursor.execute("SET LOCAL jit = off")  # what it refuses to do looks dear, and dear plans are compiled
-        yield
-        cursor.execute("SET LOCAL enable_nestloop = on")
-
-
-def home_currency(on: date) -> str:
-    """Return the currency of the country that this system serves.
-
-    Raises:
-        NothingInForce: there was no country pack yet.
-    """
-    return products.country_rules(settings.COUNTRY, on).currency
 
 
 def share(part: str, whole: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from lending.selectors.metrics.months import steps_back
 from lending.selectors.metrics.report import Column, Report, Unit, share
 
-# Each loan's principal at the first day of a step, by where it is at the last: what still stands goes with the
+# The principal of loans at the first day of a step, by where they are at the last: what still stands goes with the
 # loan to its bucket, what was written off is lost, and the rest was repaid.
 ROLLS = (
     """step AS (
@@ -20,33 +20,34 @@ ROLLS = (
     )""",
     """way AS (
         SELECT before.currency, before.place, before.bucket, after.place AS after_place,
-               after.bucket AS after_bucket, lost.loan_id IS NOT NULL AS is_lost, before.principal,
-               least(before.principal, coalesce(after.principal, 0)) AS still,
-               least(before.principal, coalesce(lost.principal, 0)) AS lost
+               after.bucket AS after_bucket, lost.loan_id IS NOT NULL AS is_lost, count(*) AS loans,
+               sum(before.principal) AS principal,
+               sum(least(before.principal, coalesce(after.principal, 0))) AS still,
+               sum(least(before.principal, coalesce(lost.principal, 0))) AS lost
           FROM step
           JOIN standing before ON before.day = step.first_day
           LEFT JOIN standing after ON after.day = step.last_day AND after.loan_id = before.loan_id
           LEFT JOIN lost ON lost.first_day = step.first_day AND lost.loan_id = before.loan_id
+         GROUP BY 1, 2, 3, 4, 5, 6
     )""",
     """roll AS (
         SELECT way.currency, way.place, way.bucket, went.place AS to_place, went.bucket AS to_bucket,
                went.cents, went.loans
           FROM way
          CROSS JOIN LATERAL (VALUES
-               (way.after_place, way.after_bucket, way.still, 1),
-               (100, 'written off', way.lost, (way.after_place IS NULL AND way.is_lost)::int),
+               (way.after_place, way.after_bucket, way.still, way.loans),
+               (100, 'written off', way.lost, way.loans * (way.after_place IS NULL AND way.is_lost)::int),
                (101, 'repaid', way.principal - way.still - way.lost,
-                (way.after_place IS NULL AND NOT way.is_lost)::int)
+                way.loans * (way.after_place IS NULL AND NOT way.is_lost)::int)
                ) AS went(place, bucket, cents, loans)
          WHERE went.place IS NOT NULL AND (went.cents > 0 OR went.loans > 0)
     )""",
 )
 
 
-def steps(on: date, months: int) -> dict[str, Any]:
-    """Ask about so many steps of a month that end with a day."""
-    days = steps_back(on, months)
-    return {"days": days, "firsts": days[:-1], "lasts": days[1:]}
+def steps(days: list[date]) -> dict[str, Any]:
+    """Ask about the steps between these days."""
+    return {"firsts": days[:-1], "lasts": days[1:]}
 
 
 ROLL_RATES = Report(
@@ -71,5 +72,6 @@ ROLL_RATES = Report(
     facts=ROLLS,
     source="FROM roll GROUP BY roll.currency, roll.place, roll.bucket, roll.to_place, roll.to_bucket"
     " ORDER BY roll.currency, roll.place, roll.to_place",
-    parameters=lambda on: steps(on, 1),
+    days=lambda on: steps_back(on, 1),
+    parameters=lambda on: steps(steps_back(on, 1)),
 )

@@ -63,8 +63,8 @@ def last_kept(today: date) -> date | None:
 @cache
 def definition_of(report: Report) -> str:
     """Return the version of a report's definition: another column, word or statement, another version. Of one that
-    is more than a statement, the whole module counts."""
-    counted = inspect.getsource(sys.modules[report.compute.__module__]) if report.compute else report.sql
+    is more than a statement, the facts and the whole module count."""
+    counted = report.sql + (inspect.getsource(sys.modules[report.compute.__module__]) if report.compute else "")
     columns = [(column.name, column.unit.value, column.words, column.sql) for column in report.columns]
     said = repr((report.name, report.words, columns, counted))
     return hashlib.sha256(said.encode()).hexdigest()[:12]
