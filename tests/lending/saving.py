@@ -41,6 +41,14 @@ def product(
     )
 
 
+def next_version(code: str = "jirani-goal", **changes: Any) -> SavingsProductVersion:
+    """Follow the newest version of a product with another one, in force since a day before MORNING."""
+    values = SavingsProductVersion.objects.filter(code=code).order_by("-version").values().first()
+    assert values is not None
+    follows = {"version": values["version"] + 1, "effective_on": OPENED_ON - timedelta(days=1)}
+    return SavingsProductVersion.objects.create(**values | {"id": None} | follows | changes)
+
+
 def pot(borrower: Borrower, product_code: str = "jirani-goal", **facts: Any) -> SavingsAccount:
     return savings.open_account(**({"product_code": product_code, "borrower": borrower, "at": MORNING} | facts))
 

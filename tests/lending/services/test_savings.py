@@ -24,7 +24,7 @@ from lending.models import (
 from lending.selectors import savings as selectors
 from lending.services import savings
 from tests import factories
-from tests.lending.saving import MORNING, OPENED_ON, after, deposit, fresh, move, on, pot, product
+from tests.lending.saving import MORNING, OPENED_ON, after, deposit, fresh, move, next_version, on, pot, product
 
 pytestmark = pytest.mark.django_db
 
@@ -66,10 +66,7 @@ class TestOpenAccount:
 
     def test_a_newer_version_opens_no_second_pot(self, amina: Any) -> None:
         old = pot(amina)
-        SavingsProductVersion.objects.filter(code="jirani-goal").update(effective_on=date(2025, 1, 1))
-        newer = SavingsProductVersion.objects.get(code="jirani-goal")
-        newer.pk, newer.version = None, 2
-        newer.save()
+        newer = next_version()
         assert pot(amina) == old
         assert pot(amina, goal="Cow").product_version == newer
 
