@@ -1,8 +1,8 @@
 """Close of business for savings, in set-based SQL over a range of account ids; run it in chunks, side by side.
 
-`accrue_savings` does for many accounts what lending.services.savings.bring_up does for one, by the same integer
-formulas (lending.rules.savings): a test holds the two equal. An account that moved since is past the day already
-and is not touched, nor is one that has nothing to earn. Repeats safely. Source: docs/domain/savings.md.
+`accrue_savings` does for many accounts what lending.services.savings_interest.bring_up does for one, by the same
+integer formulas (lending.rules.savings): a test holds the two equal. An account that moved since is past the day
+already and is not touched, nor is one that has nothing to earn. Repeats safely. Source: docs/domain/savings.md.
 """
 
 from dataclasses import dataclass

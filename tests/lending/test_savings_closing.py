@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from lending.models import Borrower, Entry, Posting, SavingsAccount, SavingsMovement
 from lending.savings_closing import Accrued, accrue_savings, mark_dormant
-from lending.services import savings
+from lending.services import savings, savings_instructions, savings_interest
 from tests import factories
 from tests.lending.saving import MORNING, OPENED_ON, after, deposit, fresh, move, on, pot, product, terms_of
 
@@ -82,7 +82,7 @@ def brought_up(account: SavingsAccount, until: date) -> SavingsAccount:
     """Do now what the service would do at the next movement."""
     with transaction.atomic():
         locked = savings.lock_account(account.id)
-        savings.bring_up(locked, until)
+        savings_interest.bring_up(locked, until)
         locked.save()
     return locked
 
@@ -179,7 +179,7 @@ class TestAccrue:
         books_balance()
 
     def test_an_account_being_closed_earns_no_more(self, goal: SavingsAccount) -> None:
-        savings.close_account(account_id=goal.id, at=after(5))
+        savings_instructions.close_account(account_id=goal.id, at=after(5))
         assert accrue_savings(date(2026, 1, 31), *ALL) == Accrued()
 
     def test_accrual_takes_no_room_in_an_index(self, goal: SavingsAccount) -> None:
