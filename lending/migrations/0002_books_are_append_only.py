@@ -114,6 +114,8 @@ CREATE TRIGGER intent_success_is_final BEFORE UPDATE ON lending_paymentintent
 
 CREATE TRIGGER savings_movement_is_history BEFORE UPDATE OR DELETE ON lending_savingsmovement
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER savings_version_change_is_history BEFORE UPDATE OR DELETE ON lending_savingsversionchange
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER group_approval_is_history BEFORE UPDATE OR DELETE ON lending_groupapproval
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 
@@ -238,6 +240,7 @@ DROP FUNCTION lending_refund_is_kept();
 DROP TRIGGER group_is_paid_once ON lending_savingsinstruction;
 DROP TRIGGER group_withdrawal_is_agreed ON lending_groupwithdrawal;
 DROP TRIGGER group_approval_is_history ON lending_groupapproval;
+DROP TRIGGER savings_version_change_is_history ON lending_savingsversionchange;
 DROP TRIGGER savings_movement_is_history ON lending_savingsmovement;
 DROP FUNCTION lending_group_is_paid_once();
 DROP FUNCTION lending_group_withdrawal_is_agreed();

@@ -23,7 +23,8 @@ from lending.models import (
 )
 from lending.rules import accounting, calendar
 from lending.rules import savings as rules
-from lending.selectors import products
+from lending.rules.savings_change import correct
+from lending.selectors import products, savings_versions
 from lending.selectors import savings as selectors
 from lending.services import audit, savings_interest
 
@@ -63,8 +64,11 @@ def open_account(
     pack = products.country_pack(settings.COUNTRY, on)
     if rules.must_be_held_by_partner(pack.rules) and not version.partner:
         raise PartnerNeeded(f"{version} under {pack}")
+    if borrower is not None:
+        # Two openings at once, one on either side of a version's first day, would be two pots for one goal.
+        Borrower.objects.select_for_update(no_key=True).get(id=borrower.id)
     open_now = SavingsAccount.objects.exclude(state=SavingsAccount.State.CLOSED)
-    # An account keeps the version under which it was opened, so a newer one opens no second pot.
+    # Accounts go over to a new version on their own day, so that one opens no second pot.
     same = open_now.filter(borrower=borrower, group=group, goal=goal, product_version__code=product_code).first()
     if same is not None:
         return same
@@ -88,11 +92,8 @@ def open_account(
 
 def lock_account(account_id: int) -> SavingsAccount:
     """Take the one lock under which an account moves; inside the caller's transaction."""
-    return (
-        SavingsAccount.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("product_version")
-        .get(id=account_id)
-    )
+    # Without its version: whoever waits for an account that goes over to another one would find that join empty.
+    return SavingsAccount.objects.select_for_update(no_key=True).get(id=account_id)
 
 
 def refuse_closed(account: SavingsAccount) -> None:
@@ -179,9 +180,9 @@ def _count(account: SavingsAccount, movement: SavingsMovement) -> None:
     interest = selectors.terms_of(account).interest
     if interest is not None and not account.closing_at and movement.value_on <= account.accrued_on:
         late = rules.Move(movement.value_on, movement.signed_cents)
-        standing = selectors.standing_of(account)
-        moves = selectors.moves_of(account.id)
-        savings_interest.stand(account, rules.correct(interest, standing, moves, late, account.earns_from))
+        standing, moves = selectors.standing_of(account), selectors.moves_of(account.id)
+        agreed = savings_versions.agreed(account)
+        savings_interest.stand(account, correct(agreed, standing, moves, late, account.earns_from))
     else:
         account.balance_cents += movement.signed_cents
     if movement.kind == SavingsMovement.Kind.DEPOSIT:

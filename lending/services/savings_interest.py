@@ -9,23 +9,62 @@ from datetime import date
 from django.conf import settings
 
 from lending.ledger import post
-from lending.models import Posting, SavingsAccount, SavingsMovement
+from lending.models import Posting, SavingsAccount, SavingsMovement, SavingsProductVersion, SavingsVersionChange
 from lending.rules import accounting, calendar
 from lending.rules import savings as rules
+from lending.rules.savings_change import Change, end_terms
 from lending.selectors import savings as selectors
+from lending.selectors import savings_versions
 
 
 def bring_up(account: SavingsAccount, until: date) -> None:
     """Accrue a locked account to the end of `until` and credit the periods that end on the way.
 
-    Repeats safely. The caller saves the account.
+    Each day earns by the version of its own: an account whose next version begins by the day after `until` goes
+    over to it. Repeats safely. The caller saves the account.
     """
+    if account.closing_at:
+        return
+    while (change := savings_versions.next_change(account)) and change.on <= until + rules.DAY:
+        _accrue(account, change.on - rules.DAY)
+        _go_over(account, change)
+    _accrue(account, until)
+
+
+def _accrue(account: SavingsAccount, until: date) -> None:
+    """Accrue by the version that the account has now."""
     interest = selectors.terms_of(account).interest
-    if interest is None or account.closing_at:
+    if interest is None:
         return
     standing, credits = rules.accrue(interest, selectors.standing_of(account), until, account.locked_until)
     stand(account, standing)
     for credit in credits:
+        _book(account, credit)
+
+
+def _go_over(account: SavingsAccount, change: Change) -> None:
+    """Let an account that stands at the end of the day before go by another version, and keep that it did.
+
+    A higher minimum takes nothing that is in the account already: its floor grows with what comes in.
+    """
+    _end_terms(account, change.on - rules.DAY)
+    before = account.product_version
+    account.product_version = SavingsProductVersion.objects.get(id=change.version.id)
+    account.minimum_cents = change.version.terms.minimum_balance_cents
+    account.floor_cents = min(account.floor_cents, account.minimum_cents)
+    SavingsVersionChange.objects.create(
+        account=account, before=before, after=account.product_version, effective_on=change.on
+    )
+
+
+def _end_terms(account: SavingsAccount, last: date) -> None:
+    interest = selectors.terms_of(account).interest
+    if interest is None:
+        return
+    is_locked = account.locked_until is not None and account.locked_until > last
+    standing, credit = end_terms(interest, selectors.standing_of(account), is_locked)
+    stand(account, standing)
+    if credit:
         _book(account, credit)
 
 

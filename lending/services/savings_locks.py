@@ -38,7 +38,9 @@ def lock_goal(*, account_id: int, until: date, exit_after_hours: int, at: dateti
     account = lock_account(account_id)
     if (account.locked_until, account.exit_after_hours) == (until, exit_after_hours):
         return account
-    lock, on = selectors.terms_of(account).lock, today(at)
+    on = today(at)
+    savings_interest.bring_up(account, on - rules.DAY)
+    lock = selectors.terms_of(account).lock
     if lock is None or account.group_id or account.closing_at:
         raise LockRefused("this account has no lock")
     if account.locked_until is not None and on <= account.locked_until:
@@ -48,7 +50,6 @@ def lock_goal(*, account_id: int, until: date, exit_after_hours: int, at: dateti
             f"need a key of {lock.exit_after_hours} hours and 1 to {lock.longest_days} days,"
             f" got {exit_after_hours} hours and {(until - on).days} days"
         )
-    savings_interest.bring_up(account, on - rules.DAY)
     savings_interest.credit_now(account)
     account.locked_until, account.exit_after_hours, account.exit_asked_at = until, exit_after_hours, None
     account.save()
@@ -104,6 +105,8 @@ def open_lock(*, account_id: int, at: datetime) -> int:
     account.period_on = account.earns_from = on
     account.lowest_cents = None
     account.locked_until = account.exit_asked_at = account.exit_after_hours = None
+    # Terms that the lock had kept away begin today.
+    savings_interest.bring_up(account, on - rules.DAY)
     account.save()
     savings.record("savings_lock_opened", account, at, forgone_cents=forgone)
     return forgone

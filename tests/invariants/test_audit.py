@@ -73,6 +73,8 @@ BREAKS = {
         UPDATE lending_savingshold SET released_at = now()""",
     "savings interest is what the closing balances earned": """
         UPDATE lending_savingsaccount SET accrued_parts = accrued_parts + 1 WHERE goal = 'Cow'""",
+    "a savings account goes by the version that is its turn": """
+        UPDATE lending_savingsversionchange SET after_id = before_id, before_id = after_id""",
     "a savings instruction moved once what it said, or nothing": """
         UPDATE lending_savingsinstruction SET state = 'confirmed' WHERE state = 'open'""",
     "a group's money left as often as its members agreed to": """
@@ -193,7 +195,12 @@ def _save() -> None:
         interest = saving.terms_of()["interest"] | {"tiers": tiers, "tiers_apply_to": apply_to}
         saving.product(f"cow-{apply_to}", interest=interest)
         cow = saving.pot(member, f"cow-{apply_to}", goal="Cow")
-        for days in (0, 10, 40, 30, 95):
+        saving.next_version(
+            f"cow-{apply_to}",
+            effective_on=saving.after(45).date(),
+            terms={"interest": interest | {"tiers": [{"from_cents": 0, "rate": "0.0317"}]}},
+        )
+        for days in (0, 10, 40, 30, 95, 20):
             saving.deposit(cow, 100 * days + 5_000, saving.after(days))
     group = groups.form_group(
         name="Tumaini", members=members, approvals_needed=2, product_code="jirani-group", at=saving.MORNING

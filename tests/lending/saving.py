@@ -36,7 +36,9 @@ def product(
         country=country,
         partner=partner,
         effective_on=date(2025, 1, 1),
-        approved_by="test",
+        proposed_by="maker",
+        approved_by="checker",
+        approved_on=date(2025, 1, 1),
         terms=terms_of(**changes),
     )
 
@@ -46,6 +48,7 @@ def next_version(code: str = "jirani-goal", **changes: Any) -> SavingsProductVer
     values = SavingsProductVersion.objects.filter(code=code).order_by("-version").values().first()
     assert values is not None
     follows = {"version": values["version"] + 1, "effective_on": OPENED_ON - timedelta(days=1)}
+    follows["terms"] = values["terms"] | changes.pop("terms", {})
     return SavingsProductVersion.objects.create(**values | {"id": None} | follows | changes)
 
 

@@ -109,7 +109,8 @@ def load_savings_product(data: dict[str, Any], source: str) -> None:
     except SavingsTermsRefused as refused:
         raise CommandError(f"{source}: terms.{refused}") from None
     key = {"code": data.pop("code"), "version": data.pop("version")}
-    data["effective_on"] = date.fromisoformat(data["effective_on"])
+    for name in ("approved_on", "effective_on"):
+        data[name] = date.fromisoformat(data[name])
     _load_version(SavingsProductVersion, key, data, source)
 
 
