@@ -35,6 +35,32 @@ def coming_changes(account: SavingsAccount) -> Iterator[rules.Change]:
         own, first = change.version, change.on
 
 
+@dataclass(frozen=True)
+class TermsChange:
+    """From this day on an account goes by other terms; `waits`: its lock keeps them away until then."""
+
+    on: date
+    before: SavingsTerms
+    after: SavingsTerms
+    waits: bool
+
+
+def change_to(account: SavingsAccount, version_id: int) -> TermsChange | None:
+    """Return how a version changes the terms of an account, did or will; None if it passes the account over."""
+    before = version_from(account.product_version)
+    for done in changes_of(account):
+        if done.after_id == version_id:
+            old, new = version_from(done.before), version_from(done.after)
+            return TermsChange(done.effective_on, old.terms, new.terms, waits=False)
+    for change in coming_changes(account):
+        if change.version.id == version_id:
+            waits = account.locked_until is not None and change.on == account.locked_until + DAY
+            waits = waits and change.on > change.version.effective_on
+            return TermsChange(change.on, before.terms, change.version.terms, waits)
+        before = change.version
+    return None
+
+
 def changes_of(account: SavingsAccount) -> list[SavingsVersionChange]:
     """Return the changes of version that an account went through, in order."""
     return list(account.version_changes.select_related("before", "after").order_by("id"))

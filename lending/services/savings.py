@@ -26,7 +26,7 @@ from lending.rules import savings as rules
 from lending.rules.savings_change import correct
 from lending.selectors import products, savings_versions
 from lending.selectors import savings as selectors
-from lending.services import audit, savings_interest
+from lending.services import audit, savings_interest, savings_notices
 
 
 class PartnerNeeded(Exception):
@@ -72,7 +72,7 @@ def open_account(
     same = open_now.filter(borrower=borrower, group=group, goal=goal, product_version__code=product_code).first()
     if same is not None:
         return same
-    return SavingsAccount.objects.create(
+    account = SavingsAccount.objects.create(
         borrower=borrower,
         group=group,
         product_version=version,
@@ -88,6 +88,8 @@ def open_account(
         used_on=on,
         opened_at=at,
     )
+    savings_notices.tell_of_what_comes(account, at)
+    return account
 
 
 def lock_account(account_id: int) -> SavingsAccount:

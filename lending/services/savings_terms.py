@@ -20,7 +20,7 @@ from lending.rules.caps import AgainstLaw
 from lending.rules.savings_change import NOTICE_DAYS, what_is_worse
 from lending.rules.terms import TermsRefused
 from lending.selectors import products
-from lending.services import proposals
+from lending.services import proposals, savings_notices
 from lending.services.products import refuse_unless_next
 
 ACT = "savings_product_version"
@@ -181,6 +181,7 @@ def _carry_out(details: Mapping[str, Any], *, proposal: Proposal, at: datetime) 
     version.proposed_by = proposal.maker.get_username()[:60]
     version.approved_by = proposal.checker.get_username()[:60]
     version.save(force_insert=True)
+    savings_notices.owe_notices(version, at)
 
 
 proposals.act(ACT, _preview_proposed, _carry_out)
