@@ -286,3 +286,24 @@ class TestCommand:
         assert "a savings balance is what moved in less what moved out" in text
         line = next(line for line in text.splitlines() if line.startswith("a savings balance"))
         assert line.count("savings account ") == invariants.MAX_OFFENDERS
+
+
+# Each way in which an account can go by a version that is not its turn -> what is said of it.
+WRONG_VERSIONS = {
+    "its changes lead to": """
+        UPDATE lending_savingsaccount SET product_version_id = (
+               SELECT id FROM lending_savingsproductversion WHERE code = 'jirani-save') WHERE goal = 'Cow'""",
+    "not in force then": """DELETE FROM lending_savingsversionchange""",
+    "which has ended": """
+        UPDATE lending_savingsaccount account SET product_version_id = before_id
+          FROM lending_savingsversionchange change WHERE change.account_id = account.id;
+        DELETE FROM lending_savingsversionchange""",
+}
+
+
+def test_each_way_to_go_by_a_wrong_version_is_found(books, subtests):
+    name = "a savings account goes by the version that is its turn"
+    for said, sql in WRONG_VERSIONS.items():
+        with subtests.test(said), undone():
+            [first, *_] = broken_by(sql)[name].offenders
+            assert said in first
