@@ -171,7 +171,7 @@ class Provisioning(Section):
 
 
 class Savings(Section):
-    held_by: Literal["licensed partner", "lender"]
+    held_by: Literal["licensed partner", "us"]
 
 
 class Affordability(Section):

@@ -16,7 +16,7 @@ from lending.rules.savings import SavingsTermsRefused
 from lending.rules.terms import TermsRefused
 from lending.services import products, proposals, savings_terms
 from lending.services.savings_terms import Draft
-from tests.lending.rules.packs import changed
+from tests.lending.rules.packs import changed, invented
 from tests.lending.saving import MORNING, OPENED_ON, next_version, product
 
 pytestmark = pytest.mark.django_db
@@ -90,6 +90,14 @@ class TestPropose:
         product("ours", partner="")
         with pytest.raises(AgainstLaw, match=r"partner: savings\.held_by allows a licensed partner, got us"):
             propose(wambui, code="ours")
+
+    def test_what_we_may_hold_ourselves_is_examined_like_the_rest(self, wambui: User) -> None:
+        product("ours", partner="")
+        CountryPack.objects.create(
+            country="KE", version=2, effective_on=OPENED_ON, approved_by="counsel",
+            rules=changed("ke", savings=invented(held_by="us")),
+        )  # fmt: skip
+        assert propose(wambui, code="ours").preview["law"] == "KE v2"
 
 
 class TestApprove:
