@@ -158,6 +158,8 @@ OUTBOX_HANDLERS = {
     "limit_raise_offered": ("ussd.notices.send_notice", "messages"),
     "pin_locked": ("ussd.notices.send_notice", "messages"),
     "pin_reset": ("ussd.notices.send_notice", "messages"),
+    "savings_version_approved": ("lending.services.savings_notices.tell_savers", "messages"),
+    "savings_terms_change": ("ussd.notices.send_notice", "messages"),
     "sms_due": ("ussd.sms.send_from_outbox", "messages"),
 }
 

@@ -20,7 +20,7 @@ from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, dues
-from lending.services import bureau, cases, life, partner_files, savings, snapshots
+from lending.services import bureau, cases, life, partner_files, savings_sweeps, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -184,7 +184,7 @@ def _savings_of(today: date, at: datetime) -> int:
     """
     owing = Loan.objects.filter(state=Loan.State.LIVE, due_on__lte=today)
     given = SweepMandate.objects.filter(withdrawn_at__isnull=True, account__borrower__loans__in=owing)
-    asked = [savings.sweep(account_id=mandate.account_id, at=at) for mandate in given.order_by("account_id")]
+    asked = [savings_sweeps.sweep(account_id=mandate.account_id, at=at) for mandate in given.order_by("account_id")]
     partners = SavingsAccount.objects.exclude(partner="").values_list("partner", flat=True).distinct()
     for partner in partners.order_by("partner"):
         partner_files.chase_silence(partner=partner, at=at)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from lending import chain
@@ -112,6 +113,20 @@ _PARTS_A_DAY = """
                     FROM jsonb_array_elements(terms #> '{interest,tiers}') tier) read
       ) tiers
 """
+
+# The versions by which `account` went, each from its first day until the next one begins.
+_AGREED = """
+    SELECT code, version, effective_on, terms, begins, lead(begins, 1, 'infinity') OVER (ORDER BY place) AS ends
+      FROM (SELECT coalesce((SELECT before_id FROM lending_savingsversionchange
+                              WHERE account_id = account.id ORDER BY id LIMIT 1), account.product_version_id)
+                       AS version_id, '-infinity'::date AS begins, 0 AS place
+             UNION ALL
+            SELECT after_id, effective_on, id FROM lending_savingsversionchange WHERE account_id = account.id) one
+      JOIN lending_savingsproductversion version ON version.id = version_id
+"""
+_EARNS_DAILY = f"""
+    NOT EXISTS (SELECT FROM ({_AGREED}) agreed WHERE terms #>> '{{interest,balance}}' IS DISTINCT FROM 'daily')
+"""  # noqa: S608 - a constant
 
 BOOKS = (
     Invariant(
@@ -314,8 +329,7 @@ SUB_LEDGERS = (
     Invariant(
         "savings interest is what the closing balances earned",
         "savings accounts",
-        "SELECT count(*) FROM lending_savingsaccount account JOIN lending_savingsproductversion version"
-        " ON version.id = product_version_id WHERE terms #>> '{interest,balance}' = 'daily'",
+        f"SELECT count(*) FROM lending_savingsaccount account WHERE {_EARNS_DAILY}",  # noqa: S608 - a constant
         f"""
         SELECT format('savings account %s: %s parts credited and accrued, %s earned', account_id, said, earned)
           FROM (
@@ -323,7 +337,8 @@ SUB_LEDGERS = (
                           SELECT coalesce(sum(amount_cents), 0) FROM lending_savingsmovement
                            WHERE account_id = account.id AND kind = 'interest' AND value_on > earns_from
                       ) AS said, (
-                          SELECT coalesce(sum(parts * greatest(0, until - since)), 0) FROM (
+                          SELECT coalesce(sum(parts * greatest(0, least(until, ends) - greatest(since, begins))), 0)
+                            FROM (
                               SELECT greatest(value_on, earns_from) AS since,
                                      least(lead(value_on, 1, accrued_on + 1) OVER (ORDER BY value_on),
                                            accrued_on + 1) AS until,
@@ -332,14 +347,48 @@ SUB_LEDGERS = (
                                                            THEN amount_cents ELSE -amount_cents END) AS cents
                                         FROM lending_savingsmovement
                                        WHERE account_id = account.id GROUP BY value_on) day
-                          ) span, LATERAL ({_PARTS_A_DAY}) rate
+                          ) span, LATERAL ({_AGREED}) agreed, LATERAL ({_PARTS_A_DAY}) rate
                       ) AS earned
                  FROM lending_savingsaccount account
-                 JOIN lending_savingsproductversion version ON version.id = product_version_id
-                WHERE terms #>> '{{interest,balance}}' = 'daily' AND closing_at IS NULL
+                WHERE {_EARNS_DAILY} AND closing_at IS NULL
           ) account
          WHERE said <> earned
         """,  # noqa: S608 - made of a constant
+    ),
+    Invariant(
+        "a savings account goes by the version that is its turn",
+        "savings accounts",
+        "SELECT count(*) FROM lending_savingsaccount",
+        f"""
+        SELECT format('savings account %s goes by version %s: its changes lead to %s', account_id, own, after_id)
+          FROM (SELECT change.account_id, change.after_id, account.product_version_id AS own,
+                       lead(before_id, 1, account.product_version_id) OVER life AS goes_on_with,
+                       change.effective_on, lag(change.effective_on) OVER life AS changed_before,
+                       before.code = after.code AND before.version < after.version
+                           AND after.effective_on <= change.effective_on AS is_next
+                  FROM lending_savingsversionchange change
+                  JOIN lending_savingsaccount account ON account.id = change.account_id
+                  JOIN lending_savingsproductversion before ON before.id = before_id
+                  JOIN lending_savingsproductversion after ON after.id = after_id
+                WINDOW life AS (PARTITION BY change.account_id ORDER BY change.id)) change
+         WHERE goes_on_with <> after_id OR NOT is_next OR effective_on < changed_before
+         UNION ALL
+        SELECT format('savings account %s was opened under %s v%s, not in force then', account.id, code, version)
+          FROM lending_savingsaccount account, LATERAL ({_AGREED}) agreed
+          JOIN LATERAL (SELECT (opened_at AT TIME ZONE '{settings.TIME_ZONE}')::date AS opened_on) day ON TRUE
+         WHERE begins = '-infinity' AND (effective_on > opened_on OR EXISTS (
+               SELECT FROM lending_savingsproductversion later
+                WHERE later.code = agreed.code AND later.version > agreed.version
+                  AND greatest(later.effective_on, later.approved_on + 1) <= opened_on))
+         UNION ALL
+        SELECT DISTINCT format('savings account %s is accrued to %s by %s v%s, which has ended',
+                               account.id, accrued_on, own.code, own.version)
+          FROM lending_savingsaccount account
+          JOIN lending_savingsproductversion own ON own.id = product_version_id
+          JOIN lending_savingsproductversion later ON later.code = own.code AND later.version > own.version
+         WHERE closing_at IS NULL
+           AND accrued_on >= greatest(later.effective_on, later.approved_on + 1, locked_until + 1)
+        """,  # noqa: S608 - made of constants and a setting
     ),
     Invariant(
         "a savings instruction moved once what it said, or nothing",

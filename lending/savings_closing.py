@@ -1,12 +1,13 @@
 """Close of business for savings, in set-based SQL over a range of account ids; run it in chunks, side by side.
 
-`accrue_savings` does for many accounts what lending.services.savings.bring_up does for one, by the same integer
-formulas (lending.rules.savings): a test holds the two equal. An account that moved since is past the day already
-and is not touched, nor is one that has nothing to earn. Repeats safely. Source: docs/domain/savings.md.
+`accrue_savings` does for many accounts what lending.services.savings_interest.bring_up does for one, by the same
+integer formulas (lending.rules.savings): a test holds the two equal. An account that moved since is past the day
+already and is not touched, nor is one that has nothing to earn. Repeats safely. Source: docs/domain/savings.md.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import combinations, groupby
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,8 @@ from django.db.models import Min, Q, QuerySet
 from lending import ledger
 from lending.models import Posting, SavingsAccount, SavingsProductVersion
 from lending.rules import accounting, calendar
-from lending.rules.savings import PARTS_PER_CENT, Interest, read_terms
+from lending.rules.savings import DAY, PARTS_PER_CENT, Interest, read_terms
+from lending.rules.savings_change import what_is_worse
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,23 @@ def claim_and_accrue(on: date, ids_from: int, ids_to: int) -> Accrued | None:
 def accrue_savings(on: date, ids_from: int, ids_to: int) -> Accrued:
     """Bring the accounts of a range of ids, both ends included, up to the end of a date.
 
-    Dates that were missed are caught up, each credit on its own day. A saver waits for the chunk at most, so it
-    should be short: some thousand accounts.
+    Dates that were missed are caught up, each credit on its own day, and each day by the version in force on it:
+    an account whose next version begins by the day after goes over to it. A saver waits for the chunk at most, so
+    it should be short: some thousand accounts.
     """
+    versions = list(SavingsProductVersion.objects.order_by("id"))
     total = Accrued()
-    for version in SavingsProductVersion.objects.order_by("id"):
+    while changes := _next_changes(versions, on + DAY, ids_from, ids_to):
+        total += _accrue(versions, changes[0].on - DAY, ids_from, ids_to)
+        for change in changes:
+            total += _go_over(change)
+    return total + _accrue(versions, on, ids_from, ids_to)
+
+
+def _accrue(versions: list[SavingsProductVersion], on: date, ids_from: int, ids_to: int) -> Accrued:
+    """Bring the accounts up to a date by the version that each of them has now."""
+    total = Accrued()
+    for version in versions:
         interest = read_terms(version.terms).interest
         if interest is not None:
             for day in _days(version.id, on, ids_from, ids_to, interest):
@@ -163,9 +177,8 @@ CREDIT = f"""
 """  # noqa: S608 - a constant
 
 
-def _close(version_id: int, interest: Interest, on: date, ids_from: int, ids_to: int) -> Accrued:
-    """Accrue a day and credit what it ends, for the accounts of one product version."""
-    facts: dict[str, Any] = {
+def _facts(version_id: int, interest: Interest, on: date, ids_from: int, ids_to: int) -> dict[str, Any]:
+    return {
         "on": on,
         "ids_from": ids_from,
         "ids_to": ids_to,
@@ -173,21 +186,32 @@ def _close(version_id: int, interest: Interest, on: date, ids_from: int, ids_to:
         "tax_ppm": interest.tax_ppm,
         "moved_at": calendar.end_of(on, settings.TIME_ZONE),
     }
+
+
+def _close(version_id: int, interest: Interest, on: date, ids_from: int, ids_to: int) -> Accrued:
+    """Accrue a day and credit what it ends, for the accounts of one product version."""
+    facts = _facts(version_id, interest, on, ids_from, ids_to)
     clauses = {
         "parts": _parts(interest),
         "credits": _credits(interest),
         "lowest": "" if interest.balance == "daily" else f", lowest_cents = {LOWEST}",
     }
-    total = Accrued()
     with connection.cursor() as cursor:
         cursor.execute(EARN.format(**clauses), facts)
-        total += Accrued(cursor.rowcount)
+        earned = cursor.rowcount
+    return Accrued(earned) + _credit(clauses, facts)
+
+
+def _credit(clauses: dict[str, str], facts: dict[str, Any]) -> Accrued:
+    """Credit the accounts that a day credits, and book it."""
+    total = Accrued()
+    with connection.cursor() as cursor:
         cursor.execute(CREDIT.format(**clauses), facts)
         credits = cursor.fetchall()
     for currency, partner, earned, credited, gross_cents, tax_cents, first_id in credits:
         total += Accrued(earned, credited)
         if gross_cents:
-            _book_credits(on, facts["moved_at"], currency, partner, gross_cents, tax_cents, first_id)
+            _book_credits(facts["on"], facts["moved_at"], currency, partner, gross_cents, tax_cents, first_id)
     return total
 
 
@@ -207,6 +231,115 @@ def _book_credits(
     )
 
 
+# --- a change of terms --------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Change:
+    """These accounts, all of one version, go by another one from a day on."""
+
+    on: date
+    before: SavingsProductVersion
+    after: SavingsProductVersion
+    ids: list[int]
+
+
+# lending.rules.savings_change.next_change for the accounts of a range; `later` holds each version with those that
+# came after it.
+CHANGES = """
+    WITH later AS (
+        SELECT * FROM unnest(%(before)s::bigint[], %(after)s::bigint[], %(number)s::integer[],
+                             %(effective_on)s::date[], %(is_worse)s::boolean[])
+                      later (before, after, number, effective_on, is_worse)
+    ), next AS (
+        SELECT DISTINCT ON (account.id) account.id, before, after, day
+          FROM lending_savingsaccount account JOIN later ON before = product_version_id,
+               LATERAL (SELECT greatest(effective_on, accrued_on + 1) AS free) unlocked,
+               LATERAL (SELECT CASE WHEN is_worse AND locked_until >= free
+                                    THEN locked_until + 1 ELSE free END AS day) begins
+         WHERE account.id BETWEEN %(ids_from)s AND %(ids_to)s AND closing_at IS NULL
+         ORDER BY account.id, day, number DESC
+    )
+"""
+TO_CHANGE = f"""{CHANGES}
+    SELECT account.id FROM lending_savingsaccount account JOIN next USING (id)
+     WHERE day <= %(by)s ORDER BY account.id FOR NO KEY UPDATE OF account
+"""  # noqa: S608 - a constant
+FIRST_CHANGES = f"""{CHANGES}
+    SELECT day, before, after, array_agg(id ORDER BY id) FROM next
+     WHERE day = (SELECT min(day) FROM next WHERE day <= %(by)s) GROUP BY day, before, after ORDER BY before, after
+"""  # noqa: S608 - a constant
+
+
+def _next_changes(versions: list[SavingsProductVersion], by: date, ids_from: int, ids_to: int) -> list[_Change]:
+    """Return the changes of the first day, up to `by`, on which some account of the range goes over; the accounts
+    stay locked, so that nobody lets one go over twice."""
+    later = _later(versions, by)
+    if not later["before"]:
+        return []
+    facts: dict[str, Any] = later | {"by": by, "ids_from": ids_from, "ids_to": ids_to}
+    with connection.cursor() as cursor:
+        cursor.execute(TO_CHANGE, facts)
+        # Looked at again under the lock: a movement may have let one of them go over meanwhile.
+        cursor.execute(FIRST_CHANGES, facts)
+        found = cursor.fetchall()
+    known = {version.id: version for version in versions}
+    return [_Change(on, known[before], known[after], ids) for on, before, after, ids in found]
+
+
+def _later(versions: list[SavingsProductVersion], by: date) -> dict[str, list[Any]]:
+    """Return as columns each version with every later one of its product that begins by a day."""
+    pairs = [
+        (before, after)
+        for _, of_product in groupby(sorted(versions, key=lambda v: (v.code, v.version)), key=lambda v: v.code)
+        for before, after in combinations(of_product, 2)
+        if after.effective_on <= by
+    ]
+    return {
+        "before": [before.id for before, _ in pairs],
+        "after": [after.id for _, after in pairs],
+        "number": [after.version for _, after in pairs],
+        "effective_on": [after.effective_on for _, after in pairs],
+        "is_worse": [
+            bool(what_is_worse(read_terms(after.terms), read_terms(before.terms))) for before, after in pairs
+        ],
+    }
+
+
+GO_OVER = """
+    WITH changed AS (
+        UPDATE lending_savingsaccount SET product_version_id = %(after)s, minimum_cents = %(minimum)s,
+               floor_cents = least(floor_cents, %(minimum)s){standing}
+         WHERE id = ANY(%(ids)s) AND product_version_id = %(before)s RETURNING id
+    )
+    INSERT INTO lending_savingsversionchange (account_id, before_id, after_id, effective_on)
+    SELECT id, %(before)s, %(after)s, %(on)s::date + 1 FROM changed ORDER BY id
+"""
+STANDING = ", accrued_on = %(on)s::date, period_on = %(on)s::date + 1, lowest_cents = NULL"
+
+
+def _go_over(change: _Change) -> Accrued:
+    """Let accounts that stand at the end of the day before go by another version, and keep that they did.
+
+    What they earned by the old one is credited, except in a lock, where it stays at stake until the lock ends.
+    """
+    last, interest = change.on - DAY, read_terms(change.before.terms).interest
+    facts: dict[str, Any] = {
+        "on": last,
+        "ids": change.ids,
+        "before": change.before.id,
+        "after": change.after.id,
+        "minimum": read_terms(change.after.terms).minimum_balance_cents,
+    }
+    total = Accrued()
+    if interest is not None:
+        facts |= _facts(change.before.id, interest, last, change.ids[0], change.ids[-1])
+        ends = "id = ANY(%(ids)s) AND (locked_until IS NULL OR locked_until <= %(on)s::date)"
+        total += _credit({"parts": _parts(interest), "credits": ends}, facts)
+    with connection.cursor() as cursor:
+        cursor.execute(GO_OVER.format(standing=STANDING if interest else ""), facts)
+    return total
+
+
+# --- dormancy -----------------------------------------------------------------------------------------------
 def mark_dormant(on: date, ids_from: int, ids_to: int) -> int:
     """Call dormant what its owner has not used for as long as the terms say. They wake it by using it."""
     with connection.cursor() as cursor:

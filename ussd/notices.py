@@ -25,12 +25,15 @@ from lending.models import (
     Refund,
     Repayment,
     Review,
+    SavingsAccount,
 )
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
-from lending.selectors import dues, loans, products
+from lending.rules.savings_change import what_is_worse
+from lending.selectors import dues, loans, products, savings_versions
 from lending.selectors.overpayments import payout_receipt
+from lending.selectors.savings_versions import TermsChange
 from lending.services import applications, bureau, receipts
 from ussd import samples, sms, words
 from ussd.models import Hop, Sms
@@ -448,6 +451,57 @@ def bureau_words(loan: Loan, by: date) -> str:
     }
 
 
+def _savings_terms_change(payload: Payload, at: datetime) -> Notice | None:
+    account = SavingsAccount.objects.select_related("product_version").get(id=payload["account_id"])
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    change = savings_versions.change_to(account, payload["version_id"])
+    if account.closing_at or borrower.state == Borrower.State.DECEASED or change is None:
+        return None
+    return Notice(
+        f"savings_terms_change:{payload['version_id']}:{account.id}:{borrower.id}",
+        borrower,
+        lambda: terms_change_words(change, account.currency),
+        by_law=True,
+    )
+
+
+def terms_change_words(change: TermsChange, currency: str) -> str:
+    """Say what changes in somebody's savings, from which day, and before worse terms that they may leave first."""
+    said = [_new_terms_words(change, currency)]
+    if change.waits:
+        said.append(pgettext("sms", "Until your lock ends nothing changes."))
+    elif what_is_worse(change.after, change.before):
+        said.append(pgettext("sms", "Until then you can take your money out free."))
+    if len(_changed(change)) > 1:
+        said.append(pgettext("sms", "More changes: send HELP."))
+    return " ".join(said)
+
+
+def _changed(change: TermsChange) -> list[str]:
+    """Return the terms that are other ones, what earns more or less first."""
+    fields = ("interest", "minimum_balance_cents", "dormant_after_days", "lock", "save_first")
+    return [name for name in fields if getattr(change.before, name) != getattr(change.after, name)]
+
+
+def _new_terms_words(change: TermsChange, currency: str) -> str:
+    before, after, day = change.before, change.after, words.day(change.on)
+    if before.interest and after.interest and before.interest.rates != after.interest.rates:
+        return pgettext("sms", "Jirani: from %(day)s your savings earn %(new)s a year, now %(old)s.") % {
+            "day": day,
+            "new": words.rates(after.interest),
+            "old": words.rates(before.interest),
+        }
+    if before.interest == after.interest and before.minimum_balance_cents != after.minimum_balance_cents:
+        return pgettext("sms", "Jirani: from %(day)s %(new)s must stay in your savings, now %(old)s.") % {
+            "day": day,
+            "new": words.amount(after.minimum_balance_cents, currency),
+            "old": words.amount(before.minimum_balance_cents, currency),
+        }
+    return pgettext("sms", "Jirani: the terms of your savings change on %(day)s. To know how, send HELP.") % {
+        "day": day
+    }
+
+
 def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
     offered = LimitRaise.objects.select_related("borrower", "earned_by").get(id=payload["raise_id"])
     if offered.state != LimitRaise.State.OFFERED:
@@ -508,6 +562,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "repayment_undone": _repayment_undone,
     "repayment_not_made": _repayment_not_made,
     "bureau_notice": _bureau_notice,
+    "savings_terms_change": _savings_terms_change,
     "repayment_reminder": _repayment_reminder,
     "limit_raise_offered": _limit_raise_offered,
     "pin_locked": _pin_locked,
@@ -548,6 +603,8 @@ def longest() -> Iterator[tuple[str, str]]:
     for days in (3, 0, -1, -365):
         yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
     yield "bureau_notice", bureau_words(loan, samples.DAY)
+    for change in samples.terms_changes():
+        yield "savings_terms_change", terms_change_words(change, "KES")
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()

@@ -21,9 +21,11 @@ from lending.models import (
 )
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
+from lending.rules.savings import SavingsTerms, read_terms
 from lending.rules.schedule import Period, Row
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
+from lending.selectors.savings_versions import TermsChange
 from ussd import words
 from ussd.engine import Sample
 from ussd.facts import Facts
@@ -95,6 +97,37 @@ def refund(**changes: Any) -> Refund:
 
 def intent() -> PaymentIntent:
     return PaymentIntent(amount_cents=MOST_CENTS, currency="KES", msisdn=MSISDN)
+
+
+def savings_terms(minimum_cents: int, *rates: str) -> SavingsTerms:
+    return read_terms(
+        {
+            "minimum_balance_cents": minimum_cents,
+            "dormant_after_days": 365,
+            "interest": {
+                "balance": "daily",
+                "tiers_apply_to": "part",
+                "tiers": [{"from_cents": place, "rate": rate} for place, rate in enumerate(rates)],
+                "credited": "monthly",
+                "tax_rate": "0",
+            },
+            "goal": {"suggest_from": "0.01", "suggest_to": "0.02"},
+            "lock": None,
+            "save_first": None,
+        }
+    )
+
+
+def terms_changes() -> list[TermsChange]:
+    """Rates, a minimum, both, and what has no words of its own; in a lock and not."""
+    old = savings_terms(MOST_CENTS - 1, "0.123457", "0.123458")
+    changed = (
+        savings_terms(MOST_CENTS - 1, "0.123455", "0.123456"),
+        savings_terms(MOST_CENTS, "0.123457", "0.123458"),
+        savings_terms(MOST_CENTS, "0.123455", "0.123456"),
+        savings_terms(MOST_CENTS, "0.123457", "0.123457", "0.123458"),
+    )
+    return [TermsChange(DAY, old, new, waits) for new in changed for waits in (True, False)]
 
 
 def lines() -> list[StatementLine]:

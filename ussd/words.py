@@ -11,6 +11,7 @@ from django.utils.translation import npgettext, pgettext
 
 from lending.models import Decision
 from lending.rules import money
+from lending.rules.savings import Interest
 from ussd import gsm7
 
 NAME_SEPTETS = 20
@@ -57,6 +58,12 @@ def percent(rate: Decimal) -> str:
     """
     value = (rate * 100).quantize(Decimal("0.1"), rounding=ROUND_HALF_UP)
     return f"{value.normalize():f}%"
+
+
+def rates(interest: Interest) -> str:
+    """Return the yearly rates of tiers, exactly: 4%, or from the lowest to the highest 3.65-6%."""
+    low, high = (f"{(rate * 100).normalize():f}" for rate in interest.rates)
+    return f"{low}%" if low == high else f"{low}-{high}%"
 
 
 def first_name(full_name: str) -> str:

@@ -13,6 +13,7 @@ from lending.admin import (
     proposals,
     refunds,
     savings,
+    savings_products,
     staff,
     trail,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "proposals",
     "refunds",
     "savings",
+    "savings_products",
     "staff",
     "trail",
 ]

@@ -24,7 +24,7 @@ from lending.models import Loan, LoanEvent, Receipt
 from lending.rules import calendar, money
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts
-from lending.services import changes, life, products, proposals, receipts, refunds
+from lending.services import changes, life, products, proposals, receipts, refunds, savings_terms
 
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
@@ -426,6 +426,7 @@ TITLES = {
     "loan_reschedule": "Reschedule",
     changes.RECEIPT_REVERSAL: "Operator took money back",
     products.ACT: "Next version of a product",
+    savings_terms.ACT: "Next version of a savings product",
     refunds.ACT: "Give back what was paid too much",
 }
 

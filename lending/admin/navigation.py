@@ -87,6 +87,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
             [
                 _room("Savings accounts", "savings", "lending", "savingsaccount"),
                 _room("Movements", "sync_alt", "lending", "savingsmovement"),
+                _room("Savings products", "sell", "lending", "savingsproductversion"),
                 _room("May pay loans", "key", "lending", "sweepmandate"),
                 _room("Savings groups", "groups", "lending", "savingsgroup"),
                 _room("Group withdrawals", "how_to_vote", "lending", "groupwithdrawal"),

@@ -8,48 +8,22 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import reverse
-from django.utils import timezone
-from unfold.decorators import action, display
-from unfold.enums import ActionVariant
-from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from lending.admin import cells, terms
-from lending.admin.changes import AmountField, Refused, a_date, in_words, pending
-from lending.admin.dialogs import PreviewedForm, act
+from lending.admin.changes import AmountField
 from lending.admin.history import History
+from lending.admin.versions import JsonField, VersionForm, VersionsRoom
 from lending.models import CountryPack, ProductVersion
-from lending.rules import calendar
 from lending.selectors import products
 from lending.services import products as service
 
 
-class JsonField(forms.JSONField):
-    """JSON in a large box; what cannot be read is refused with its line."""
+class ProductForm(VersionForm):
+    model, service = ProductVersion, service
+    starts_as = ("name", "terms", "ladder_cents", "loss_brake")
 
-    def __init__(self, rows: int, **options: Any) -> None:
-        style = "font-family: monospace; font-size: 12px; white-space: pre; overflow-x: auto"
-        widget = UnfoldAdminTextareaWidget(attrs={"rows": rows, "style": style, "spellcheck": "false"})
-        super().__init__(widget=widget, **options)
-
-    def prepare_value(self, value: Any) -> Any:
-        return value if isinstance(value, str) else _pretty(value)
-
-    def to_python(self, value: Any) -> Any:
-        try:
-            return json.loads(value) if isinstance(value, str) and value else None
-        except json.JSONDecodeError as fault:
-            raise forms.ValidationError(f"No JSON: line {fault.lineno}, {fault.msg.lower()}.") from None
-
-
-class VersionForm(PreviewedForm):
-    """The next version of a product: everything that is agreed, from its first day on."""
-
-    effective_on = a_date("First day")
-    name = forms.CharField(label="Name", max_length=60, widget=UnfoldAdminTextInputWidget())
-    terms = JsonField(16, label="Terms")
     ladder_cents = JsonField(2, label="Limit at each rung, in cents")
     loss_brake = JsonField(7, label="Loss brake")
     approval_document = forms.CharField(
@@ -73,39 +47,17 @@ class VersionForm(PreviewedForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        follows = ProductVersion.objects.get(pk=self.object_id)
-        for name in ("name", "terms", "ladder_cents", "loss_brake"):
-            self.fields[name].initial = getattr(follows, name)
-        self.fields["example_cents"].initial = f"{follows.ladder_cents[0] / 100:.0f}"
-
-    def draft(self) -> service.Draft:
-        typed = {name: self.cleaned_data[name] for name in service.Draft.__dataclass_fields__ if name != "follows"}
-        return service.Draft(follows=int(self.object_id or 0), **typed)
-
-    def preview(self) -> dict[str, Any]:
-        on = calendar.business_date(timezone.now(), str(timezone.get_current_timezone()))
-        try:
-            return service.preview(self.draft(), on)
-        except terms.REFUSALS as refusal:
-            field = terms.path_of(refusal).split(".")[0].split("[")[0]
-            at = field if field in self.fields else "terms" if field else None
-            said = forms.ValidationError(terms.refusal_words(refusal))
-            raise forms.ValidationError({at: said} if at else said) from refusal
+        self.fields["example_cents"].initial = f"{self.follows.ladder_cents[0] / 100:.0f}"
 
     def rows(self, shown: Any) -> list[tuple[Any, ...]]:
         return terms.preview_rows(shown)
 
 
-def _pretty(value: Any) -> str:
-    """Return JSON with a line for each field; lists of plain values stay on one."""
-    if not isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    lines = (f"  {json.dumps(name)}: {json.dumps(part, ensure_ascii=False)}" for name, part in value.items())
-    return "{\n" + ",\n".join(lines) + "\n}"
-
-
 @admin.register(ProductVersion)
-class ProductVersionAdmin(History):
+class ProductVersionAdmin(VersionsRoom):
+    form_of_next = ProductForm
+    subject = "product"
+    says = "Loans that were made keep their version. Somebody else approves the next one."
     list_display = (
         "name",
         "version",
@@ -116,8 +68,6 @@ class ProductVersionAdmin(History):
         "lowest",
         "highest",
     )
-    ordering = ("code", "-version")
-    actions_detail = ("propose_version",)
     fieldsets = (
         (
             None,
@@ -132,44 +82,6 @@ class ProductVersionAdmin(History):
         ),
         ("Terms", {"fields": (("kind", "term"), ("lowest", "highest"), "ladder", "agreed")}),
     )
-
-    @display(description="Waiting for a second person")
-    def waiting(self, row: ProductVersion) -> str:
-        return pending(f"product:{row.pk}")
-
-    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        return request.user.has_perm("lending.add_productversion")
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer to follow the newest version only."""
-        row = ProductVersion.objects.get(pk=object_id)
-        is_last = not ProductVersion.objects.filter(code=row.code, version__gt=row.version).exists()
-        return super().get_actions_detail(request, object_id) if is_last else []
-
-    @action(
-        description="Propose the next version",
-        permissions=["propose"],
-        icon="edit_note",
-        variant=ActionVariant.PRIMARY,
-    )
-    def propose_version(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Show the form on a page of its own: terms are too long for a dialog."""
-        back = reverse("admin:lending_productversion_change", args=[object_id])
-        form = VersionForm(request, object_id, request.POST if request.method == "POST" else None)
-        if not form.is_bound or not form.is_valid():
-            page = {"title": "Propose the next version", "opts": self.opts, "form": form, "back": back}
-            return TemplateResponse(request, "lending/version.html", self.admin_site.each_context(request) | page)
-        return act(
-            request,
-            lambda: in_words(
-                lambda: service.propose_version(
-                    draft=form.draft(), maker=request.user, reason=form.cleaned_data["reason"], at=timezone.now()
-                )
-            ),
-            "Proposed: it waits for a second person.",
-            back,
-            {Refused: "{refusal}"},
-        )
 
     @display(description="Kind")
     def kind(self, row: ProductVersion) -> str:

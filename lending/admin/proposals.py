@@ -18,10 +18,12 @@ from lending.admin import cells, terms
 from lending.admin.changes import Refused, in_words, preview_rows, title
 from lending.admin.dialogs import act
 from lending.admin.history import History
-from lending.models import Borrower, Loan, ProductVersion, Proposal, Receipt
+from lending.models import Borrower, Loan, ProductVersion, Proposal, Receipt, SavingsProductVersion
 from lending.selectors import portfolio
-from lending.services import proposals
-from lending.services.products import ACT
+from lending.services import products, proposals, savings_terms
+
+# How what a version would change is shown.
+VERSIONS = {products.ACT: terms.preview_rows, savings_terms.ACT: terms.savings_rows}
 
 
 class ApprovalForm(BaseDialogForm):
@@ -92,8 +94,8 @@ class ProposalAdmin(History):
 
     @display(description="")
     def shown(self, row: Proposal) -> str:
-        if row.act == ACT:
-            return cells.table(("", "In force", "Proposed"), terms.preview_rows(row.preview))
+        if row.act in VERSIONS:
+            return cells.table(("", "In force", "Proposed"), VERSIONS[row.act](row.preview))
         subject = _subject(row)
         currency = getattr(subject, "currency", "") or cells.home_currency()
         found = [*_asked(row, currency), *preview_rows(row.preview, currency)]
@@ -193,7 +195,13 @@ class ProposalAdmin(History):
 def _subject(row: Proposal) -> Any:
     """Return the record that a proposal is about, if there is a page for it."""
     kind, _, pk = row.subject.partition(":")
-    models: dict[str, Any] = {"loan": Loan, "receipt": Receipt, "product": ProductVersion, "borrower": Borrower}
+    models: dict[str, Any] = {
+        "loan": Loan,
+        "receipt": Receipt,
+        "product": ProductVersion,
+        "savings_product": SavingsProductVersion,
+        "borrower": Borrower,
+    }
     return models[kind].objects.filter(pk=pk).first() if kind in models else None
 
 

@@ -18,6 +18,7 @@ from lending.models import (
     SavingsHold,
     SavingsInstruction,
     SavingsMovement,
+    SavingsVersionChange,
     SweepMandate,
 )
 from lending.selectors import savings
@@ -80,6 +81,17 @@ class MandateInline(HistoryInline):
     stays = cells.amount("keep_cents", "Must stay", "account.currency")
 
 
+class VersionChangeInline(HistoryInline):
+    """By which terms the account went, and since when."""
+
+    model = SavingsVersionChange
+    fk_name = "account"
+    verbose_name_plural = "Changes of terms"
+    fields = ("effective_on", "before", "after")
+    related = ("before", "after")
+    ordering = ("-id",)
+
+
 @admin.register(SavingsAccount)
 class SavingsAccountAdmin(History):
     list_display = (
@@ -98,7 +110,7 @@ class SavingsAccountAdmin(History):
     ordering = ("-opened_at",)
     list_select_related = ("borrower", "group", "product_version")
     detail_related = ("borrower", "group", "product_version")
-    inlines = (MovementInline, InstructionInline, HoldInline, MandateInline)
+    inlines = (MovementInline, InstructionInline, HoldInline, MandateInline, VersionChangeInline)
     fieldsets = (
         (
             None,

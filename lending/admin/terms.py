@@ -9,6 +9,7 @@ from lending.admin import cells
 from lending.rules.caps import AgainstLaw
 from lending.rules.pricing import LoanRefused
 from lending.rules.reading import Refused
+from lending.rules.savings import SavingsTermsRefused
 from lending.rules.terms import TermsRefused
 from lending.selectors.products import NothingInForce
 from lending.services.products import FollowedAlready
@@ -46,10 +47,17 @@ FIELDS = {
     "terms.skips": "Installments that may be skipped",
     "terms.closing_tolerance_cents": "Small balance that is forgiven",
     "terms.cooling_off_days": "Cooling-off days",
+    "terms.minimum_balance_cents": "Least that stays",
+    "terms.dormant_after_days": "Days until an account is dormant",
+    "terms.goal": "Suggested deposits",
+    "terms.lock": "Locks",
+    "terms.save_first": "Saving first",
+    "partner": "Who holds the money",
 }
 
 
-def _share(figure: Any) -> str:
+def share(figure: Any) -> str:
+    """Return a share as people read it: 4 %."""
     return f"{Decimal(str(figure)) * 100:f}".rstrip("0").rstrip(".") + " %"
 
 
@@ -59,15 +67,16 @@ def _cents(figure: Any) -> str:
 
 # Of each rule of a pack: what it is about, and how its figures are read.
 RULES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "price_caps.max_monthly_rate": ("all charges of a month, as a share of the loan", _share),
-    "price_caps.max_yearly_rate": ("all charges of a year, as a share of the loan", _share),
-    "price_caps.max_total_cost_rate": ("all charges together, as a share of the loan", _share),
-    "price_caps.max_apr": ("the yearly rate (APR)", _share),
-    "price_caps.max_early_settlement_rate": ("the price of paying early, as a share of the loan", _share),
+    "price_caps.max_monthly_rate": ("all charges of a month, as a share of the loan", share),
+    "price_caps.max_yearly_rate": ("all charges of a year, as a share of the loan", share),
+    "price_caps.max_total_cost_rate": ("all charges together, as a share of the loan", share),
+    "price_caps.max_apr": ("the yearly rate (APR)", share),
+    "price_caps.max_early_settlement_rate": ("the price of paying early, as a share of the loan", share),
     "penalties.bases": ("what a penalty may be reckoned on", lambda base: str(base).replace("_", " ")),
-    "penalties.max_rate_of_principal": ("all penalties together, as a share of the loan", _share),
-    "default_interest.max_rate_of_principal": ("all penalties together, as a share of the loan", _share),
+    "penalties.max_rate_of_principal": ("all penalties together, as a share of the loan", share),
+    "default_interest.max_rate_of_principal": ("all penalties together, as a share of the loan", share),
     "exposure.max_loan_cents": ("the largest loan", _cents),
+    "savings.held_by": ("who may hold savings", str),
     "notices.change_of_terms_days": ("the first day after the notice to customers", str),
     "price_approval": ("the regulator's approval of the price", str),
     "price_approval.valid_days": ("how long an approval of the price lasts", str),
@@ -92,7 +101,7 @@ PRICED = {
     ("price_caps", "terms.max_cents"): "Price of the largest loan (terms.max_cents)",
     ("price_caps", "terms.min_cents"): "Price of the smallest loan (terms.min_cents)",
 }
-REFUSALS = (TermsRefused, Refused, LoanRefused, AgainstLaw, NothingInForce, FollowedAlready)
+REFUSALS = (TermsRefused, SavingsTermsRefused, Refused, LoanRefused, AgainstLaw, NothingInForce, FollowedAlready)
 
 
 def path_of(refusal: Exception) -> str:
@@ -108,7 +117,7 @@ def refusal_words(refusal: Exception) -> str:
     if isinstance(refusal, AgainstLaw):
         field = PRICED.get((refusal.rule.split(".")[0], refusal.path), field)
         return f"{field}: {_law_words(refusal)}."
-    if isinstance(refusal, TermsRefused):
+    if isinstance(refusal, TermsRefused | SavingsTermsRefused):
         return f"{field}: {str(refusal).split(': ', 1)[1]}."
     if isinstance(refusal, Refused):
         return f"{field}: {refusal.why}."
@@ -126,7 +135,7 @@ def _law_words(refusal: AgainstLaw) -> str:
 
 
 def _read(read: Callable[[Any], str], figure: Any) -> str:
-    return read(figure) if not isinstance(figure, str) or read not in (_share, _cents) else figure
+    return read(figure) if not isinstance(figure, str) or read not in (share, _cents) else figure
 
 
 # --- a preview -------------------------------------------------------------------------------------------------
@@ -155,6 +164,27 @@ def preview_rows(shown: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
     rows.append(("Law that allows it", "", shown["law"]))
     return rows + [(field_words(path), _plain(was), _plain(will)) for path, was, will in shown["changes"]]
+
+
+def savings_rows(shown: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return a preview of a version of a savings product as rows: what, in force, proposed."""
+    before, after, currency = shown["before"], shown["after"], shown["currency"]
+    number = shown["version"]
+    worse = ", ".join(field_words(path) for path in shown["worse"])
+    rows = [("Version", str(number - 1), f"{number}, from {shown['effective_on']}")]
+    rows += [
+        (words, cells.shown(before[name], currency), cells.shown(after[name], currency))
+        for name, words in A_YEAR.items()
+    ]
+    rows += [("Worse for savers", "", worse or "nothing"), ("Law that allows it", "", shown["law"])]
+    return rows + [(field_words(path), _plain(was), _plain(will)) for path, was, will in shown["changes"]]
+
+
+A_YEAR = {
+    "balance_cents": "Example: a balance of",
+    "interest_cents": "Example: interest of a year",
+    "tax_cents": "Example: tax on it",
+}
 
 
 def _fact(name: str, value: Any, currency: str) -> str:

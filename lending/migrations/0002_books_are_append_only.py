@@ -133,10 +133,12 @@ CREATE TRIGGER report_snapshot_is_history BEFORE UPDATE OR DELETE ON lending_rep
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER decision_is_history BEFORE UPDATE OR DELETE ON lending_decision
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
--- Loans were made under them: a change is the next version.
+-- Loans were made and savings were opened under them: a change is the next version.
 CREATE TRIGGER product_version_is_history BEFORE UPDATE OR DELETE ON lending_productversion
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER country_pack_is_history BEFORE UPDATE OR DELETE ON lending_countrypack
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER savings_product_version_is_history BEFORE UPDATE OR DELETE ON lending_savingsproductversion
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 -- What these say of money grows as more becomes known, but none of them goes away.
 CREATE TRIGGER receipt_is_history BEFORE DELETE ON lending_receipt
@@ -162,6 +164,8 @@ CREATE TRIGGER intent_success_is_final BEFORE UPDATE ON lending_paymentintent
     FOR EACH ROW EXECUTE FUNCTION lending_success_is_final();
 
 CREATE TRIGGER savings_movement_is_history BEFORE UPDATE OR DELETE ON lending_savingsmovement
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER savings_version_change_is_history BEFORE UPDATE OR DELETE ON lending_savingsversionchange
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER group_approval_is_history BEFORE UPDATE OR DELETE ON lending_groupapproval
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
@@ -287,6 +291,7 @@ DROP FUNCTION lending_refund_is_kept();
 DROP TRIGGER group_is_paid_once ON lending_savingsinstruction;
 DROP TRIGGER group_withdrawal_is_agreed ON lending_groupwithdrawal;
 DROP TRIGGER group_approval_is_history ON lending_groupapproval;
+DROP TRIGGER savings_version_change_is_history ON lending_savingsversionchange;
 DROP TRIGGER savings_movement_is_history ON lending_savingsmovement;
 DROP FUNCTION lending_group_is_paid_once();
 DROP FUNCTION lending_group_withdrawal_is_agreed();
@@ -298,6 +303,7 @@ DROP TRIGGER repayment_is_history ON lending_repayment;
 DROP TRIGGER receipt_is_history ON lending_receipt;
 DROP TRIGGER attempt_success_is_final ON lending_paymentattempt;
 DROP TRIGGER intent_success_is_final ON lending_paymentintent;
+DROP TRIGGER savings_product_version_is_history ON lending_savingsproductversion;
 DROP TRIGGER country_pack_is_history ON lending_countrypack;
 DROP TRIGGER product_version_is_history ON lending_productversion;
 DROP TRIGGER report_snapshot_is_history ON lending_reportsnapshot;

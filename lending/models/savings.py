@@ -10,9 +10,9 @@ from lending.models.people import Borrower
 
 
 class SavingsProductVersion(models.Model):
-    """A savings product as it stood from `effective_on`; a change is a new version, an account keeps its own.
+    """A savings product as it stood from `effective_on`; a change is a new version that a second person approved.
 
-    `terms` is read by lending.rules.savings.read_terms.
+    `terms` is read by lending.rules.savings.read_terms; accounts go over to the next version on its first day.
     """
 
     code = models.SlugField(max_length=30)
@@ -22,11 +22,19 @@ class SavingsProductVersion(models.Model):
     country = models.CharField(max_length=2)
     partner = models.CharField(max_length=40, blank=True, help_text="Who holds the money; empty: we do.")
     effective_on = models.DateField()
+    proposed_by = models.CharField(max_length=60)
+    approved_on = models.DateField(help_text="Notice to savers counts from here.")
     approved_by = models.CharField(max_length=60)
-    terms = models.JSONField()
+    terms = models.JSONField(help_text="Interest, minimum, locks: everything that is agreed.")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["code", "version"], name="savings_product_version")]
+        constraints = [
+            models.UniqueConstraint(fields=["code", "version"], name="savings_product_version"),
+            models.CheckConstraint(
+                name="savings_product_approved_by_another",
+                condition=~Q(approved_by=F("proposed_by")) & ~Q(approved_by=""),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} v{self.version}"
@@ -131,6 +139,27 @@ class SavingsAccount(models.Model):
 
     def __str__(self) -> str:
         return f"Savings {self.id}"
+
+
+class SavingsVersionChange(models.Model):
+    """From `effective_on` an account goes by another version of its product: by then the one before it has ended.
+
+    PostgreSQL refuses to change these rows; lending.invariants proves that they lead to the account's version.
+    """
+
+    account = models.ForeignKey(SavingsAccount, models.PROTECT, related_name="version_changes")
+    before = models.ForeignKey(SavingsProductVersion, models.PROTECT, related_name="+")
+    after = models.ForeignKey(SavingsProductVersion, models.PROTECT, related_name="+")
+    effective_on = models.DateField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "after"], name="savings_version_once"),
+            models.CheckConstraint(name="savings_version_is_another", condition=~Q(before=F("after"))),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.after} from {self.effective_on}"
 
 
 class GroupWithdrawal(models.Model):

@@ -190,7 +190,7 @@ class Provisioning(Section):
 
 
 class Savings(Section):
-    held_by: Literal["licensed partner", "lender"]
+    held_by: Literal["licensed partner", "us"]
 
 
 class Affordability(Section):

@@ -7,7 +7,7 @@ Source: docs/domain/savings.md.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -86,6 +86,12 @@ class Interest(_Terms):
     @property
     def tax_ppm(self) -> int:
         return int(self.tax_rate * 1_000_000)
+
+    @property
+    def rates(self) -> tuple[Decimal, Decimal]:
+        """The lowest and the highest yearly rate of the tiers, before tax."""
+        rates = [tier.rate for tier in self.tiers]
+        return min(rates), max(rates)
 
 
 class Goal(_Terms):
@@ -290,30 +296,6 @@ def closing_balances(moves: Iterable[Move], first: date, last: date) -> list[tup
         spans.append((balance, (on - start).days))
         balance, start = balance + sum(move.cents for move in together), on
     return [*spans, (balance, (last - start).days + 1)]
-
-
-def correct(interest: Interest, now: Standing, moves: Sequence[Move], late: Move, earns_from: date) -> Standing:
-    """Return how an account stands after a movement that we hear of when its day is over already.
-
-    Each day since is counted again with it, those of periods that were credited included: the difference comes
-    with the next credit. Where the lowest balance counts, only the running period is counted again. Interest on
-    the interest that would have been credited earlier is not made up for.
-    """
-    daily = interest.balance == "daily"
-    first = max(late.on, earns_from) if daily else now.period_on
-    known = [*moves, late]
-    change = earned_parts(interest, known, first, now.accrued_on) - earned_parts(
-        interest, moves, first, now.accrued_on
-    )
-    lowest = (
-        None if daily else min((cents for cents, _ in closing_balances(known, first, now.accrued_on)), default=None)
-    )
-    return replace(
-        now,
-        balance_cents=now.balance_cents + late.cents,
-        accrued_parts=now.accrued_parts + change,
-        lowest_cents=lowest,
-    )
 
 
 # --- balances -----------------------------------------------------------------------------------------------

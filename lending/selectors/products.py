@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Exists, Q
 
-from lending.models import CountryPack, ProductVersion
+from lending.models import CountryPack, ProductVersion, SavingsProductVersion
 from lending.rules import caps, pricing
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
@@ -126,9 +126,13 @@ def facts_side_by_side(version: ProductVersion, principal_cents: int, on: date) 
 AGREED = ("name", "approval_document", "ladder_cents", "loss_brake", "terms")
 
 
-def differences(before: ProductVersion, after: ProductVersion) -> list[list[Any]]:
+def differences(
+    before: ProductVersion | SavingsProductVersion,
+    after: ProductVersion | SavingsProductVersion,
+    names: tuple[str, ...] = AGREED,
+) -> list[list[Any]]:
     """Return each field whose value is another one in the later version: its path, and both values."""
-    old, new = ({name: getattr(one, name) for name in AGREED} for one in (before, after))
+    old, new = ({name: getattr(one, name) for name in names} for one in (before, after))
     was, will = dict(_leaves(old)), dict(_leaves(new))
     return [[path, was.get(path), will.get(path)] for path in (was | will) if was.get(path) != will.get(path)]
 

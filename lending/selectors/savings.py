@@ -13,11 +13,13 @@ from lending.models import (
     SavingsInstruction,
     SavingsMovement,
     SavingsProductVersion,
+    SavingsVersionChange,
     WalletMovement,
 )
 from lending.rules import calendar, money
 from lending.rules import savings as rules
 from lending.selectors.products import NothingInForce
+from lending.selectors.savings_versions import terms_on
 
 
 def product_in_force(country: str, code: str, on: date) -> SavingsProductVersion:
@@ -34,7 +36,7 @@ def product_in_force(country: str, code: str, on: date) -> SavingsProductVersion
 
 
 def terms_of(account: SavingsAccount) -> rules.SavingsTerms:
-    """Return the terms under which an account was opened."""
+    """Return the terms by which an account goes."""
     return rules.read_terms(account.product_version.terms)
 
 
@@ -84,13 +86,24 @@ class StatementLine:
 
 
 @dataclass(frozen=True)
+class TermsLine:
+    """From this day on, other terms: the versions before and after, read with types."""
+
+    on: date
+    before: rules.SavingsTerms
+    after: rules.SavingsTerms
+
+
+@dataclass(frozen=True)
 class Statement:
-    """Movements from `first` to `last` by value date. opening + lines = closing, to the cent."""
+    """Movements from `first` to `last` by value date, and what was agreed anew. opening + lines = closing, to the
+    cent."""
 
     first: date
     last: date
     opening_cents: int
     lines: tuple[StatementLine, ...]
+    changes: tuple[TermsLine, ...]
     closing_cents: int
     interest_cents: int
     tax_cents: int
@@ -114,7 +127,14 @@ def statement(account_id: int, first: date, last: date) -> Statement:
         return sum(abs(line.cents) for line in lines if line.kind == kind)
 
     kinds = SavingsMovement.Kind
-    return Statement(first, last, opening, tuple(lines), balance, total(kinds.INTEREST), total(kinds.TAX))
+    changes = SavingsVersionChange.objects.filter(account_id=account_id, effective_on__range=(first, last))
+    new_terms = tuple(
+        TermsLine(change.effective_on, rules.read_terms(change.before.terms), rules.read_terms(change.after.terms))
+        for change in changes.select_related("before", "after").order_by("id")
+    )
+    return Statement(
+        first, last, opening, tuple(lines), new_terms, balance, total(kinds.INTEREST), total(kinds.TAX)
+    )
 
 
 # --- goals --------------------------------------------------------------------------------------------------
@@ -182,7 +202,7 @@ def _closeness(found: SavedFirst) -> tuple[int, int]:
 
 
 def _stands(account: SavingsAccount, at: datetime) -> SavedFirst:
-    rule = terms_of(account).save_first
+    rule = terms_on(account, calendar.business_date(at, settings.TIME_ZONE)).save_first
     if rule is None:
         return SavedFirst(True, 0, 0)
     zone = settings.TIME_ZONE

@@ -22,7 +22,7 @@ from lending.models import (
 from lending.rules import calendar, money
 from lending.rules import savings as rules
 from lending.selectors import savings as selectors
-from lending.services import audit, savings
+from lending.services import audit, savings, savings_holds, savings_instructions, savings_interest
 
 
 class NotAMember(Exception):
@@ -170,7 +170,7 @@ def ask_share_out(*, group_id: int, asked_by: int, origin: str, at: datetime) ->
     account = savings.lock_account(SavingsAccount.objects.get(group_id=group_id).id)
     if known := GroupWithdrawal.objects.filter(origin=origin).first():
         return known
-    savings.bring_up(account, calendar.business_date(at, settings.TIME_ZONE) - rules.DAY)
+    savings_interest.bring_up(account, calendar.business_date(at, settings.TIME_ZONE) - rules.DAY)
     account.save()
     pot = selectors.available_cents(account)
     if pot <= 0 or not selectors.paid_in(account.id):
@@ -190,7 +190,7 @@ def ask_share_out(*, group_id: int, asked_by: int, origin: str, at: datetime) ->
 def _ask(account: SavingsAccount, kind: str, amount_cents: int, **facts: object) -> GroupWithdrawal:
     available = selectors.available_cents(account)
     if not 0 < amount_cents <= available:
-        raise savings.NotEnoughSavings(amount_cents, available)
+        raise savings_holds.NotEnoughSavings(amount_cents, available)
     assert account.group is not None
     return GroupWithdrawal.objects.create(
         account=account,
@@ -257,7 +257,7 @@ def cancel(*, withdrawal_id: int, borrower_id: int, at: datetime) -> GroupWithdr
 
 def _instruct(agreed: GroupWithdrawal, at: datetime) -> None:
     for member_id, cents in _shares(agreed).items():
-        savings.instruct_withdrawal(
+        savings_instructions.instruct_withdrawal(
             account_id=agreed.account_id,
             amount_cents=cents,
             reference=f"group:{agreed.id}:member:{member_id}",

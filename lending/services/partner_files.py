@@ -22,7 +22,7 @@ from lending.models import (
 from lending.rules import calendar
 from lending.rules.settlement_file import Answer, Asked, read_answers, write_asked
 from lending.selectors import savings as selectors
-from lending.services import cases, savings
+from lending.services import cases, savings_instructions
 
 # A partner settles daily; two days of silence are no accident.
 SILENCE = timedelta(days=2)
@@ -85,7 +85,7 @@ def _take(file: SettlementFile, answer: Answer, at: datetime) -> str:
     try:
         with transaction.atomic():
             return _settle(file, answer, at)
-    except (Differs, savings.InstructionMismatch) as difference:
+    except (Differs, savings_instructions.InstructionMismatch) as difference:
         cases.open_case(
             kind=Case.Kind.SAVINGS_MISMATCH,
             subject_key=f"settlement:{file.partner}:{answer.partner_reference}",
@@ -106,12 +106,12 @@ def _settle(file: SettlementFile, answer: Answer, at: datetime) -> str:
     _refuse_other(instruction, answer, file.partner, instruction.kind)
     if answer.outcome == "rejected":
         repeated = instruction.state == SavingsInstruction.State.REJECTED
-        savings.reject_instruction(reference=answer.reference, at=at)
+        savings_instructions.reject_instruction(reference=answer.reference, at=at)
         return "repeated" if repeated else "rejected"
     taken = SavingsMovement.objects.filter(reference=answer.partner_reference).first()
     if taken is not None and taken.instruction_id != instruction.id:
         raise Differs(f"{answer.partner_reference}: confirmed another movement before")
-    booked = savings.confirm_instruction(
+    booked = savings_instructions.confirm_instruction(
         reference=answer.reference,
         amount_cents=answer.amount_cents,
         partner_reference=answer.partner_reference,

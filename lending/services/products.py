@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 
-from lending.models import ProductVersion, Proposal
+from lending.models import ProductVersion, Proposal, SavingsProductVersion
 from lending.rules import calendar, caps, limits
 from lending.rules.terms import TermsRefused
 from lending.selectors import products
@@ -116,15 +116,25 @@ def propose_version(*, draft: Draft, maker: Any, reason: str, at: datetime) -> P
     )
 
 
-def _version(draft: Draft, before: ProductVersion, on: date) -> ProductVersion:
-    """Return the version as it would stand if it were approved on a day; not saved."""
-    newest = ProductVersion.objects.filter(code=before.code).order_by("-version").first()
+def refuse_unless_next(before: ProductVersion | SavingsProductVersion, effective_on: date, on: date) -> None:
+    """Refuse to follow, on a day, a version that is not the newest, or from a day that is past or not after it.
+
+    Raises:
+        FollowedAlready: another version came in between.
+        TermsRefused: the first day, with the earliest that can be.
+    """
+    newest = type(before).objects.filter(code=before.code).order_by("-version").first()
     assert newest is not None, "it is at least the one that is followed"
-    if newest.id != before.id:
+    if newest.pk != before.pk:
         raise FollowedAlready(str(newest))
     first = max(on, before.effective_on + calendar.DAY)
-    if draft.effective_on < first:
-        raise TermsRefused("effective_on", f"must be {first} or later", draft.effective_on)
+    if effective_on < first:
+        raise TermsRefused("effective_on", f"must be {first} or later", effective_on)
+
+
+def _version(draft: Draft, before: ProductVersion, on: date) -> ProductVersion:
+    """Return the version as it would stand if it were approved on a day; not saved."""
+    refuse_unless_next(before, draft.effective_on, on)
     return ProductVersion(
         code=before.code,
         version=before.version + 1,

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import transaction
 
 from lending.models import Refund, SavingsAccount, SavingsMovement
-from lending.services import refunds, savings
+from lending.services import refunds, savings, savings_instructions
 from lending.services.people import lock_person
 
 
@@ -35,7 +35,9 @@ def save_overpayment(*, account_id: int, origin: str, at: datetime) -> Refund:
     cents = refunds.all_kept(account.borrower)
     reference = f"refund:{origin}"
     if account.partner:
-        asked = savings.instruct_deposit(account_id=account.id, amount_cents=cents, reference=reference, at=at)
+        asked = savings_instructions.instruct_deposit(
+            account_id=account.id, amount_cents=cents, reference=reference, at=at
+        )
         return refunds.reserve(account.borrower, Refund.Way.SAVINGS, origin, cents, at, instruction=asked)
     savings.refuse_closed(savings.lock_account(account.id))
     refund = refunds.reserve(account.borrower, Refund.Way.SAVINGS, origin, cents, at)

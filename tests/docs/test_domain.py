@@ -14,7 +14,18 @@ import pytest
 
 from lending import closing
 from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, PaymentIntent, Posting
-from lending.rules import accounting, arrears, calendar, caps, identity, limits, money, pricing, settlement_file
+from lending.rules import (
+    accounting,
+    arrears,
+    calendar,
+    caps,
+    identity,
+    limits,
+    money,
+    pricing,
+    savings_change,
+    settlement_file,
+)
 from lending.rules import savings as savings_rules
 from lending.rules.allocation import KINDS, Due, allocate, total_of
 from lending.rules.country import Country, Section, may_contact
@@ -503,6 +514,14 @@ def _savings_interest(row: Row) -> savings_rules.Interest:
     )
 
 
+def _savings_version(number: int, rate: Decimal) -> savings_change.Version:
+    """Return the goal that ships with one rate and no tax, the next version from 11 January on."""
+    stored = json.loads((REPOSITORY / "fixtures/savings/jirani-goal.json").read_text())["terms"]
+    changed = {"tiers": [{"from_cents": 0, "rate": str(rate)}], "tax_rate": "0"}
+    terms = savings_rules.read_terms(stored | {"interest": stored["interest"] | changed})
+    return savings_change.Version(number, number, date(2025 + number, 1, 11), terms)
+
+
 class TestSavings:
     @rows("savings.interest")
     def test_a_month_earns_what_the_formula_says(self, row: Row) -> None:
@@ -519,6 +538,21 @@ class TestSavings:
         assert (credit.gross_cents, credit.tax_cents) == (cents(row["Interest"]), cents(row["Tax"]))
         parts = savings_rules.earned_parts(interest, moves, date(2026, 1, 1), date(2026, 1, 31))
         assert parts // savings_rules.PARTS_PER_CENT == credit.gross_cents
+
+    @rows("savings.change")
+    def test_each_day_earns_by_the_version_of_that_day(self, row: Row) -> None:
+        old, new = (_savings_version(number, share(row[name])) for number, name in enumerate(("Rate", "New rate")))
+        locked_until = None if row["Locked until"] == "-" else date(2026, 1, int(row["Locked until"]))
+        change = savings_change.next_change(old, [new], date(2026, 1, 1), locked_until)
+        assert change is not None and change.on.day == int(row["Goes over on"])
+        last = change.on - savings_rules.DAY
+        standing = savings_rules.Standing(100_000, 0, date(2025, 12, 31), date(2026, 1, 1))
+        standing, credits = savings_rules.accrue(old.terms.interest, standing, last, locked_until)
+        is_locked = locked_until is not None and locked_until > last
+        standing, credit = savings_change.end_terms(old.terms.interest, standing, is_locked)
+        _, rest = savings_rules.accrue(new.terms.interest, standing, date(2026, 1, 31), locked_until)
+        told = [f"{one.on.day}: {one.gross_cents / 100:.2f}" for one in (*credits, credit, *rest) if one]
+        assert ", ".join(told) == row["Credited at the end of"]
 
     @rows("savings.suggested")
     def test_small_deposits_are_suggested(self, row: Row) -> None:

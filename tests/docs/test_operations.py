@@ -14,9 +14,10 @@ from lending.admin.borrowers import BorrowerAdmin
 from lending.admin.loans import LoanAdmin
 from lending.admin.payments import ReceiptAdmin
 from lending.admin.products import ProductVersionAdmin
+from lending.admin.savings_products import SavingsProductVersionAdmin
 from lending.management.commands import sweep
 from lending.payments import breaker, engine
-from lending.services import changes, products, proposals, refunds
+from lending.services import changes, products, proposals, refunds, savings_terms
 from tests.docs.tables import REPOSITORY, Row, checked_tables
 from ussd import sessions
 
@@ -168,11 +169,12 @@ class TestGroups:
             "proposes": "lending.add_proposal",
             "decides": "proposal",
             "products": "lending.add_productversion",
+            "savings": "lending.add_savingsproductversion",
         }
         table = TABLES["operations.groups"]
         listed = {
             row["Group"]: set(re.findall(r"[a-z]+", row["May change"])) - {"nothing"}
-            | {acts[word] for word in row["Acts of two people"].split()}
+            | {acts[word] for word in re.findall(r"[a-z]+", row["Acts of two people"])}
             for row in table
         }
         assert listed == rights
@@ -186,6 +188,7 @@ class TestGroups:
         shown[refunds.ACT] = BorrowerAdmin.give_back.short_description
         shown[changes.RECEIPT_REVERSAL] = ReceiptAdmin.take_out.short_description
         shown[products.ACT] = ProductVersionAdmin.propose_version.short_description
+        shown[savings_terms.ACT] = SavingsProductVersionAdmin.propose_version.short_description
         for act, words in shown.items():
             assert f'"{words}"' in listed[act]
 

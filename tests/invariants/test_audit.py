@@ -75,6 +75,8 @@ BREAKS = {
         UPDATE lending_savingshold SET released_at = now()""",
     "savings interest is what the closing balances earned": """
         UPDATE lending_savingsaccount SET accrued_parts = accrued_parts + 1 WHERE goal = 'Cow'""",
+    "a savings account goes by the version that is its turn": """
+        UPDATE lending_savingsversionchange SET after_id = before_id, before_id = after_id""",
     "a savings instruction moved once what it said, or nothing": """
         UPDATE lending_savingsinstruction SET state = 'confirmed' WHERE state = 'open'""",
     "a group's money left as often as its members agreed to": """
@@ -198,7 +200,12 @@ def _save() -> None:
         interest = saving.terms_of()["interest"] | {"tiers": tiers, "tiers_apply_to": apply_to}
         saving.product(f"cow-{apply_to}", interest=interest)
         cow = saving.pot(member, f"cow-{apply_to}", goal="Cow")
-        for days in (0, 10, 40, 30, 95):
+        saving.next_version(
+            f"cow-{apply_to}",
+            effective_on=saving.after(45).date(),
+            terms={"interest": interest | {"tiers": [{"from_cents": 0, "rate": "0.0317"}]}},
+        )
+        for days in (0, 10, 40, 30, 95, 20):
             saving.deposit(cow, 100 * days + 5_000, saving.after(days))
     group = groups.form_group(
         name="Tumaini", members=members, approvals_needed=2, product_code="jirani-group", at=saving.MORNING
@@ -285,3 +292,24 @@ class TestCommand:
         assert "a savings balance is what moved in less what moved out" in text
         line = next(line for line in text.splitlines() if line.startswith("a savings balance"))
         assert line.count("savings account ") == invariants.MAX_OFFENDERS
+
+
+# Each way in which an account can go by a version that is not its turn -> what is said of it.
+WRONG_VERSIONS = {
+    "its changes lead to": """
+        UPDATE lending_savingsaccount SET product_version_id = (
+               SELECT id FROM lending_savingsproductversion WHERE code = 'jirani-save') WHERE goal = 'Cow'""",
+    "not in force then": """DELETE FROM lending_savingsversionchange""",
+    "which has ended": """
+        UPDATE lending_savingsaccount account SET product_version_id = before_id
+          FROM lending_savingsversionchange change WHERE change.account_id = account.id;
+        DELETE FROM lending_savingsversionchange""",
+}
+
+
+def test_each_way_to_go_by_a_wrong_version_is_found(books, subtests):
+    name = "a savings account goes by the version that is its turn"
+    for said, sql in WRONG_VERSIONS.items():
+        with subtests.test(said), undone():
+            [first, *_] = broken_by(sql)[name].offenders
+            assert said in first

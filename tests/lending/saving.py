@@ -36,9 +36,20 @@ def product(
         country=country,
         partner=partner,
         effective_on=date(2025, 1, 1),
-        approved_by="test",
+        proposed_by="maker",
+        approved_by="checker",
+        approved_on=date(2025, 1, 1),
         terms=terms_of(**changes),
     )
+
+
+def next_version(code: str = "jirani-goal", **changes: Any) -> SavingsProductVersion:
+    """Follow the newest version of a product with another one, in force since a day before MORNING."""
+    values = SavingsProductVersion.objects.filter(code=code).order_by("-version").values().first()
+    assert values is not None
+    follows = {"version": values["version"] + 1, "effective_on": OPENED_ON - timedelta(days=1)}
+    follows["terms"] = values["terms"] | changes.pop("terms", {})
+    return SavingsProductVersion.objects.create(**values | {"id": None} | follows | changes)
 
 
 def pot(borrower: Borrower, product_code: str = "jirani-goal", **facts: Any) -> SavingsAccount:

@@ -8,11 +8,23 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
-from lending.models import Borrower, Entry, Posting, SavingsAccount, SavingsMovement
+from lending.models import Borrower, Entry, Posting, SavingsAccount, SavingsMovement, SavingsVersionChange
 from lending.savings_closing import Accrued, accrue_savings, mark_dormant
-from lending.services import savings
+from lending.services import savings, savings_instructions, savings_interest
 from tests import factories
-from tests.lending.saving import MORNING, OPENED_ON, after, deposit, fresh, move, on, pot, product, terms_of
+from tests.lending.saving import (
+    MORNING,
+    OPENED_ON,
+    after,
+    deposit,
+    fresh,
+    move,
+    next_version,
+    on,
+    pot,
+    product,
+    terms_of,
+)
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -38,12 +50,23 @@ def interest_of(kind: tuple[str, str, str], luck: Random) -> dict[str, Any]:
     }
 
 
-def some_savers(luck: Random, count: int) -> list[SavingsAccount]:
-    """Open accounts of every kind, some with a minimum, a lock, or a holder of our own."""
-    accounts = []
+def some_products(luck: Random) -> None:
+    """Bring out products of every kind, each with two later versions of any kind on days of their own."""
     for place, kind in enumerate(KINDS):
         minimum = luck.choice([0, 20_000])
         product(f"p{place}", interest=interest_of(kind, luck), minimum_balance_cents=minimum)
+        for first in (luck.randrange(1, 40), luck.randrange(40, 80)):
+            terms = {
+                "interest": interest_of(luck.choice(KINDS), luck),
+                "minimum_balance_cents": luck.choice([0, 9_000]),
+            }
+            next_version(f"p{place}", effective_on=OPENED_ON + first * DAY, terms=terms)
+
+
+def some_savers(luck: Random, count: int) -> list[SavingsAccount]:
+    """Open accounts of every kind, some with a minimum, a lock, or a holder of our own."""
+    accounts = []
+    some_products(luck)
     for number in range(count):
         borrower = factories.register(f"Saver {chr(65 + number)}x", f"2547120{number:05d}", f"557{number:05d}")
         account = pot(borrower, f"p{number % len(KINDS)}")
@@ -82,7 +105,7 @@ def brought_up(account: SavingsAccount, until: date) -> SavingsAccount:
     """Do now what the service would do at the next movement."""
     with transaction.atomic():
         locked = savings.lock_account(account.id)
-        savings.bring_up(locked, until)
+        savings_interest.bring_up(locked, until)
         locked.save()
     return locked
 
@@ -102,7 +125,9 @@ def snapshot(accounts: list[SavingsAccount], until: date) -> dict[str, Any]:
         .order_by("posting__occurred_at", "account_id")
         .annotate(Sum("debit_cents"), Sum("credit_cents"))
     )
+    changes = SavingsVersionChange.objects.order_by("account_id", "id")
     return {
+        "changes": list(changes.values_list("account_id", "before_id", "after_id", "effective_on")),
         "accounts": list(SavingsAccount.objects.order_by("id").values()),
         "movements": list(movements),
         "entries": list(entries),
@@ -132,6 +157,7 @@ def test_sql_says_what_python_says_on_random_accounts(law: None, seed: int, book
     credited += accrue_savings(end, *ALL).credited
     assert credited > 10
     by_sql = snapshot(accounts, end)
+    assert len(by_sql["changes"]) > len(accounts)
 
     for what in by_python:
         assert by_sql[what] == by_python[what], what
@@ -179,7 +205,7 @@ class TestAccrue:
         books_balance()
 
     def test_an_account_being_closed_earns_no_more(self, goal: SavingsAccount) -> None:
-        savings.close_account(account_id=goal.id, at=after(5))
+        savings_instructions.close_account(account_id=goal.id, at=after(5))
         assert accrue_savings(date(2026, 1, 31), *ALL) == Accrued()
 
     def test_accrual_takes_no_room_in_an_index(self, goal: SavingsAccount) -> None:

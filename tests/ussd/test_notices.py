@@ -5,11 +5,22 @@ from typing import Any
 
 import pytest
 
-from lending.models import Application, Borrower, Loan, OutboxMessage, PaymentIntent, Receipt, Refund
+from lending.models import (
+    Application,
+    Borrower,
+    Loan,
+    OutboxMessage,
+    PaymentIntent,
+    Receipt,
+    Refund,
+    SavingsAccount,
+    SavingsProductVersion,
+)
 from lending.payments.settling import GAVE_UP
-from lending.services import people, receipts, refunds, repayments
+from lending.services import people, receipts, refunds, repayments, savings_instructions, savings_locks
 from tests import factories
 from tests.factories import NAIROBI, NOON
+from tests.lending import saving
 from tests.lending.lending import happen, lend, product
 from tests.ussd.test_sms import Aggregator, aggregator
 from ussd import notices
@@ -403,6 +414,69 @@ class TestAPin:
             )
             assert "If you did not ask for this" in said(tell("pin_reset", borrower_id=amina.id))
         assert Sms.objects.filter(kind="pin_reset").count() == 2
+
+
+class TestAChangeOfSavingsTerms:
+    AT = saving.after(1)
+    FIRST = date(2026, 3, 1)
+
+    def change(self, rate: str = "0.035", on: date = FIRST, **more: Any) -> SavingsProductVersion:
+        version = SavingsProductVersion.objects.filter(code="jirani-goal").latest("version")
+        interest = version.terms["interest"] | {"tiers": [{"from_cents": 0, "rate": rate}]}
+        return saving.next_version(effective_on=on, terms={"interest": interest} | more)
+
+    def tell(self, account: SavingsAccount, version: SavingsProductVersion, at: datetime = AT) -> Sms | None:
+        facts = {"account_id": account.id, "version_id": version.id, "borrower_id": account.borrower_id}
+        return tell("savings_terms_change", at=at, **facts)
+
+    def test_worse_terms_are_told_with_old_rate_new_rate_day_and_way_out(
+        self, amina: Borrower, aggregator: Aggregator
+    ) -> None:
+        account = saving.pot(amina)
+        assert said(self.tell(account, self.change())) == (
+            "Jirani: from 1 Mar your savings earn 3.5% a year, now 4-6%."
+            " Until then you can take your money out free."
+        )
+        assert len(aggregator.received) == 1
+
+    def test_in_their_language(self, amina: Borrower, aggregator: Aggregator) -> None:
+        Borrower.objects.filter(id=amina.id).update(language="sw")
+        text = said(self.tell(saving.pot(amina), self.change()))
+        assert text.startswith("Jirani: kuanzia 1 Machi akiba itapata 3.5% kwa mwaka, sasa 4-6%.")
+
+    def test_better_terms_ask_nobody_to_leave(self, amina: Borrower, aggregator: Aggregator) -> None:
+        text = said(self.tell(saving.pot(amina), self.change("0.08")))
+        assert text == "Jirani: from 1 Mar your savings earn 8% a year, now 4-6%."
+
+    def test_a_locked_goal_is_told_its_own_day(self, amina: Borrower, aggregator: Aggregator) -> None:
+        account = saving.pot(amina)
+        until = self.FIRST + timedelta(days=30)
+        savings_locks.lock_goal(account_id=account.id, until=until, exit_after_hours=24, at=self.AT)
+        text = said(self.tell(account, self.change(minimum_balance_cents=500)))
+        assert text == (
+            "Jirani: from 1 Apr your savings earn 3.5% a year, now 4-6%."
+            " Until your lock ends nothing changes. More changes: send HELP."
+        )
+
+    def test_a_second_change_is_told_against_the_first(self, amina: Borrower, aggregator: Aggregator) -> None:
+        account = saving.pot(amina)
+        self.change("0.02")
+        second = self.change("0.03", on=self.FIRST + timedelta(days=9))
+        assert "earn 3% a year, now 2%" in said(self.tell(account, second))
+
+    def test_it_waits_for_contact_hours_and_comes_after_stop_too(
+        self, amina: Borrower, aggregator: Aggregator
+    ) -> None:
+        account, version = saving.pot(amina), self.change()
+        people.stop_sms(msisdn=amina.msisdn, at=self.AT)
+        assert self.tell(account, version, at=NIGHT) is None
+        assert OutboxMessage.objects.filter(topic="savings_terms_change").count() == 1
+        assert self.tell(account, version) is not None
+
+    def test_who_closed_the_account_is_not_told(self, amina: Borrower, aggregator: Aggregator) -> None:
+        account, version = saving.pot(amina), self.change()
+        savings_instructions.close_account(account_id=account.id, at=self.AT)
+        assert self.tell(account, version) is None
 
 
 def test_every_topic_of_ours_has_words(settings: Any) -> None:

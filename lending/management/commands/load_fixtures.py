@@ -19,9 +19,10 @@ from lending.rules import caps
 from lending.rules.country import country_from
 from lending.rules.pricing import LoanRefused
 from lending.rules.reading import Refused
-from lending.rules.savings import SavingsTermsRefused, read_terms
+from lending.rules.savings import SavingsTermsRefused
 from lending.rules.terms import TermsRefused
 from lending.selectors import products
+from lending.services import savings_terms
 from lending.services.products import enforce_version
 
 
@@ -104,12 +105,18 @@ def load_product(data: dict[str, Any], source: str) -> None:
 
 
 def load_savings_product(data: dict[str, Any], source: str) -> None:
-    try:
-        read_terms(data["terms"])
-    except SavingsTermsRefused as refused:
-        raise CommandError(f"{source}: terms.{refused}") from None
+    """Load one version of a savings product, if the law in force on its first day allows it.
+
+    Raises:
+        CommandError: it cannot be read, or contradicts the law: with the field and the rule.
+    """
     key = {"code": data.pop("code"), "version": data.pop("version")}
-    data["effective_on"] = date.fromisoformat(data["effective_on"])
+    for name in ("approved_on", "effective_on"):
+        data[name] = date.fromisoformat(data[name])
+    try:
+        savings_terms.enforce_version(SavingsProductVersion(**key, **data))
+    except (SavingsTermsRefused, caps.AgainstLaw, products.NothingInForce) as refused:
+        raise CommandError(f"{source}: {refused}") from None
     _load_version(SavingsProductVersion, key, data, source)
 
 

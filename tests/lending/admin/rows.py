@@ -14,7 +14,7 @@ from lending.models import (
     ProviderEvent,
     Refund,
 )
-from lending.services import groups, savings
+from lending.services import groups, savings, savings_sweeps
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -73,7 +73,7 @@ def save(borrower: Borrower, name: str = "") -> None:
     savings.record_movement(
         account_id=account.id, kind="deposit", amount_cents=50_000, reference=f"UB1{name}", moved_at=NOON
     )
-    savings.allow_sweep(account_id=account.id, keep_cents=10_000, text_version="1", language="en", at=NOON)
+    savings_sweeps.allow_sweep(account_id=account.id, keep_cents=10_000, text_version="1", language="en", at=NOON)
     group = groups.form_group(
         name="Tumaini", members=[borrower], approvals_needed=1, product_code="jirani-group", at=NOON
     )

@@ -27,7 +27,7 @@ from lending.models import (
 from lending.payments import engine, settling
 from lending.ports import Failed, Succeeded, Unknown
 from lending.selectors import overpayments
-from lending.services import changes, proposals, receipts, refunds, savings
+from lending.services import changes, proposals, receipts, refunds, savings, savings_instructions
 from lending.services.saved_overpayments import NotTheirAccount, save_overpayment
 from tests import factories
 from tests.factories import NOON, pay
@@ -333,7 +333,7 @@ class TestIntoSavings:
         return save_overpayment(account_id=account.id, origin="ussd:test:7", at=LATER)
 
     def confirm(self, refund: Refund) -> None:
-        savings.confirm_instruction(
+        savings_instructions.confirm_instruction(
             reference=refund.instruction.reference,  # type: ignore[union-attr]
             amount_cents=refund.amount_cents,
             partner_reference="UB1",
@@ -362,7 +362,7 @@ class TestIntoSavings:
         self, overpaid: Loan, books_balance: Callable[[], None]
     ) -> None:
         refund = self.save(self.account(overpaid.borrower))
-        savings.reject_instruction(reference=refund.instruction.reference, at=LATER)  # type: ignore[union-attr]
+        savings_instructions.reject_instruction(reference=refund.instruction.reference, at=LATER)  # type: ignore[union-attr]
         refund.refresh_from_db()
         assert (refund.state, kept(overpaid.borrower), owed_to_customers()) == ("failed", 7_000, 7_000)
         books_balance()
@@ -382,7 +382,7 @@ class TestIntoSavings:
 
     def test_not_into_an_account_that_is_closing(self, overpaid: Loan) -> None:
         account = self.account(overpaid.borrower)
-        savings.close_account(account_id=account.id, at=NOON)
+        savings_instructions.close_account(account_id=account.id, at=NOON)
         with pytest.raises(savings.AccountClosed):
             self.save(account)
         assert kept(overpaid.borrower) == 7_000

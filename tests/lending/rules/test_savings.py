@@ -17,11 +17,11 @@ from lending.rules.savings import (
     SavingsTermsRefused,
     Standing,
     accrue,
-    correct,
     earned_parts,
     next_credit_on,
     read_terms,
 )
+from lending.rules.savings_change import Agreed, correct
 
 TERMS = {
     "minimum_balance_cents": 0,
@@ -157,7 +157,7 @@ class Saver:
         self.until(on - DAY)
         move = Move(on, max(wanted_cents, -self.now.balance_cents))
         if on <= self.now.accrued_on:
-            self.now = correct(self.terms, self.now, self.moves, move, FIRST)
+            self.now = correct([Agreed(date.min, self.terms)], self.now, self.moves, move, FIRST)
         else:
             self.now = savings.replace(self.now, balance_cents=self.now.balance_cents + move.cents)
         self.moves.append(move)

@@ -16,7 +16,7 @@ from lending.models import (
     SavingsInstruction,
 )
 from lending.selectors import savings as selectors
-from lending.services import groups, savings
+from lending.services import groups, savings_holds, savings_instructions
 from tests import factories
 from tests.lending.saving import MORNING, after, deposit, fresh
 
@@ -113,7 +113,7 @@ class TestWithdrawal:
     def test_money_that_has_gone_meanwhile_is_not_paid(self, group: Any, members: Any) -> None:
         first, second = ask(group, members[0], members[0]), ask(group, members[1], members[1], origin="o2")
         say_yes(first, *members[:3])
-        with pytest.raises(savings.NotEnoughSavings), transaction.atomic():
+        with pytest.raises(savings_holds.NotEnoughSavings), transaction.atomic():
             say_yes(second, *members[:3])
         second.refresh_from_db()
         assert second.state == "asked"
@@ -131,7 +131,7 @@ class TestWithdrawal:
 
     @pytest.mark.parametrize("cents", [0, -5, 100_001])
     def test_more_than_there_is_is_not_even_asked(self, group: Any, members: Any, cents: int) -> None:
-        with pytest.raises(savings.NotEnoughSavings):
+        with pytest.raises(savings_holds.NotEnoughSavings):
             ask(group, members[0], members[0], cents)
 
 
@@ -166,13 +166,13 @@ class TestPostgresRefuses:
     def test_a_second_payment_of_one_withdrawal(self, group: Any, members: Any) -> None:
         asked = say_yes(ask(group, members[0], members[0]), *members[:3])
         with pytest.raises(IntegrityError, match="cannot pay 1 after 60000"), transaction.atomic():
-            savings.instruct_withdrawal(
+            savings_instructions.instruct_withdrawal(
                 account_id=asked.account_id, amount_cents=1, reference="again", at=after(3), withdrawal=asked
             )
 
     def test_money_asked_out_beside_the_members(self, group: Any) -> None:
         with pytest.raises(IntegrityError, match="only by a withdrawal"), transaction.atomic():
-            savings.instruct_withdrawal(
+            savings_instructions.instruct_withdrawal(
                 account_id=account_of(group).id, amount_cents=1, reference="beside", at=after(3)
             )
 
@@ -194,7 +194,7 @@ class TestShareOut:
         paid = {row.member.borrower: row.amount_cents for row in SavingsInstruction.objects.all()}
         assert paid == dict(zip(members, (50_551, 30_300, 15_200, 5_000), strict=True))
         for row in SavingsInstruction.objects.all():
-            savings.confirm_instruction(
+            savings_instructions.confirm_instruction(
                 reference=row.reference, amount_cents=row.amount_cents, partner_reference=f"P{row.id}",
                 moved_at=after(5), value_on=after(5).date(), at=after(5),
             )  # fmt: skip
@@ -239,7 +239,7 @@ def test_approvals_at_the_same_moment_pay_once() -> None:
         start.wait()
         try:
             say_yes(asked, borrower)
-        except (IntegrityError, savings.NotEnoughSavings) as failure:
+        except (IntegrityError, savings_holds.NotEnoughSavings) as failure:
             failures.append(failure)
         finally:
             connection.close()

@@ -7,7 +7,7 @@ import pytest
 
 from lending.models import Case, SavingsAccount, SettlementFile, SettlementLine
 from lending.rules.settlement_file import FileRefused
-from lending.services import partner_files, savings
+from lending.services import partner_files, savings_instructions
 from tests.lending.saving import after, deposit, fresh, on, pot
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,9 @@ DAY = "2026-01-11"
 def goal(amina: Any) -> SavingsAccount:
     account = pot(amina)
     deposit(account, 100_000)
-    savings.instruct_withdrawal(account_id=account.id, amount_cents=40_000, reference="w1", at=after(1))
+    savings_instructions.instruct_withdrawal(
+        account_id=account.id, amount_cents=40_000, reference="w1", at=after(1)
+    )
     return fresh(account)
 
 
@@ -111,7 +113,9 @@ class TestTakeFile:
         assert fresh(goal).balance_cents == 60_000
 
     def test_one_reference_of_the_partners_confirms_one_movement(self, goal: SavingsAccount) -> None:
-        savings.instruct_withdrawal(account_id=goal.id, amount_cents=40_000, reference="w2", at=after(1))
+        savings_instructions.instruct_withdrawal(
+            account_id=goal.id, amount_cents=40_000, reference="w2", at=after(1)
+        )
         take(f"P1,w1,{goal.id},withdrawal,40000,confirmed,{DAY}")
         assert take(f"P1,w2,{goal.id},withdrawal,40000,confirmed,{DAY}").result == {"differs": 1}
         assert fresh(goal).held_cents == 40_000

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from lending.models import Borrower, CountryPack, Loan, ProductVersion, Proposal
+from lending.models import Borrower, CountryPack, Loan, ProductVersion, Proposal, SavingsProductVersion
 from lending.rules.caps import AgainstLaw
 from lending.rules.terms import TermsRefused
 from lending.selectors import offers
@@ -145,7 +145,7 @@ class TestApprove:
 
 
 class TestPostgres:
-    @pytest.mark.parametrize("model", [ProductVersion, CountryPack])
+    @pytest.mark.parametrize("model", [ProductVersion, CountryPack, SavingsProductVersion])
     def test_nobody_edits_or_deletes_what_was_approved(self, law: None, model: Any) -> None:
         for act in (lambda: model.objects.update(version=9), lambda: model.objects.all()._raw_delete("default")):
             with pytest.raises(IntegrityError, match="is history"), transaction.atomic():

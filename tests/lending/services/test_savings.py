@@ -22,9 +22,9 @@ from lending.models import (
     SweepMandate,
 )
 from lending.selectors import savings as selectors
-from lending.services import savings
+from lending.services import savings, savings_holds, savings_instructions, savings_locks, savings_sweeps
 from tests import factories
-from tests.lending.saving import MORNING, OPENED_ON, after, deposit, fresh, move, on, pot, product
+from tests.lending.saving import MORNING, OPENED_ON, after, deposit, fresh, move, next_version, on, pot, product
 
 pytestmark = pytest.mark.django_db
 
@@ -38,14 +38,14 @@ def goal(amina: Any) -> SavingsAccount:
 
 
 def withdraw(account: SavingsAccount, cents: int, at: Any = None, reference: str = "w1") -> SavingsInstruction:
-    return savings.instruct_withdrawal(
+    return savings_instructions.instruct_withdrawal(
         account_id=account.id, amount_cents=cents, reference=reference, at=at or after(1)
     )
 
 
 def confirm(instruction: SavingsInstruction, at: Any = None, **facts: Any) -> SavingsMovement:
     at = at or after(1)
-    return savings.confirm_instruction(
+    return savings_instructions.confirm_instruction(
         **(
             {
                 "reference": instruction.reference,
@@ -66,10 +66,7 @@ class TestOpenAccount:
 
     def test_a_newer_version_opens_no_second_pot(self, amina: Any) -> None:
         old = pot(amina)
-        SavingsProductVersion.objects.filter(code="jirani-goal").update(effective_on=date(2025, 1, 1))
-        newer = SavingsProductVersion.objects.get(code="jirani-goal")
-        newer.pk, newer.version = None, 2
-        newer.save()
+        newer = next_version()
         assert pot(amina) == old
         assert pot(amina, goal="Cow").product_version == newer
 
@@ -139,7 +136,7 @@ class TestMinimumAndHolds:
         product("with-minimum", minimum_balance_cents=30_000)
         account = pot(amina, "with-minimum")
         deposit(account, 20_000)
-        with pytest.raises(savings.NotEnoughSavings) as refused:
+        with pytest.raises(savings_holds.NotEnoughSavings) as refused:
             withdraw(account, 100)
         assert refused.value.available_cents == 0
         deposit(account, 20_000, after(1))
@@ -147,24 +144,24 @@ class TestMinimumAndHolds:
 
     @pytest.mark.parametrize("cents", [0, -1, 100_001, 2**53 * 10])
     def test_no_more_than_there_is_can_be_asked_out(self, goal: SavingsAccount, cents: int) -> None:
-        with pytest.raises(savings.NotEnoughSavings):
+        with pytest.raises(savings_holds.NotEnoughSavings):
             withdraw(goal, cents)
 
     def test_a_hold_keeps_its_money_until_it_is_released(self, goal: SavingsAccount, books_balance: Any) -> None:
         hold = {"account_id": goal.id, "amount_cents": 70_000, "reason": "court_order", "reference": "case 7"}
-        placed = savings.place_hold(**hold, actor=None, at=after(1))
-        assert savings.place_hold(**hold, actor=None, at=after(2)) == placed
-        with pytest.raises(savings.NotEnoughSavings):
+        placed = savings_holds.place_hold(**hold, actor=None, at=after(1))
+        assert savings_holds.place_hold(**hold, actor=None, at=after(2)) == placed
+        with pytest.raises(savings_holds.NotEnoughSavings):
             withdraw(goal, 30_001)
         books_balance()
-        savings.release_hold(reference="case 7", actor=None, at=after(3))
-        savings.release_hold(reference="case 7", actor=None, at=after(4))
+        savings_holds.release_hold(reference="case 7", actor=None, at=after(3))
+        savings_holds.release_hold(reference="case 7", actor=None, at=after(4))
         assert fresh(goal).held_cents == 0
         assert withdraw(goal, 100_000).hold is not None
 
     @pytest.mark.parametrize("change", ["balance_cents = 40000", "held_cents = 100001", "floor_cents = 1"])
     def test_postgres_refuses_a_balance_below_minimum_and_holds(self, goal: SavingsAccount, change: str) -> None:
-        savings.place_hold(
+        savings_holds.place_hold(
             account_id=goal.id, amount_cents=50_000, reason="dispute", reference="h", actor=None, at=after(1)
         )
         with pytest.raises(IntegrityError, match="savings_"), transaction.atomic(), connection.cursor() as cursor:
@@ -172,7 +169,7 @@ class TestMinimumAndHolds:
 
     def test_postgres_knows_no_hold_for_a_loan(self, goal: SavingsAccount) -> None:
         with pytest.raises(IntegrityError, match="hold_never_for_a_loan"), transaction.atomic():
-            savings.place_hold(
+            savings_holds.place_hold(
                 account_id=goal.id, amount_cents=1, reason="loan", reference="h", actor=None, at=after(1)
             )
 
@@ -195,10 +192,10 @@ class TestInstructions:
 
     def test_what_is_rejected_is_free_again(self, goal: SavingsAccount) -> None:
         asked = withdraw(goal, 40_000)
-        savings.reject_instruction(reference=asked.reference, at=after(1))
-        savings.reject_instruction(reference=asked.reference, at=after(2))
+        savings_instructions.reject_instruction(reference=asked.reference, at=after(1))
+        savings_instructions.reject_instruction(reference=asked.reference, at=after(2))
         assert selectors.available_cents(fresh(goal)) == 100_000
-        with pytest.raises(savings.InstructionMismatch, match="after it was rejected"):
+        with pytest.raises(savings_instructions.InstructionMismatch, match="after it was rejected"):
             confirm(asked)
 
     @pytest.mark.parametrize(
@@ -212,12 +209,14 @@ class TestInstructions:
         self, goal: SavingsAccount, facts: dict[str, Any], why: str
     ) -> None:
         asked = withdraw(goal, 40_000)
-        with pytest.raises(savings.InstructionMismatch, match=why):
+        with pytest.raises(savings_instructions.InstructionMismatch, match=why):
             confirm(asked, **facts)
         assert fresh(goal).held_cents == 40_000
 
     def test_a_deposit_that_was_announced_counts_once(self, goal: SavingsAccount) -> None:
-        asked = savings.instruct_deposit(account_id=goal.id, amount_cents=700, reference="d1", at=after(1))
+        asked = savings_instructions.instruct_deposit(
+            account_id=goal.id, amount_cents=700, reference="d1", at=after(1)
+        )
         assert fresh(goal).balance_cents == 100_000
         confirm(asked)
         confirm(asked)
@@ -229,24 +228,24 @@ class TestLock:
 
     @pytest.fixture
     def locked(self, goal: SavingsAccount) -> SavingsAccount:
-        return savings.lock_goal(account_id=goal.id, until=self.UNTIL, exit_after_hours=24, at=MORNING)
+        return savings_locks.lock_goal(account_id=goal.id, until=self.UNTIL, exit_after_hours=24, at=MORNING)
 
     def test_a_locked_goal_pays_nothing_out_before_its_day(self, locked: SavingsAccount) -> None:
-        with pytest.raises(savings.StillLocked):
+        with pytest.raises(savings_instructions.StillLocked):
             withdraw(locked, 100, at=on(self.UNTIL))
         assert withdraw(locked, 100, at=on(self.UNTIL + timedelta(days=1))).amount_cents == 100
 
     def test_the_key_opens_after_its_hours_and_costs_the_interest_and_nothing_else(
         self, locked: SavingsAccount, books_balance: Any
     ) -> None:
-        with pytest.raises(savings.KeyNotTurned) as refused:
-            savings.open_lock(account_id=locked.id, at=after(50))
+        with pytest.raises(savings_locks.KeyNotTurned) as refused:
+            savings_locks.open_lock(account_id=locked.id, at=after(50))
         assert refused.value.opens_at is None
-        opens_at = savings.turn_key(account_id=locked.id, at=after(50))
-        assert savings.turn_key(account_id=locked.id, at=after(50, hours=3)) == opens_at == after(51)
-        with pytest.raises(savings.KeyNotTurned):
-            savings.open_lock(account_id=locked.id, at=opens_at - timedelta(seconds=1))
-        forgone = savings.open_lock(account_id=locked.id, at=opens_at)
+        opens_at = savings_locks.turn_key(account_id=locked.id, at=after(50))
+        assert savings_locks.turn_key(account_id=locked.id, at=after(50, hours=3)) == opens_at == after(51)
+        with pytest.raises(savings_locks.KeyNotTurned):
+            savings_locks.open_lock(account_id=locked.id, at=opens_at - timedelta(seconds=1))
+        forgone = savings_locks.open_lock(account_id=locked.id, at=opens_at)
         assert forgone == 100_000 * 40_000 * 51 // 365_000_000
         assert fresh(locked).balance_cents == 100_000
         assert AuditEvent.objects.get(action="savings_lock_opened").detail == {"forgone_cents": forgone}
@@ -254,21 +253,21 @@ class TestLock:
         assert withdraw(locked, 100_000, at=opens_at).amount_cents == 100_000
 
     def test_turned_back_the_key_costs_nothing(self, locked: SavingsAccount) -> None:
-        savings.turn_key(account_id=locked.id, at=after(10))
-        savings.turn_key_back(account_id=locked.id, at=after(10, hours=1))
-        with pytest.raises(savings.KeyNotTurned):
-            savings.open_lock(account_id=locked.id, at=after(20))
+        savings_locks.turn_key(account_id=locked.id, at=after(10))
+        savings_locks.turn_key_back(account_id=locked.id, at=after(10, hours=1))
+        with pytest.raises(savings_locks.KeyNotTurned):
+            savings_locks.open_lock(account_id=locked.id, at=after(20))
         deposit(locked, 100, on(self.UNTIL + timedelta(days=1)))
         assert selectors.statement(locked.id, OPENED_ON, self.UNTIL + timedelta(days=2)).interest_cents == 997
 
     def test_what_was_earned_before_the_lock_is_not_at_stake(
         self, goal: SavingsAccount, books_balance: Any
     ) -> None:
-        savings.lock_goal(account_id=goal.id, until=self.UNTIL, exit_after_hours=72, at=after(10))
-        savings.lock_goal(account_id=goal.id, until=self.UNTIL, exit_after_hours=72, at=after(11))
+        savings_locks.lock_goal(account_id=goal.id, until=self.UNTIL, exit_after_hours=72, at=after(10))
+        savings_locks.lock_goal(account_id=goal.id, until=self.UNTIL, exit_after_hours=72, at=after(11))
         assert fresh(goal).balance_cents == 100_000 + 109 - 16
-        savings.turn_key(account_id=goal.id, at=after(20))
-        savings.open_lock(account_id=goal.id, at=after(23))
+        savings_locks.turn_key(account_id=goal.id, at=after(20))
+        savings_locks.open_lock(account_id=goal.id, at=after(23))
         assert fresh(goal).balance_cents == 100_000 + 109 - 16
         books_balance()
 
@@ -278,14 +277,14 @@ class TestLock:
         ids=["today", "past", "long", "25", "0"],
     )
     def test_a_lock_that_the_product_has_not_is_refused(self, goal: SavingsAccount, days: int, hours: int) -> None:
-        with pytest.raises(savings.LockRefused):
-            savings.lock_goal(
+        with pytest.raises(savings_locks.LockRefused):
+            savings_locks.lock_goal(
                 account_id=goal.id, until=OPENED_ON + timedelta(days=days), exit_after_hours=hours, at=MORNING
             )
 
     def test_a_lock_is_not_made_harder_while_it_lasts(self, locked: SavingsAccount) -> None:
-        with pytest.raises(savings.LockRefused, match="already"):
-            savings.lock_goal(
+        with pytest.raises(savings_locks.LockRefused, match="already"):
+            savings_locks.lock_goal(
                 account_id=locked.id, until=self.UNTIL + timedelta(days=9), exit_after_hours=24, at=after(1)
             )
 
@@ -295,9 +294,9 @@ class TestClose:
         product("with-minimum", minimum_balance_cents=30_000)
         account = pot(amina, "with-minimum")
         deposit(account, 100_000)
-        asked = savings.close_account(account_id=account.id, at=after(10))
+        asked = savings_instructions.close_account(account_id=account.id, at=after(10))
         assert asked is not None and asked.amount_cents == 100_000 + 109 - 16
-        assert savings.close_account(account_id=account.id, at=after(11)) == asked
+        assert savings_instructions.close_account(account_id=account.id, at=after(11)) == asked
         with pytest.raises(savings.AccountClosed):
             withdraw(account, 1)
         confirm(asked, after(12))
@@ -309,48 +308,50 @@ class TestClose:
         product("with-minimum", minimum_balance_cents=30_000)
         account = pot(amina, "with-minimum")
         deposit(account, 100_000)
-        asked = savings.close_account(account_id=account.id, at=after(10))
-        savings.reject_instruction(reference=asked.reference, at=after(12))
+        asked = savings_instructions.close_account(account_id=account.id, at=after(10))
+        savings_instructions.reject_instruction(reference=asked.reference, at=after(12))
         stays = fresh(account)
         assert (stays.state, stays.closing_at, stays.held_cents, stays.floor_cents) == ("active", None, 0, 30_000)
-        with pytest.raises(savings.NotEnoughSavings):
+        with pytest.raises(savings_holds.NotEnoughSavings):
             withdraw(account, 80_000)
         savings_closing.accrue_savings(after(20).date(), account.id, account.id)
         # Eleven more days of 1,000.93 and what was left of a cent: as if nobody had asked.
         assert selectors.earned_cents(fresh(account)) == 121
-        again = savings.close_account(account_id=account.id, at=after(21))
+        again = savings_instructions.close_account(account_id=account.id, at=after(21))
         assert again is not None and again.reference != asked.reference
         confirm(again, after(22))
         assert (fresh(account).state, fresh(account).balance_cents) == ("closed", 0)
         books_balance()
 
     def test_money_that_came_while_it_was_closing_is_paid_out_by_asking_again(self, goal: SavingsAccount) -> None:
-        first = savings.close_account(account_id=goal.id, at=after(10))
+        first = savings_instructions.close_account(account_id=goal.id, at=after(10))
         deposit(goal, 700, after(11))
-        assert savings.close_account(account_id=goal.id, at=after(11)) == first
+        assert savings_instructions.close_account(account_id=goal.id, at=after(11)) == first
         confirm(first, after(12))
-        rest = savings.close_account(account_id=goal.id, at=after(13))
+        rest = savings_instructions.close_account(account_id=goal.id, at=after(13))
         assert rest is not None and rest.amount_cents == fresh(goal).balance_cents
         confirm(rest, after(14))
         assert fresh(goal).state == "closed"
 
     def test_held_money_keeps_it_open(self, goal: SavingsAccount) -> None:
         withdraw(goal, 5)
-        with pytest.raises(savings.NotEnoughSavings):
-            savings.close_account(account_id=goal.id, at=after(1))
+        with pytest.raises(savings_holds.NotEnoughSavings):
+            savings_instructions.close_account(account_id=goal.id, at=after(1))
 
 
 class TestSweep:
     @pytest.fixture
     def due(self, goal: SavingsAccount, aminas_loan: Any) -> Any:
-        savings.allow_sweep(account_id=goal.id, keep_cents=70_000, text_version="1", language="en", at=after(1))
+        savings_sweeps.allow_sweep(
+            account_id=goal.id, keep_cents=70_000, text_version="1", language="en", at=after(1)
+        )
         return on(aminas_loan.due_on)
 
     def test_it_takes_what_is_due_above_what_the_owner_keeps_once_a_day(self, goal: Any, due: Any) -> None:
-        asked = savings.sweep(account_id=goal.id, at=due)
+        asked = savings_sweeps.sweep(account_id=goal.id, at=due)
         assert asked is not None and asked.amount_cents == 30_000 and asked.kind == "sweep"
-        assert savings.sweep(account_id=goal.id, at=due) == asked
-        assert savings.sweep(account_id=goal.id, at=due + timedelta(days=1)) is None
+        assert savings_sweeps.sweep(account_id=goal.id, at=due) == asked
+        assert savings_sweeps.sweep(account_id=goal.id, at=due + timedelta(days=1)) is None
 
     def test_close_of_business_asks_for_it_on_the_due_date_and_later(self, goal: Any, due: Any) -> None:
         for late in range(2):
@@ -361,23 +362,25 @@ class TestSweep:
         assert JobRun.objects.get(business_date=due.date() - timedelta(days=1)).result["sweeps"] == 1
 
     def test_without_the_owners_word_nothing_is_taken(self, goal: Any, due: Any) -> None:
-        savings.stop_sweep(account_id=goal.id, at=due)
-        assert savings.sweep(account_id=goal.id, at=due) is None
+        savings_sweeps.stop_sweep(account_id=goal.id, at=due)
+        assert savings_sweeps.sweep(account_id=goal.id, at=due) is None
         assert SweepMandate.objects.filter(withdrawn_at__isnull=True).count() == 0
 
     def test_nothing_is_taken_before_the_due_date_or_from_a_lock(self, goal: Any, due: Any) -> None:
-        assert savings.sweep(account_id=goal.id, at=due - timedelta(days=1)) is None
-        savings.lock_goal(
+        assert savings_sweeps.sweep(account_id=goal.id, at=due - timedelta(days=1)) is None
+        savings_locks.lock_goal(
             account_id=goal.id,
             until=due.date() + timedelta(days=3),
             exit_after_hours=24,
             at=due - timedelta(days=2),
         )
-        assert savings.sweep(account_id=goal.id, at=due) is None
+        assert savings_sweeps.sweep(account_id=goal.id, at=due) is None
 
     def test_a_new_word_replaces_the_old(self, goal: Any, due: Any) -> None:
-        savings.allow_sweep(account_id=goal.id, keep_cents=99_950, text_version="1", language="en", at=after(2))
-        assert savings.sweep(account_id=goal.id, at=due) is None
+        savings_sweeps.allow_sweep(
+            account_id=goal.id, keep_cents=99_950, text_version="1", language="en", at=after(2)
+        )
+        assert savings_sweeps.sweep(account_id=goal.id, at=due) is None
 
 
 class TestSavedFirst:
@@ -443,7 +446,7 @@ def test_two_withdrawals_at_once_take_no_more_than_there_is() -> None:
         try:
             withdraw(account, 40_000, reference=f"w{number}")
             outcomes.append("held")
-        except savings.NotEnoughSavings:
+        except savings_holds.NotEnoughSavings:
             outcomes.append("refused")
         finally:
             connection.close()

@@ -1,0 +1,64 @@
+"""Sweeps: savings pay a loan that is due, at their owner's word and as far as it goes.
+
+Source: docs/domain/savings.md, "Sweep".
+"""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from lending.models import Loan, SavingsAccount, SavingsInstruction, SweepMandate
+from lending.rules import money
+from lending.rules import savings as rules
+from lending.selectors import savings as selectors
+from lending.services.savings import lock_account, today
+from lending.services.savings_instructions import instruct_out
+
+
+@transaction.atomic
+def allow_sweep(
+    *, account_id: int, keep_cents: int, text_version: str, language: str, at: datetime
+) -> SweepMandate:
+    """Let savings above `keep_cents` pay what falls due, at the owner's word; a new word replaces the old."""
+    account = lock_account(account_id)
+    _withdraw_mandate(account, at)
+    return SweepMandate.objects.create(
+        account=account, keep_cents=keep_cents, text_version=text_version, language=language, given_at=at
+    )
+
+
+@transaction.atomic
+def stop_sweep(*, account_id: int, at: datetime) -> None:
+    """Take the word back, at once and without a reason. Repeats safely."""
+    _withdraw_mandate(lock_account(account_id), at)
+
+
+def _withdraw_mandate(account: SavingsAccount, at: datetime) -> None:
+    SweepMandate.objects.filter(account=account, withdrawn_at__isnull=True).update(withdrawn_at=at)
+
+
+@transaction.atomic
+def sweep(*, account_id: int, at: datetime) -> SavingsInstruction | None:
+    """Let savings pay what the owner's loan owes today, as far as their word goes, once a day.
+
+    The holder pays it to our paybill, where it arrives like any repayment. Nothing is taken for a loan that is
+    not due, from a locked goal, or while an earlier sweep is open.
+    """
+    account = lock_account(account_id)
+    mandate = account.sweep_mandates.filter(withdrawn_at__isnull=True).first()
+    live = Loan.objects.filter(borrower__savings_accounts=account, state=Loan.State.LIVE)
+    loan = live.filter(due_on__lte=today(at)).first()
+    locked = account.locked_until is not None and today(at) <= account.locked_until
+    if mandate is None or loan is None or locked or account.closing_at:
+        return None
+    reference = f"sweep:{account.id}:loan:{loan.id}:{today(at)}"
+    known = account.instructions.filter(kind=SavingsInstruction.Kind.SWEEP)
+    if same := known.filter(reference=reference).first():
+        return same
+    if known.filter(state=SavingsInstruction.State.OPEN).exists():
+        return None
+    unit = money.currency(account.currency).payable_cents
+    cents = rules.sweep_cents(loan.outstanding_cents, selectors.available_cents(account), mandate.keep_cents, unit)
+    if not cents:
+        return None
+    return instruct_out(account, SavingsInstruction.Kind.SWEEP, cents, reference, at)
