@@ -35,6 +35,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     # A session that is told to end stops in order, and so do its servers.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     environment.prepare(var, durable=False)
+    (var / "static").mkdir(parents=True, exist_ok=True)  # where nothing was collected, requests would warn
     slot = _take_slot(var)
     if "DATABASE_URL" in ours:
         os.environ["DATABASE_URL"] = re.sub(r"/jirani(_\d+)?$", f"/jirani_{slot}", os.environ["DATABASE_URL"])
