@@ -118,6 +118,14 @@ def test_the_first_page_shows_the_loans_as_yesterday_was_kept(officer: Client) -
     assert kept["Outstanding"].figure == reports.shown(portfolio["outstanding_cents"], Unit.CENTS, "KES")
 
 
+def test_until_yesterday_is_kept_the_first_page_shows_the_date_before(kept: object) -> None:
+    service.take(JUNE - timedelta(days=2), AT)
+    with CaptureQueriesContext(connection) as asked:
+        notes = {card.title: card.note for card in dashboard.cards()}
+    assert not [one["sql"] for one in asked if "WITH" in one["sql"][:10]]
+    assert notes["Outstanding"].endswith(", at the end of 28 June")
+
+
 def test_taking_it_again_adds_nothing_and_another_definition_does(kept: object, monkeypatch: Any) -> None:
     assert service.take(JUNE, AT + timedelta(days=1)) == 0
     ReportSnapshot.objects.bulk_create(
