@@ -25,6 +25,7 @@ CALLBACK_KEY = env.str("CALLBACK_KEY")  # tokens in callback addresses, hop fing
 
 # --- the country and its money --------------------------------------------------------------------------
 COUNTRY = env.str("COUNTRY", default="KE")
+PRODUCT = env.str("PRODUCT", default="jirani-30")
 TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
 USE_TZ = True
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from django.db.models import Exists, Q
+from django.conf import settings
+from django.db.models import Exists
 
 from lending.models import CountryPack, ProductVersion, SavingsProductVersion
 from lending.rules import caps, pricing
@@ -38,18 +39,17 @@ def country_rules(country: str, on: date) -> Country:
 
 
 def product_in_force(country: str, on: date, **also: Exists) -> ProductVersion:
-    """Return the newest product version effective on the day of what the phone offers: loans with a plan.
+    """Return the newest version effective on the day of the product that the phone offers (settings.PRODUCT).
 
-    Credit lines and cash advances are asked for by their version. `also` is read with it, in the same query.
+    Others are asked for by their version. `also` is read with it, in the same query.
 
     Raises:
         NothingInForce: none is.
     """
-    in_time = ProductVersion.objects.filter(country=country, effective_on__lte=on).annotate(**also)
-    in_time = in_time.exclude(Q(terms__kind="credit_line") | Q(terms__kind="sales_share"))
-    version = in_time.order_by("-version").first()
+    offered = ProductVersion.objects.filter(country=country, code=settings.PRODUCT, effective_on__lte=on)
+    version = offered.annotate(**also).order_by("-version").first()
     if version is None:
-        raise NothingInForce(f"no product for {country} on {on}; run manage.py load_fixtures")
+        raise NothingInForce(f"no {settings.PRODUCT} for {country} on {on}; run manage.py load_fixtures")
     return version
 
 
