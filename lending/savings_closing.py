@@ -265,21 +265,23 @@ TO_CHANGE = f"""{CHANGES}
 """  # noqa: S608 - a constant
 FIRST_CHANGES = f"""{CHANGES}
     SELECT day, before, after, array_agg(id ORDER BY id) FROM next
-     WHERE day = (SELECT min(day) FROM next WHERE day <= %(by)s) GROUP BY day, before, after ORDER BY before, after
+     WHERE day = (SELECT min(day) FROM next WHERE day <= %(by)s AND id = ANY(%(locked)s)) AND id = ANY(%(locked)s)
+     GROUP BY day, before, after ORDER BY before, after
 """  # noqa: S608 - a constant
 
 
 def _next_changes(versions: list[SavingsProductVersion], by: date, ids_from: int, ids_to: int) -> list[_Change]:
-    """Return the changes of the first day, up to `by`, on which some account of the range goes over; the accounts
-    stay locked, so that nobody lets one go over twice."""
+    """Return the changes of the first day, up to `by`, on which some account of the range goes over. The accounts
+    stay locked: nothing moves in one between its last day by the old version and its first by the new one."""
     later = _later(versions, by)
     if not later["before"]:
         return []
     facts: dict[str, Any] = later | {"by": by, "ids_from": ids_from, "ids_to": ids_to}
     with connection.cursor() as cursor:
         cursor.execute(TO_CHANGE, facts)
+        locked = [account_id for (account_id,) in cursor.fetchall()]
         # Looked at again under the lock: a movement may have let one of them go over meanwhile.
-        cursor.execute(FIRST_CHANGES, facts)
+        cursor.execute(FIRST_CHANGES, facts | {"locked": locked})
         found = cursor.fetchall()
     known = {version.id: version for version in versions}
     return [_Change(on, known[before], known[after], ids) for on, before, after, ids in found]

@@ -217,5 +217,7 @@ def _stay_open(account: SavingsAccount, at: datetime) -> None:
     account.closing_at = None
     account.minimum_cents = selectors.terms_of(account).minimum_balance_cents
     account.floor_cents = min(account.minimum_cents, account.balance_cents)
+    # Close of business has passed it over: it must not come upon days behind a change of terms.
+    savings_interest.bring_up(account, today(at) - rules.DAY)
     account.save()
     savings.record("savings_not_closed", account, at)
