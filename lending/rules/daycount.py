@@ -4,13 +4,14 @@ from calendar import isleap
 from datetime import date
 from fractions import Fraction
 
-DAY_COUNTS = ("act/365", "act/act", "30/360")
+YEARS = {"act/360": 360, "act/364": 364, "act/365": 365}
+DAY_COUNTS = (*YEARS, "act/act", "30/360")
 
 
 def year_fraction(first: date, last: date, day_count: str) -> Fraction:
     """Return the part of a year from `first` to `last`; nights count, so the same day is nothing.
 
-    - "act/365": days over 365, also in a leap year.
+    - "act/360", "act/364" and "act/365": days over so many, also in a leap year.
     - "act/act": the days of leap years over 366, the others over 365.
     - "30/360": every month has 30 days; the 31st counts as the 30th (30E/360).
 
@@ -24,7 +25,7 @@ def year_fraction(first: date, last: date, day_count: str) -> Fraction:
     if day_count == "30/360":
         months = (last.year - first.year) * 12 + last.month - first.month
         return Fraction(months * 30 + min(last.day, 30) - min(first.day, 30), 360)
-    return Fraction((last - first).days, 365)
+    return Fraction((last - first).days, YEARS[day_count])
 
 
 def _act_act(first: date, last: date) -> Fraction:

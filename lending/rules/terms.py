@@ -69,7 +69,7 @@ class Interest(Strict):
 
     rate: Rate = Decimal(0)
     per: Literal["year", "day", "period", "term"] = "year"
-    day_count: Literal["act/365", "act/act", "30/360"] = "act/365"
+    day_count: Literal["act/360", "act/364", "act/365", "act/act", "30/360"] = "act/365"
 
 
 class Fee(Strict):

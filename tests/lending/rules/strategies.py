@@ -7,6 +7,7 @@ from typing import Any, get_args
 from hypothesis import assume
 from hypothesis import strategies as st
 
+from lending.rules.daycount import DAY_COUNTS
 from lending.rules.facts import FactKind
 from lending.rules.life import NEED_NO_AMOUNT, Caps, Contract, Fact
 from lending.rules.pricing import key_facts
@@ -109,7 +110,7 @@ def terms(draw: st.DrawFn, kinds: tuple[str, ...] = (*PLAN_KINDS, "credit_line",
         json["interest"] = {
             "rate": draw(rates("0.05")),
             "per": draw(st.sampled_from(per)),
-            "day_count": draw(st.sampled_from(["act/365", "act/act", "30/360"])),
+            "day_count": draw(st.sampled_from(DAY_COUNTS)),
         }
     if kind == "credit_line":
         json["draw"] = plan

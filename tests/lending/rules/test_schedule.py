@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lending.rules import calendar, money, schedule
-from lending.rules.daycount import year_fraction
+from lending.rules.daycount import DAY_COUNTS, year_fraction
 from lending.rules.pricing import LoanRefused, daily_discount, fee_curve, key_facts
 from lending.rules.terms import Grace, Interest, Terms, TermsRefused, read_terms
 from tests.lending.rules.strategies import CENTS, ON, terms
@@ -190,7 +190,7 @@ class TestDates:
         with pytest.raises(calendar.BeyondCalendar):
             calendar.add(date(9999, 12, 1), 1, "month")
 
-    @given(ON, st.integers(0, 800), st.sampled_from(["act/365", "act/act", "30/360"]), st.integers(0, 800))
+    @given(ON, st.integers(0, 800), st.sampled_from(DAY_COUNTS), st.integers(0, 800))
     def test_day_counts_add_up(self, first: date, days: int, day_count: str, more: int) -> None:
         middle, last = first + timedelta(days=days), first + timedelta(days=days + more)
         parts = year_fraction(first, middle, day_count) + year_fraction(middle, last, day_count)
@@ -198,11 +198,13 @@ class TestDates:
 
     def test_a_leap_year_is_a_year_only_where_the_product_says_so(self) -> None:
         year = date(2028, 1, 1), date(2029, 1, 1)
-        assert [year_fraction(*year, count) for count in ("act/365", "act/act", "30/360")] == [
-            Fraction(366, 365),
-            1,
-            1,
-        ]
+        assert {count: year_fraction(*year, count) for count in DAY_COUNTS} == {
+            "act/360": Fraction(366, 360),
+            "act/364": Fraction(366, 364),
+            "act/365": Fraction(366, 365),
+            "act/act": 1,
+            "30/360": 1,
+        }
 
 
 class TestPrices:
