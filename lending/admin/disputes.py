@@ -6,11 +6,17 @@ from django.utils import timezone
 from unfold.decorators import action
 
 from lending.admin.dialogs import ReasonForm, act
+from lending.models import Loan
 from lending.services import bureau
 
 
 class TakesDisputes:
     """What an officer does about a loan that its customer disputes."""
+
+    def also_offered(self, loan: Loan) -> set[str]:
+        """Return what means something for a loan as it stands: a record of it may go to a bureau."""
+        others: set[str] = super().also_offered(loan)  # type: ignore[misc]
+        return others if loan.disbursed_at is None else others | {"dispute"}
 
     @action(
         description="The customer disputes it",

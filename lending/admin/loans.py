@@ -181,7 +181,7 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, History):
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "product_version", "country_pack")
     inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
-    actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU, "grant_dispute")
+    actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
         (
             None,
