@@ -27,7 +27,7 @@ from lending.services.people import lock_person
 JOB = JobRun.CLOSE_OF_BUSINESS
 REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
 # So short that nobody notices having waited for one. A loan on its course takes a fifth of one that turns.
-COURSE_CHUNK = 4_000
+COURSE_CHUNK = 2_000
 LOAN_CHUNK = 1_000
 SAVINGS_CHUNK = 2_000
 

@@ -286,10 +286,10 @@ class SavingsMovement(models.Model):
 
     INWARD = (Kind.DEPOSIT, Kind.INTEREST)
 
-    account = models.ForeignKey(SavingsAccount, models.PROTECT, related_name="movements")
+    account = models.ForeignKey(SavingsAccount, models.PROTECT, db_index=False, related_name="movements")
     kind = models.CharField(max_length=10, choices=Kind.choices)
     amount_cents = models.PositiveBigIntegerField()
-    reference = models.CharField(max_length=120, unique=True, help_text="The partner's own, or ours of interest.")
+    reference = models.CharField(max_length=120, help_text="The partner's own, or ours of interest.")
     instruction = models.OneToOneField(
         SavingsInstruction, models.PROTECT, null=True, blank=True, related_name="movement"
     )
@@ -298,7 +298,11 @@ class SavingsMovement(models.Model):
     value_on = models.DateField()
 
     class Meta:
-        constraints = [models.CheckConstraint(name="savings_movement_positive", condition=Q(amount_cents__gt=0))]
+        constraints = [
+            models.CheckConstraint(name="savings_movement_positive", condition=Q(amount_cents__gt=0)),
+            # Here and not in the field, which would bring a second index for patterns.
+            models.UniqueConstraint(fields=["reference"], name="savings_movement_once"),
+        ]
         indexes = [
             models.Index(fields=["account", "moved_at"], name="savings_by_account"),
             models.Index(fields=["value_on"], name="savings_by_value_date"),

@@ -445,8 +445,8 @@ def main() -> None:
         bench_loans(bare_update("lending_loan", "accrued_cents", "state = 'live'"))
         bench_savings(bare_update("lending_savingsaccount", "accrued_parts", "state = 'active'"))
         bench_payments()
-        bench_reports(LIVED_UNTIL)
         report_memory()
+        bench_reports(LIVED_UNTIL)
         prove()
 
 
