@@ -54,6 +54,19 @@ def _waive(loan: Played, key: str, on: date, parts: Parts) -> None:
     loan.book(key, "waiver", on, accounting.waiver(waived, loan.tax_account))
 
 
+def waive_charges(loan: Played, key: str, on: date, most: int) -> None:
+    """Give up as much as this of what is owed beside principal, interest first and the oldest due first."""
+    parts: Parts = []
+    for kind in ("interest", "penalty", "fee", "tax"):
+        for row in loan.rows.unpaid():
+            cents = min(most, getattr(row.owed, kind))
+            if cents > 0:
+                parts.append((row, Due(**{kind: cents})))
+                most -= cents
+    if parts:
+        _waive(loan, key, on, parts)
+
+
 def waive_rest(loan: Played, key: str, on: date) -> None:
     drop_unearned(loan, key, on)
     _waive(loan, key, on, [(row, row.owed) for row in loan.rows.unpaid()])

@@ -38,6 +38,14 @@ def paid_ahead(loan: Played, on: date) -> Parts:
     return parts
 
 
+def settle(loan: Played, key: str, on: date) -> None:
+    """Give back what need not be paid, because all the rest is being paid."""
+    turn_to_principal(loan, key, on)
+    parts, tax = rebates(loan, on)
+    if parts:
+        give(loan, key, on, parts, tax)
+
+
 def turn_to_principal(loan: Played, key: str, on: date) -> None:
     """Let interest that was paid ahead cover principal: paying in parts costs no more than paying at once."""
     parts = paid_ahead(loan, on)
@@ -54,6 +62,7 @@ def turn_to_principal(loan: Played, key: str, on: date) -> None:
 
 def _interest_given(loan: Played, on: date) -> list[tuple[OpenRow, int]]:
     """Return the interest, paid already or not, that who pays everything on a day is spared."""
+    on = loan.earning_day(on)
     rule, given = loan.terms.early.interest, {}
     ahead = [row for row in loan.rows.all if row.due_on > on]
     for row in ahead:

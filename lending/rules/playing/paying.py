@@ -47,12 +47,10 @@ def receive(loan: Played, key: str, on: date, cents: int, source: str, kind: str
 
 def _settle_early(loan: Played, key: str, on: date, cents: int) -> None:
     """Give back what need not be paid, if the money is enough for all the rest."""
-    rebates, tax = early.rebates(loan, on)
+    rebates, _ = early.rebates(loan, on)
     given = sum_of(rebates).total + sum_of(early.paid_ahead(loan, on)).total
     if given and cents >= loan.rows.owed.total - given:
-        early.turn_to_principal(loan, key, on)
-        rebates, tax = early.rebates(loan, on)
-        early.give(loan, key, on, rebates, tax)
+        early.settle(loan, key, on)
 
 
 def _recover(loan: Played, key: str, on: date, cents: int, source: str) -> None:
@@ -81,13 +79,20 @@ def _forgive_small_balance(loan: Played, key: str, on: date) -> None:
 def settle(loan: Played, fact: Fact) -> None:
     """An agreed amount closes the loan: what is left is waived.
 
-    With a `due_on` the amount is still to come: payments up to that day count towards it.
+    With a `due_on` the amount is still to come: payments up to that day count towards it. What another loan
+    pays off was worked out for the day on which that one was accepted: what has been charged since is waived,
+    principal never.
     """
     if fact.due_on is not None:
         _agree(loan, fact, fact.due_on)
         return
     if not loan.is_live(fact):
         receive(loan, fact.key, fact.on, fact.amount_cents, source_of(fact), "repayment")
+        return
+    if fact.account == accounting.REFINANCING:
+        early.settle(loan, fact.key, fact.on)
+        concessions.waive_charges(loan, fact.key, fact.on, loan.rows.owed.total - fact.amount_cents)
+        pay(loan, fact)
         return
     pay(loan, fact)
     if loan.rows.owed.total:

@@ -97,15 +97,16 @@ class TestEveryLife:
             assert_books(life)
 
     @settings(max_examples=60, deadline=None)
-    @given(contracts(), st.integers(1, 200), st.floats(0.01, 0.99))
+    @given(contracts(), st.integers(1, 200), st.floats(0.01, 0.99), st.integers(0, 60) | st.none())
     def test_paying_in_parts_costs_no_more_than_paying_at_once(
-        self, agreed: Contract, number: int, share: float
+        self, agreed: Contract, number: int, share: float, died_after: int | None
     ) -> None:
-        out = paid_out(cents=agreed.principal_cents)
-        at_once = payoff(agreed, [out], day(number)).total
+        out, ends = paid_out(cents=agreed.principal_cents), day(number + (died_after or 0))
+        death = [] if died_after is None else [Fact("death", "death", day(number), 1)]
+        at_once = payoff(agreed, [out, *death], ends).total
         part = int(at_once * share)
         assume(part)
-        rest = payoff(agreed, [out, pay(number, part)], day(number)).total
+        rest = payoff(agreed, [out, pay(number, part), *death], ends).total
         # What is forgiven as too small may be forgiven twice.
         assert at_once - 2 * agreed.terms.closing_tolerance_cents <= part + rest <= at_once
 
