@@ -797,7 +797,10 @@ LOANS = (
         """
         SELECT format('loan %s: settled %s, last event %s', loan.id, settled_at, max(happened_at))
           FROM lending_loan loan LEFT JOIN lending_loanevent event ON event.loan_id = loan.id
-                AND EXISTS (SELECT FROM lending_allocation WHERE event_key = event.key)
+                AND EXISTS (
+                   SELECT FROM lending_allocation WHERE event_key = event.key GROUP BY installment_id, kind
+                   HAVING (sum(principal_cents), sum(interest_cents), sum(fee_cents), sum(tax_cents),
+                           sum(penalty_cents)) <> (0, 0, 0, 0, 0))
          WHERE state = 'settled' GROUP BY loan.id
         HAVING settled_at IS DISTINCT FROM max(happened_at)
         """,

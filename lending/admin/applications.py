@@ -24,6 +24,7 @@ REFUSALS: dict[type[Exception], str] = {
     applications.NotReferred: "Nothing was changed: {refusal}. "
     "Only an application that waits for an officer is reviewed.",
     applications.HasOpenLoan: "Not approved: this person has an open loan. One loan at a time.",
+    applications.RefinancingRefused: "Not approved: {refusal}.",
     applications.Blocked: "Not approved: this customer is blocked or has died.",
     applications.Paused: "Not approved: this product is paused for its losses. The case about it lets it go on.",
     applications.ReasonMissing: "Nothing was changed: a review needs a reason in words.",

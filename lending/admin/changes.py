@@ -23,7 +23,7 @@ from lending.admin.dialogs import PreviewedForm, act
 from lending.models import Loan, LoanEvent, Receipt
 from lending.rules import calendar, money
 from lending.rules.facts import FactRefused
-from lending.selectors import contracts
+from lending.selectors import contracts, refinancing
 from lending.services import changes, life, products, proposals, receipts, refunds, savings_terms
 
 # --- refusals -------------------------------------------------------------------------------------------------
@@ -51,6 +51,7 @@ SENTENCES: dict[type[Exception], str] = {
     " be known first.",
     refunds.LoanUnderWay: "Nothing was changed: a loan is on its way to this customer, and the money may be for"
     " it.",
+    refinancing.RefinancingUnderWay: "Nothing was changed: {refusal}. How that ends has to be known first.",
     life.OpenLoanInTheWay: "Nothing was changed: the loan would be open again, and this person has another open"
     " loan, {refusal}. That one comes first.",
     life.TooManyFacts: "Nothing was changed: {refusal}. Ask the administrator.",

@@ -179,7 +179,7 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, History):
     search_fields = ("reference", "borrower__full_name", "borrower__msisdn")
     search_help_text = "Loan reference, name or phone number"
     ordering = ("-approved_at",)
-    detail_related = ("borrower", "application", "product_version", "country_pack")
+    detail_related = ("borrower", "application", "refinances", "product_version", "country_pack")
     inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
     actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
@@ -190,6 +190,7 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, History):
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
                     ("received", "total", "repaid", "outstanding"),
+                    ("refinances_link", "refinanced"),
                     ("credit_limit", "closed_at"),
                     "settles",
                     "waiting",
@@ -216,6 +217,8 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, History):
     fee = cells.amount("fee_cents", "Fee", "currency")
     tax = cells.amount("tax_cents", "Tax on the fee", "currency")
     received = cells.amount("received_cents", "The customer got", "currency")
+    refinances_link = cells.link_to("refinances", "Pays off")
+    refinanced = cells.amount("refinanced_cents", "with", "currency")
     credit_limit = cells.amount("credit_limit_cents", "Limit of the line", "currency")
     total = cells.amount("total_cents", "To repay in all", "currency")
     outstanding = cells.amount("outstanding_cents", "Outstanding", "currency")

@@ -131,7 +131,7 @@ def clean_loan_days(identity_index: str, at: datetime) -> list[date]:
     that a new loan paid off."""
     clean = Loan.objects.filter(
         identity_index=identity_index, settled_at__lt=at, written_off_at__isnull=True, worst_days_past_due=0
-    ).exclude(refinanced_by__disbursed_at__isnull=False)
+    ).exclude(refinanced_by__disbursed_at__lt=at)
     settled = clean.values_list("settled_at", flat=True)
     return [calendar.business_date(moment, settings.TIME_ZONE) for moment in settled if moment]
 

@@ -11,7 +11,7 @@ from lending.rules.allocation import KINDS, Due, total_of
 
 @dataclass(frozen=True)
 class StatementLine:
-    """One movement for the mini-statement. `kind` is paid_out or repaid."""
+    """One movement for the mini-statement. `kind` is paid_out, refinanced (paid off by a new loan) or repaid."""
 
     at: datetime
     kind: str
@@ -81,13 +81,19 @@ def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
         *((draw.paid_out_at, draw, draw.loan) for draw in drawn.order_by("-paid_out_at")[:limit]),
     ]
     lent = (StatementLine(at, "paid_out", paid.received_cents, loan.reference) for at, paid, loan in paid_out if at)
+    paid_off = made.filter(refinances__isnull=False).select_related("refinances").order_by("-disbursed_at")[:limit]
+    refinanced = (
+        StatementLine(loan.disbursed_at, "refinanced", loan.refinanced_cents, loan.refinances.reference)
+        for loan in paid_off
+        if loan.disbursed_at and loan.refinances
+    )
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
         for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None).order_by("-paid_at")[
             :limit
         ]
     )
-    return _newest([*lent, *repaid], limit)
+    return _newest([*lent, *refinanced, *repaid], limit)
 
 
 def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:

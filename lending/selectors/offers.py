@@ -24,11 +24,12 @@ class Offer:
     raise_waits: bool = False
 
 
-def offer(borrower: Borrower, on: date, country: str) -> Offer:
-    """Return limit and smallest amount, or why nothing may be asked for now."""
+def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = None) -> Offer:
+    """Return limit and smallest amount, or why nothing may be asked for now. The open loan that a new one is to
+    pay off is not in its way."""
     also = {"is_paused": limits.PAUSED, "raise_waits": limits.raise_waits(borrower.id)}
     version: Any = products.product_in_force(country, on, **also)
-    refusal = _refusal(borrower) or ("paused" if version.is_paused else "")
+    refusal = _refusal(borrower, refinances) or ("paused" if version.is_paused else "")
     least = products.terms_of(version).min_cents
     return Offer(version, limit_cents(borrower, version), least, refusal, version.raise_waits)
 
@@ -38,10 +39,10 @@ def limit_cents(borrower: Borrower, version: ProductVersion) -> int:
     return min(borrower.offered_limit_cents, products.terms_of(version).max_cents)
 
 
-def _refusal(borrower: Borrower) -> str:
+def _refusal(borrower: Borrower, refinances: Loan | None) -> str:
     if borrower.state != Borrower.State.ACTIVE:
         return "blocked"
-    if loan := loans.open_loan_of_person(borrower.identity_index):
+    if loan := loans.open_loan_of_person(borrower.identity_index, beside=refinances):
         return "payout_pending" if loan.state == Loan.State.APPROVED else "open_loan"
     return "undecided" if loans.undecided_application(borrower.id) else ""
 

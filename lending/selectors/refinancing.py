@@ -6,7 +6,9 @@ Source: docs/domain/products.md, "Refinancing".
 from dataclasses import dataclass
 from datetime import date
 
-from lending.models import CountryPack, Loan, ProductVersion
+from django.db.models import Sum
+
+from lending.models import Allocation, CountryPack, Loan, ProductVersion
 from lending.rules import money
 from lending.rules.pricing import KeyFacts
 from lending.selectors import contracts, loans, offers, products
@@ -20,6 +22,18 @@ REFUSALS = {
     "repaid_little": "too little of the open loan is repaid",
     "nothing_left": "nothing would be left to pay out",
 }
+
+
+class RefinancingUnderWay(Exception):
+    """Money is on its way that pays this loan off; until it is there or known not to come, only payments count."""
+
+    def __init__(self, new: Loan) -> None:
+        super().__init__(f"loan {new.reference}, which pays this one off, is on its way")
+
+
+def under_way(loan_id: int) -> Loan | None:
+    """Return the loan that is on its way to pay one off."""
+    return Loan.objects.filter(refinances=loan_id, state=Loan.State.APPROVED).first()
 
 
 @dataclass(frozen=True)
@@ -71,8 +85,7 @@ def refusal(loan: Loan, version: ProductVersion, on: date) -> str:
         return "currency"
     if loans.days_past_due(loan, on):
         return "late"
-    lent = sum(
-        item.principal_cents for item in loan.installments.filter(source="plan", event_key__startswith="disburse:")
-    )
-    repaid = lent - sum(due.principal for _, due in loans.dues(loan))
-    return "" if repaid >= granted.repaid_share * lent else "repaid_little"
+    paid = Allocation.objects.filter(installment__loan=loan, kind=Allocation.Kind.PAID)
+    repaid_cents = paid.aggregate(sum=Sum("principal_cents", default=0))["sum"]
+    lent_cents = loan.principal_cents + loan.capitalised_cents
+    return "" if repaid_cents >= granted.repaid_share * lent_cents else "repaid_little"

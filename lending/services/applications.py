@@ -19,6 +19,7 @@ from lending.rules.country import country_from
 from lending.selectors import contracts, limits, loans, offers, products, refinancing
 from lending.services import audit
 from lending.services.loans import approve_loan, new_reference
+from lending.services.people import lock_person
 from lending.services.refinancing import RefinancingRefused
 
 # The hop shows a decision for two seconds; only later does the SMS go out.
@@ -104,7 +105,9 @@ def submit(
         Paused: no loan of this product is made for now.
         AgainstLaw: the law in force today does not allow this product or its price.
     """
-    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
+    borrower = Borrower.objects.get(id=borrower_id)
+    lock_person(borrower)
+    borrower.refresh_from_db()
     if known := Application.objects.filter(origin=origin).first():
         return known
     version = ProductVersion.objects.get(id=product_version_id)
@@ -163,9 +166,7 @@ def _refinanced_cents(old: Loan, version: ProductVersion, principal_cents: int, 
 
 
 def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date, old: Loan | None) -> None:
-    offer = offers.offer(borrower, on, settings.COUNTRY)
-    if old is not None and offer.refusal == "open_loan":
-        offer = replace(offer, refusal="")
+    offer = offers.offer(borrower, on, settings.COUNTRY, refinances=old)
     refusals = {
         "open_loan": HasOpenLoan,
         "payout_pending": HasOpenLoan,
@@ -214,7 +215,7 @@ def _record(application_id: int, verdict: ports.Verdict, at: datetime, latency_m
     application = _locked_application(application_id)
     if known := Decision.objects.filter(application_id=application_id).first():
         return known
-    verdict = _within_bounds(verdict, application)
+    verdict = _within_bounds(verdict, application, at)
     decision = Decision.objects.create(
         application=application,
         outcome=verdict.outcome,
@@ -241,14 +242,13 @@ def _record(application_id: int, verdict: ports.Verdict, at: datetime, latency_m
 
 
 def _locked_application(application_id: int) -> Application:
-    """Take the borrower's lock first, always: it is the one lock of everything that moves their money."""
-    borrower_id = Application.objects.values_list("borrower_id", flat=True).get(id=application_id)
-    Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
+    """Take the person's lock first, always: it is the one lock of everything that moves their money."""
+    lock_person(Borrower.objects.get(applications=application_id))
     wanted = Application.objects.select_related("borrower", "product_version", "country_pack", "refinances")
     return wanted.get(id=application_id)
 
 
-def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Verdict:
+def _within_bounds(verdict: ports.Verdict, application: Application, at: datetime) -> ports.Verdict:
     """Hold the scorer to what it may say: never above its own limit, never beyond what binds every loan, and
     nobody is paid who was blocked or died meanwhile."""
     if verdict.outcome != Decision.Outcome.APPROVE:
@@ -257,17 +257,17 @@ def _within_bounds(verdict: ports.Verdict, application: Application) -> ports.Ve
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
     if application.borrower.state != Borrower.State.ACTIVE:
         return hold_back(verdict, "not_active")
-    if broken := _bound_broken(application):
+    if broken := _bound_broken(application, at):
         return hold_back(verdict, broken)
     return verdict
 
 
-def _bound_broken(application: Application) -> str:
+def _bound_broken(application: Application, at: datetime) -> str:
     """Return what holds that no scorer may overrule, "" for nothing."""
     person, old = application.borrower.identity_index, application.refinances
     if loans.open_loan_of_person(person, beside=old):
         return "open_loan"
-    if old is not None and old.state != Loan.State.LIVE:
+    if _refinancing_refusal(application, at):
         return "refinanced_otherwise"
     if limits.is_paused(application.product_version.code):
         return "product_paused"
@@ -278,6 +278,14 @@ def _bound_broken(application: Application) -> str:
     except caps.AgainstLaw:
         return "owes_enough"
     return ""
+
+
+def _refinancing_refusal(application: Application, at: datetime) -> str:
+    """Return what speaks, by now, against paying off the open loan, "" for nothing."""
+    if application.refinances is None:
+        return ""
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    return refinancing.refusal(application.refinances, application.product_version, on)
 
 
 def _declined(reason: str, next_step: str) -> dict[str, Any]:
@@ -352,6 +360,7 @@ def review(
         ReasonMissing: no reason was given, or a decline without what the customer is to be told.
         NotReferred: it is not waiting for an officer, or somebody else was first.
         HasOpenLoan: it would be a second open loan.
+        RefinancingRefused: the loan that it was to pay off is late, repaid or lost by now.
         Blocked: the borrower was blocked or has died meanwhile.
         Paused: no loan of this product is made until a person has looked at its losses.
     """
@@ -369,6 +378,8 @@ def review(
         raise Blocked
     if approve and loans.open_loan_of_person(application.borrower.identity_index, beside=application.refinances):
         raise HasOpenLoan
+    if approve and (why := _refinancing_refusal(application, at)):
+        raise RefinancingRefused(why)
     if approve and limits.is_paused(application.product_version.code):
         raise Paused
     given = Review.objects.create(

@@ -20,7 +20,7 @@ from lending.rules import calendar
 from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
-from lending.selectors import contracts, products
+from lending.selectors import contracts, products, refinancing
 from lending.services import audit, life, proposals, receipts, refunds
 from lending.services.people import lock_person
 
@@ -46,6 +46,7 @@ def preview(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> dict
     Raises:
         FactRefused: the change cannot be made, with the field that is wrong.
         NotALoanToChange: there is nothing to change, yet or any more.
+        RefinancingUnderWay: a new loan is on its way to pay it off.
         RefundUnderWay: what would be undone is just being given back.
     """
     _refuse_what_cannot_be(loan, kind, details)
@@ -109,6 +110,8 @@ def undoable(loan: Loan) -> list[LoanEvent]:
 def _refuse_what_cannot_be(loan: Loan, kind: str, details: Mapping[str, Any]) -> None:
     if not _fits(loan, kind):
         raise NotALoanToChange(f"loan {loan.reference} is {loan.get_state_display().lower()}")
+    if new := refinancing.under_way(loan.id):
+        raise refinancing.RefinancingUnderWay(new)
     if kind == LoanEvent.Kind.SETTLE and not details.get("due_on"):
         raise FactRefused(kind, "due_on", "must say until when the agreed amount may come")
     if kind == LoanEvent.Kind.REVERSE:

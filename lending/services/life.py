@@ -469,6 +469,8 @@ def _line_state(loan: Loan, life: Life) -> Loan.State:
 
 def _refuse_second_open(loan: Loan) -> None:
     others = Loan.objects.filter(identity_index=loan.identity_index, state__in=Loan.OPEN).exclude(id=loan.id)
+    # One that is on its way to pay this one off may stand beside it.
+    others = others.exclude(state=Loan.State.APPROVED, refinances=loan)
     if other := others.first():
         raise OpenLoanInTheWay(other.reference)
 

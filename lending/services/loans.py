@@ -19,7 +19,7 @@ from lending.rules import accounting, calendar
 from lending.selectors import contracts, offers, products
 from lending.services import audit, life
 from lending.services.people import lock_person
-from lending.services.receipts import apply_kept
+from lending.services.receipts import apply_kept, move_later
 from lending.services.refinancing import pay_off
 from lending.wake import wake
 
@@ -160,6 +160,8 @@ def payout_succeeded(
     loan.interest_cents = loan.interest_cents - paid.interest_cents + charged
     loan.save(update_fields=["interest_cents"])
     apply_kept(loan, at)
+    if loan.refinances is not None:
+        move_later(loan.refinances, loan, completed_at, at)
     if loan.state == Loan.State.LIVE:
         _tell("loan_disbursed", loan, draw, at)
     return loan

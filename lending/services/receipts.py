@@ -30,9 +30,11 @@ from lending.models import (
 from lending.rules import accounting, calendar, identity, money
 from lending.rules.allocation import Due
 from lending.rules.receipts import as_printed
-from lending.selectors import contracts, loans, products
+from lending.selectors import contracts, loans, products, refinancing
 from lending.services import audit, cases, life, refunds
 from lending.services.people import identity_index, lock_person
+
+PAYBILL = "mpesa_paybill"
 
 
 class ReceiptTaken(Exception):
@@ -247,7 +249,7 @@ def key_of(receipt: Receipt) -> str:
     return f"receipt:{receipt.provider}:{receipt.receipt_no}"
 
 
-def _allocate(receipt: Receipt, at: datetime, *, source: str = "mpesa_paybill") -> None:
+def _allocate(receipt: Receipt, at: datetime, *, source: str = PAYBILL) -> None:
     """Cover the person's dues under their lock; the rest is theirs."""
     assert receipt.borrower is not None
     loan = loans.loan_to_repay(receipt.borrower.identity_index)
@@ -319,6 +321,20 @@ def apply_kept(loan: Loan, at: datetime) -> None:
         _repay(receipt, loan, "customer_overpayments", at)
 
 
+def move_later(old: Loan, new: Loan, since: datetime, at: datetime) -> None:
+    """Give what was paid on a loan since another one paid it off to that other one, which has just gone live.
+
+    Inside the caller's transaction and lock; repeats safely, because a receipt has one repayment.
+    """
+    later = old.repayments.filter(received_at__gte=since, event__reversed_by=None)
+    for repayment in later.select_related("event", "receipt").order_by("received_at", "id"):
+        _undo(repayment, at)
+        receipt, source = repayment.receipt, repayment.event.details.get("account") or PAYBILL
+        kept = accounting.repayment(Due(), receipt.amount_cents, source)
+        _post(receipt, Posting.Kind.REPAYMENT, "kept", kept, receipt.borrower)
+        _repay(receipt, new, "customer_overpayments", at)
+
+
 @transaction.atomic
 def match_receipt(*, receipt_id: int, borrower_id: int, officer: Any, reason: str, at: datetime) -> Receipt:
     """Give money in suspense to the borrower whose it is, at an officer's word.
@@ -364,6 +380,7 @@ def release_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
     Raises:
         NotCounted: the operator took it back.
         OpenLoanInTheWay: the loan would be open again beside another one.
+        RefinancingUnderWay: a new loan is on its way to pay that loan off.
         RefundUnderWay: what is kept of it may just be leaving.
     """
     receipt = _locked(receipt_id)
@@ -391,6 +408,7 @@ def reverse_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
 
     Raises:
         OpenLoanInTheWay: the loan would be open again beside another one.
+        RefinancingUnderWay: a new loan is on its way to pay that loan off.
         RefundUnderWay: what is kept of it may just be leaving.
     """
     receipt = _locked(receipt_id)
@@ -423,19 +441,26 @@ def _take_out(receipt: Receipt, actor: Any, reason: str, at: datetime) -> None:
         refunds.refuse_while_under_way(receipt.borrower)
     repayment = Repayment.objects.filter(receipt=receipt).select_related("event__reversed_by").first()
     if repayment is not None and not hasattr(repayment.event, "reversed_by"):
-        life.record(
-            contracts.with_contract().get(id=repayment.loan_id),
-            key=f"reverse:{repayment.event.key}",
-            kind=LoanEvent.Kind.REVERSE,
-            happened_at=max(at, repayment.event.happened_at),
-            at=at,
-            undoes=repayment.event,
-            actor=actor,
-            reason=reason,
-        )
+        if new := refinancing.under_way(repayment.loan_id):
+            raise refinancing.RefinancingUnderWay(new)
+        _undo(repayment, at, actor, reason)
     beside = Posting.objects.filter(event_key=key_of(receipt), loan=None, reversed_by=None)
     for posting in beside.exclude(kind=Posting.Kind.REVERSAL).select_related("borrower"):
         reverse(posting, reference=f"{posting.reference}:reversed", occurred_at=posting.occurred_at)
+
+
+def _undo(repayment: Repayment, at: datetime, actor: Any = None, reason: str = "") -> None:
+    """Undo what a receipt was to its loan."""
+    life.record(
+        contracts.with_contract().get(id=repayment.loan_id),
+        key=f"reverse:{repayment.event.key}",
+        kind=LoanEvent.Kind.REVERSE,
+        happened_at=max(at, repayment.event.happened_at),
+        at=at,
+        undoes=repayment.event,
+        actor=actor,
+        reason=reason,
+    )
 
 
 def _record(

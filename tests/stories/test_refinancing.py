@@ -5,14 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
+from django.db.models import Sum
 
 from lending import closing
-from lending.models import Borrower, Entry, Loan, PaymentAttempt, PaymentIntent, ProductVersion
+from lending.models import Allocation, Borrower, Entry, Loan, PaymentAttempt, PaymentIntent, ProductVersion, Receipt
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, limits, refinancing
-from lending.services import applications, changes, life
+from lending.selectors.loans import statement
+from lending.services import applications, changes, life, receipts
 from lending.services import loans as payouts
 from lending.services.refinancing import RefinancingRefused
 from scoring import facts as scored
@@ -95,6 +98,8 @@ class TestTopUp:
         said = disbursed_words(fresh(new))
         assert said.startswith(f"KES {new.received_cents // 100} is in your M-PESA")
         assert said.endswith(f"It paid off your loan {old.reference}.")
+        lines = [(line.kind, line.amount_cents) for line in statement(new.borrower_id)]
+        assert lines[:2] == [("paid_out", new.received_cents), ("refinanced", new.refinanced_cents)]
 
     def test_the_preview_is_what_is_done(self, old: Loan, version: ProductVersion, amina: Borrower) -> None:
         seen = refinancing.refinancing(old, version, 100_000, AGAIN.date())
@@ -141,6 +146,10 @@ class TestMeanwhile:
         factories.pay_out(new, at=later)
         assert (fresh(old).state, fresh(old).over_cents) == ("settled", 0)
         assert fresh(new).state == "live"
+        waived = Allocation.objects.filter(installment__loan=old, kind="waived").aggregate(
+            principal=Sum("principal_cents"), interest=Sum("interest_cents")
+        )
+        assert waived["principal"] == 0 < waived["interest"]
         books_balance()
 
     def test_something_is_repaid_and_what_is_too_much_is_kept(
@@ -151,6 +160,42 @@ class TestMeanwhile:
         assert fresh(old).state == "settled"
         assert 10_000 <= fresh(old).over_cents < 10_100
         books_balance()
+
+    def test_what_was_paid_before_we_heard_of_the_payout_is_paid_on_the_new_loan(
+        self, old: Loan, new: Loan, books_balance: Callable[[], None]
+    ) -> None:
+        factories.pay(old.reference, 5_000, "EARLY", at=AGAIN + timedelta(minutes=5))
+        told_at = AGAIN + timedelta(minutes=10)
+        attempt = PaymentAttempt.objects.create(
+            intent=PaymentIntent.objects.get(loan=new), number=1, provider="daraja", state="succeeded",
+            created_at=AGAIN, completed_at=AGAIN,
+        )  # fmt: skip
+        PaymentIntent.objects.filter(loan=new).update(state="succeeded")
+        payouts.payout_succeeded(
+            attempt_id=attempt.id,
+            receipt_no="OUT2",
+            amount_cents=new.received_cents,
+            completed_at=AGAIN,
+            at=told_at,
+        )
+        assert (fresh(old).state, fresh(new).outstanding_cents) == ("settled", new.total_cents - 5_000)
+        receipt = Receipt.objects.get(receipt_no="EARLY")
+        assert (receipt.over_cents, receipt.repayment.loan_id) == (0, new.id)
+        books_balance()
+
+    def test_what_it_was_reckoned_on_stays_until_the_payout_is_known(
+        self, amina: Borrower, old: Loan, new: Loan
+    ) -> None:
+        first = Receipt.objects.get(receipt_no="FIRST")
+        for undo in (receipts.reverse_receipt, receipts.release_receipt):
+            with pytest.raises(refinancing.RefinancingUnderWay, match=new.reference):
+                undo(receipt_id=first.id, actor=None, reason="Not hers.", at=AGAIN)
+        for kind in ("charge_off", "reschedule", "death"):
+            with pytest.raises(refinancing.RefinancingUnderWay):
+                changes.preview(fresh(old), kind, {}, AGAIN.date())
+        factories.pay_out(new, at=AGAIN)
+        with pytest.raises(life.OpenLoanInTheWay):
+            receipts.reverse_receipt(receipt_id=first.id, actor=None, reason="Not hers.", at=AGAIN)
 
     def test_the_payout_fails_and_the_old_loan_stays(
         self, old: Loan, new: Loan, books_balance: Callable[[], None]
@@ -237,9 +282,36 @@ class TestRefusals:
         with pytest.raises(applications.HasOpenLoan):
             ask(amina, version, 100_000, AGAIN)
 
+    def test_a_second_one_while_the_first_is_asked_for(
+        self, amina: Borrower, version: ProductVersion, old: Loan
+    ) -> None:
+        asked: dict[str, Any] = {
+            "borrower_id": amina.id, "principal_cents": 100_000, "product_version_id": version.id,
+            "shown": factories.shown(AGAIN), "at": AGAIN, "refinances_id": old.id,
+        }  # fmt: skip
+        applications.submit(**asked, origin="ussd:1")
+        with pytest.raises(applications.AlreadyApplied):
+            applications.submit(**asked, origin="ussd:2")
+
+    def test_a_loan_that_is_late_by_the_time_that_an_officer_looks(
+        self, amina: Borrower, version: ProductVersion, old: Loan
+    ) -> None:
+        application = applications.submit(
+            borrower_id=amina.id, principal_cents=100_000, product_version_id=version.id,
+            shown=factories.shown(AGAIN), origin="ussd:again", at=AGAIN, refinances_id=old.id,
+        )  # fmt: skip
+        factories.decide(application, "refer", at=AGAIN)
+        officer = User.objects.create_user("wambui")
+        with pytest.raises(RefinancingRefused, match="late"):
+            applications.review(
+                application_id=application.id, officer=officer, approve=True, reason="Good.", at=NOON + 40 * DAY
+            )
+
     def test_a_second_one_while_the_first_is_on_its_way(
         self, amina: Borrower, version: ProductVersion, old: Loan, new: Loan
     ) -> None:
+        with pytest.raises(applications.HasOpenLoan):
+            ask(amina, version, 100_000, AGAIN + DAY, old)
         values = Loan.objects.filter(id=new.id).values().get() | {"id": None, "reference": "TWICE"}
         values |= {"application_id": None, "origin": "test:1"}
         with pytest.raises(IntegrityError, match="loan_refinanced_by_one"), transaction.atomic():

@@ -75,4 +75,6 @@ def _line(dialogue: Dialogue, line: StatementLine) -> str:
     }
     if line.kind == "paid_out":
         return pgettext("loan.statement", "%(day)s sent %(amount)s %(ref)s") % values
+    if line.kind == "refinanced":
+        return pgettext("loan.statement", "%(day)s paid off %(amount)s %(ref)s") % values
     return pgettext("loan.statement", "%(day)s repaid %(amount)s %(ref)s") % values
