@@ -169,6 +169,16 @@ def test_penalties_stop_at_the_cap_of_the_law_on_them(law: None, in_duplum: bool
     receivables_hold()
 
 
+def test_what_was_earned_until_a_plan_is_made_anew_is_booked_on_that_day(law: None) -> None:
+    """Of flat interest the new plan holds it as earned, and may have nothing more to earn for weeks."""
+    loan = lend(product(TERMS["weekly, flat, a weekly penalty"]), 400_000, START)
+    changed = START + timedelta(days=11)
+    closing.close_business(changed.date() - timedelta(days=1), changed)
+    happen(loan, "reschedule", changed, due_on=(changed.date() + timedelta(days=7)).isoformat())
+    closing.close_business(changed.date(), changed + timedelta(days=1))
+    assert_as_the_rules_say(loan, changed.date())
+
+
 def test_a_replay_after_closing_writes_nothing(law: None) -> None:
     loan = lend(product(TERMS["a fixed penalty a day, taxed and capped"]), 500_000, START)
     for day in range(50):
