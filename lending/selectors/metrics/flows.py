@@ -8,7 +8,7 @@ from typing import Any
 
 from lending.selectors.metrics.facts import day_of
 from lending.selectors.metrics.months import calendar_months
-from lending.selectors.metrics.report import Column, Report, Unit, share
+from lending.selectors.metrics.report import PAID_BY_NEW_LOAN, Column, Report, Unit, share
 
 MONTHS = 12
 
@@ -53,7 +53,8 @@ COLLECTIONS = Report(
     name="collections",
     title="Collections efficiency",
     words="What fell due in a month and what of it was paid, until the day of the report. Money that comes late"
-    " counts for the month in which it was due; what was written off stays due.",
+    " counts for the month in which it was due; what was written off stays due."
+    f" {PAID_BY_NEW_LOAN}",
     columns=(
         CURRENCY,
         MONTH,
