@@ -263,20 +263,24 @@ WITH agreed AS (
            due.principal_cents - coalesce(cover.principal, 0) AS principal,
            due.interest_cents - coalesce(cover.interest, 0) AS interest,
            due.fee_cents + due.tax_cents - coalesce(cover.fee_and_tax, 0) AS fee_and_tax,
+           due.penalty_cents - coalesce(cover.penalty, 0) AS penalty,
            coalesce(cover.interest_paid, 0) AS paid, coalesce(cover.interest_forgone, 0) AS forgone,
            chunk.earns_until, chunk.earned_until
       FROM chunk JOIN lending_installment due
         ON due.loan_id = chunk.id AND due.due_on >= chunk.unpaid_since AND due.source <> 'penalty'
       LEFT JOIN LATERAL (
            SELECT sum(principal_cents)::bigint AS principal, sum(interest_cents)::bigint AS interest,
-                  sum(fee_cents + tax_cents)::bigint AS fee_and_tax,
+                  sum(fee_cents + tax_cents)::bigint AS fee_and_tax, sum(penalty_cents)::bigint AS penalty,
                   (sum(interest_cents) FILTER (WHERE kind = 'paid'))::bigint AS interest_paid,
                   (sum(interest_cents) FILTER (WHERE kind NOT IN ('paid', 'written_off')))::bigint
                       AS interest_forgone
              FROM lending_allocation WHERE installment_id = due.id
       ) cover ON true
 ), owed AS MATERIALIZED (
+    -- A plan made anew holds the penalties of the old one: they keep an installment unpaid, but nothing is charged
+    -- on them.
     SELECT earned.*, principal + interest + fee_and_tax AS total,
+           principal + interest + fee_and_tax + penalty > 0 AS is_unpaid,
            greatest(0, interest - greatest(0, accrued - paid)) AS unearned
       FROM (SELECT item.*, {_accrued("earns_until")} AS accrued, {_accrued("earned_until")} AS accrued_before
               FROM item) earned
@@ -289,7 +293,7 @@ WITH agreed AS (
            min(CASE WHEN owed.due_on + grace >= %(on)s THEN owed.due_on + grace + 1
                     WHEN every > 0 AND (most IS NULL OR (%(on)s - owed.due_on - grace - 1) / every + 1 < most)
                         THEN owed.due_on + grace + 1 + ((%(on)s - owed.due_on - grace - 1) / every + 1) * every
-               END) FILTER (WHERE source = 'plan' AND total > 0 AND base <> 'none' AND stopped_on IS NULL
+               END) FILTER (WHERE source = 'plan' AND is_unpaid AND base <> 'none' AND stopped_on IS NULL
                               AND (most IS NULL OR most > 0)) AS penalised_on,
            -- The installments that earn, the first two of which make the course.
            array_agg(ARRAY[starts_on - DATE '2000-01-01', due_on - starts_on, interest_cents - earned_cents,
@@ -336,7 +340,7 @@ WITH agreed AS (
     _round('''rate * CASE base WHEN 'overdue_principal' THEN owed.principal
                WHEN 'overdue_installment' THEN owed.total ELSE fit.principal END''')
 } END AS cents
-      FROM fit JOIN owed ON owed.loan_id = fit.id AND owed.source = 'plan' AND owed.total > 0
+      FROM fit JOIN owed ON owed.loan_id = fit.id AND owed.source = 'plan' AND owed.is_unpaid
      WHERE base <> 'none' AND stopped_on IS NULL AND owed.due_on < %(on)s
        AND %(on)s - owed.due_on > grace
        AND CASE WHEN every = 0 THEN %(on)s - owed.due_on = grace + 1

@@ -2,7 +2,8 @@
 
 A loan teaches once 30 days have passed since its due date, also where it was repaid long before: were the
 quickly repaid counted at once, the newest weeks would hold good loans only and teach that all is well.
-Borrowers who took back their consent to scoring are left out.
+Borrowers who took back their consent to scoring are left out. So is a loan that a new one paid off by then: nobody
+knows whether it would have been repaid.
 """
 
 import json
@@ -83,6 +84,11 @@ LEFT JOIN lending_decision decision ON decision.application_id = application.id
 JOIN lending_productversion product ON product.id = loan.product_version_id
 WHERE loan.disbursed_at < %(until)s
     AND loan.due_on + 30 < (%(until)s AT TIME ZONE %(zone)s)::date
+    AND NOT EXISTS (
+        SELECT FROM lending_loan newer
+        WHERE newer.refinances_id = loan.id
+            AND (newer.disbursed_at AT TIME ZONE %(zone)s)::date <= loan.due_on + 30
+    )
     AND NOT EXISTS (
         SELECT FROM lending_consent consent
         WHERE consent.borrower_id = loan.borrower_id AND purpose = 'scoring'

@@ -468,7 +468,7 @@ def _savings_terms_change(payload: Payload, at: datetime) -> Notice | None:
 def terms_change_words(change: TermsChange, currency: str) -> str:
     """Say what changes in somebody's savings, from which day, and before worse terms that they may leave first."""
     said = [_new_terms_words(change, currency)]
-    if change.waits:
+    if change.is_locked:
         said.append(pgettext("sms", "Until your lock ends nothing changes."))
     elif what_is_worse(change.after, change.before):
         said.append(pgettext("sms", "Until then you can take your money out free."))

@@ -127,7 +127,7 @@ def terms_changes() -> list[TermsChange]:
         savings_terms(MOST_CENTS, "0.123455", "0.123456"),
         savings_terms(MOST_CENTS, "0.123457", "0.123457", "0.123458"),
     )
-    return [TermsChange(DAY, old, new, waits) for new in changed for waits in (True, False)]
+    return [TermsChange(DAY, old, new, is_locked) for new in changed for is_locked in (True, False)]
 
 
 def lines() -> list[StatementLine]:

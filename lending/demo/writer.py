@@ -788,19 +788,14 @@ def load(
         say(f"{len(portfolio.events):,} events are played")
         tables = {table.model: table for table in books.tables()}
         tables[WalletMovement] = _wallet(portfolio, books, _next_id(cursor, WalletMovement))
-        with _books_checked_at_once(cursor):
+        with _entries_counted_at_once(cursor):
             _copy_all(cursor, [tables[model] for model in LOADED], say)
         say(f"{chain.extend():>9,} postings chained")
     _give_brian_his_pin(portfolio)
     return books
 
 
-# What the triggers of the books ask of each row, asked of all rows at once.
-BOOK_TRIGGERS = (("lending_entry", "posting_balances"), ("lending_posting", "posting_has_entries"))
-UNBALANCED = """
-    SELECT posting_id FROM lending_entry GROUP BY posting_id, currency
-    HAVING sum(debit_cents) <> sum(credit_cents) LIMIT 1
-"""
+# What posting_has_entries asks of each posting, asked of all at once.
 TOO_FEW_ENTRIES = """
     SELECT posting.id FROM lending_posting posting LEFT JOIN lending_entry entry ON entry.posting_id = posting.id
      GROUP BY posting.id HAVING count(entry.id) < 2 LIMIT 1
@@ -808,29 +803,27 @@ TOO_FEW_ENTRIES = """
 
 
 class BadBooks(AssertionError):
-    """The story would have put a posting into the books that PostgreSQL refuses."""
+    """A posting of the story has fewer than two entries."""
 
 
 @contextmanager
-def _books_checked_at_once(cursor: Any) -> Iterator[None]:
-    """Check the books after the block with two queries; row by row, the triggers take longer than all the rest.
+def _entries_counted_at_once(cursor: Any) -> Iterator[None]:
+    """Count the entries of all postings after the block; row by row, the trigger takes longer than all the rest.
 
-    They are off within this transaction only, and its lock keeps everybody else from posting meanwhile.
+    That trigger alone is off, within this transaction, whose lock keeps everybody else from posting meanwhile. The
+    others of the books look at each COPY once.
 
     Raises:
         BadBooks: nothing of the story is loaded.
     """
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table with checks pending cannot be altered
-    for table, trigger in BOOK_TRIGGERS:
-        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER {trigger}")
+    cursor.execute("ALTER TABLE lending_posting DISABLE TRIGGER posting_has_entries")
     yield
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    for wrong, query in (("does not balance", UNBALANCED), ("has fewer than two entries", TOO_FEW_ENTRIES)):
-        cursor.execute(query)
-        if found := cursor.fetchone():
-            raise BadBooks(f"posting {found[0]} {wrong}")
-    for table, trigger in BOOK_TRIGGERS:
-        cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER {trigger}")
+    cursor.execute(TOO_FEW_ENTRIES)
+    if found := cursor.fetchone():
+        raise BadBooks(f"posting {found[0]} has fewer than two entries")
+    cursor.execute("ALTER TABLE lending_posting ENABLE TRIGGER posting_has_entries")
     cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 

@@ -97,9 +97,11 @@ class Holidays:
 
 @lru_cache(maxsize=1_000)
 def _kept(holidays: Holidays, year: int) -> frozenset[date]:
-    """Return the days of a year, and those after it that stand for one of its Sundays."""
-    fixed = {date(year, month, day) for month, day in holidays.yearly}
-    kept = fixed | {easter(year) + timedelta(days=days) for days in holidays.around_easter} | holidays.days
+    """Return the days that are kept in a year, some of which may stand for a Sunday of the year before."""
+    years = (year - 1, year)
+    fixed = {date(each, month, day) for each in years for month, day in holidays.yearly}
+    moving = {easter(each) + timedelta(days=days) for each in years for days in holidays.around_easter}
+    kept = fixed | moving | holidays.days
     for sunday in sorted(day for day in fixed if holidays.after_sunday and day.weekday() == 6):
         kept.add(_nearest(sunday, DAY, (), frozenset(kept)))
     return frozenset(kept)

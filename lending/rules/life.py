@@ -176,6 +176,8 @@ def _next_action_on(loan: Played) -> date | None:
     if loan.stopped_on is None:
         days += [row.installment.starts_on + DAY for row in unpaid if row.unearned(loan.closed_on)]
         days += [draw.started_on + DAY for draw in loan.draws if draw.deferred > draw.released]
+        # A plan that is made anew holds what was earned until its own day, which is booked when that day ends.
+        days += [tomorrow] if loan.rows.accrued(loan.closed_on) > loan.booked else []
     return max(tomorrow, min(days)) if days else None
 
 

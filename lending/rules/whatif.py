@@ -64,7 +64,7 @@ EventKind = Literal[FactKind, "day_end"]
 
 # What an event may say beyond its name, date and key.
 FIELDS: dict[str, set[str]] = {
-    "disburse": {"amount_cents", "currency", "refinanced_cents", "most_interest_cents"},
+    "disburse": {"amount_cents", "currency", "account", "refinanced_cents", "most_interest_cents"},
     "pay": {"amount_cents", "currency", "account"},
     "sales": {"amount_cents", "currency"},
     "charge": {"amount_cents", "currency", "part", "due_on"},

@@ -2,7 +2,8 @@
 
 A scenario holds no name, number or receipt of anybody: a reference, amounts and days. Under other terms people
 would have acted otherwise, and nobody knows how. What is assumed: they ask for the same amount on the same day
-and pay what they paid, and who paid the whole loan back pays the whole of the other one back, on the same day.
+and pay what they paid, and who paid the whole loan back, by money or by a new loan, pays the whole of the other
+one back, on the same day. Who was let go for an agreed amount pays that amount.
 
 Source: docs/domain/whatif.md, "Past loans".
 """
@@ -16,6 +17,7 @@ from django.conf import settings
 
 from lending.models import Loan
 from lending.rules import calendar, life, pricing
+from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Contract, Fact, FactRefused
 from lending.rules.terms import read_terms
 from lending.rules.whatif import FIELDS
@@ -141,15 +143,26 @@ def _under_other_terms(contract: Contract, facts: list[Fact], until: date, *, is
 
 
 def _paid_back_whole(contract: Contract, facts: list[Fact]) -> list[Fact]:
-    """Let the last payment be what was owed then."""
-    last = next((fact for fact in reversed(life.standing(contract, facts)) if fact.kind == "pay"), None)
+    """Let what paid the whole loan back be what was owed then."""
+    last = _paid_the_rest(life.standing(contract, facts))
     if last is None:
         return facts
     others = [fact for fact in facts if fact.key != last.key]
     cents = life.payoff(contract, [fact for fact in others if fact.on <= last.on], last.on).total
-    return [
-        replace(fact, amount_cents=cents) if fact is last else fact for fact in facts if cents or fact is not last
-    ]
+    whole = replace(last, kind="pay", amount_cents=cents)
+    return [whole if fact is last else fact for fact in facts if cents or fact is not last]
+
+
+def _paid_the_rest(standing: list[Fact]) -> Fact | None:
+    """Return what paid all that was left of a settled loan; None if no money did, or if less was agreed."""
+    came = [fact for fact in standing if fact.kind in ("pay", "settle")]
+    for fact in came:
+        if fact.account == REFINANCING:
+            return fact
+    for fact in came:
+        if fact.kind == "settle" and (fact.due_on is None or came[-1].on <= fact.due_on):
+            return None
+    return came[-1] if came else None
 
 
 def terms_from(json: Any) -> Mapping[str, Any]:

@@ -37,12 +37,12 @@ def coming_changes(account: SavingsAccount) -> Iterator[rules.Change]:
 
 @dataclass(frozen=True)
 class TermsChange:
-    """From this day on an account goes by other terms; `waits`: its lock keeps them away until then."""
+    """From this day on an account goes by other terms; `is_locked`: until the day before it is locked."""
 
     on: date
     before: SavingsTerms
     after: SavingsTerms
-    waits: bool
+    is_locked: bool
 
 
 def change_to(account: SavingsAccount, version_id: int) -> TermsChange | None:
@@ -51,12 +51,11 @@ def change_to(account: SavingsAccount, version_id: int) -> TermsChange | None:
     for done in changes_of(account):
         if done.after_id == version_id:
             old, new = version_from(done.before), version_from(done.after)
-            return TermsChange(done.effective_on, old.terms, new.terms, waits=False)
+            return TermsChange(done.effective_on, old.terms, new.terms, is_locked=False)
     for change in coming_changes(account):
         if change.version.id == version_id:
-            waits = account.locked_until is not None and change.on == account.locked_until + DAY
-            waits = waits and change.on > change.version.effective_on
-            return TermsChange(change.on, before.terms, change.version.terms, waits)
+            is_locked = account.locked_until == change.on - DAY
+            return TermsChange(change.on, before.terms, change.version.terms, is_locked)
         before = change.version
     return None
 

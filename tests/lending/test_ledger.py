@@ -265,10 +265,11 @@ class TestPostgresRefuses:
         ],
     )
     def test_the_emptying_of_history(self, table: str) -> None:
+        """By a trigger of the table's own: CASCADE reaches others that would refuse, and they come after it."""
         fund()
         _check_deferred()
         with (
-            pytest.raises((IntegrityError, InternalError), match="is history: TRUNCATE"),
+            pytest.raises((IntegrityError, InternalError), match=f"^lending_{table} is history: TRUNCATE"),
             transaction.atomic(),
             connection.cursor() as cursor,
         ):

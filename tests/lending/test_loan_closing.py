@@ -169,6 +169,39 @@ def test_penalties_stop_at_the_cap_of_the_law_on_them(law: None, in_duplum: bool
     receivables_hold()
 
 
+def test_what_was_earned_until_a_plan_is_made_anew_is_booked_on_that_day(law: None) -> None:
+    """Of flat interest the new plan holds it as earned, and may have nothing more to earn for weeks."""
+    loan = lend(product(TERMS["weekly, flat, a weekly penalty"]), 400_000, START)
+    changed = START + timedelta(days=11)
+    closing.close_business(changed.date() - timedelta(days=1), changed)
+    happen(loan, "reschedule", changed, due_on=(changed.date() + timedelta(days=7)).isoformat())
+    closing.close_business(changed.date(), changed + timedelta(days=1))
+    assert_as_the_rules_say(loan, changed.date())
+
+
+def test_an_installment_of_which_only_an_old_penalty_is_left_is_late_all_the_same(law: None) -> None:
+    """A plan that is made anew takes the penalties along, and they may be what is paid last of it."""
+    terms = TERMS["weekly, flat, a weekly penalty"] | {
+        "interest": {"rate": "0.02", "per": "term"},
+        "penalties": [PENALTY | {"rate": "0.01", "of": "balance"}],
+        "allocation": {"past_due": ["fee", "tax", "interest", "principal", "penalty"]},
+    }
+    loan, first = lend(product(terms), 400_000, START), START.date()
+    moved_to, penalised = first + timedelta(days=18), first + timedelta(days=21)
+    for day in range(40):
+        if day == 11:
+            happen(loan, "reschedule", START + timedelta(days=day), due_on=moved_to.isoformat())
+        if day == 19:
+            due = loan.installments.get(source="plan", due_on=moved_to)
+            assert due.penalty_cents > 0
+            paid = due.total_cents - due.penalty_cents
+            happen(loan, "pay", START + timedelta(days=day), amount_cents=paid)
+        closing.close_business(first + timedelta(days=day), START + timedelta(days=day + 1))
+        assert_as_the_rules_say(loan, first + timedelta(days=day))
+    assert loan.installments.filter(source="penalty", due_on=penalised).exists()
+    receivables_hold()
+
+
 def test_a_replay_after_closing_writes_nothing(law: None) -> None:
     loan = lend(product(TERMS["a fixed penalty a day, taxed and capped"]), 500_000, START)
     for day in range(50):

@@ -14,6 +14,7 @@ from lending.rules import whatif
 from lending.rules.terms import TermsRefused
 from lending.selectors import contracts, past_loans
 from tests.lending.lending import FEE_FREE, happen, lend, noon, product
+from tests.lending.test_import_history import AMINA, bring_in, lent, paid, write
 
 pytestmark = pytest.mark.django_db
 START = noon(2026, 3, 2)
@@ -60,6 +61,16 @@ def run(*arguments: str) -> tuple[Any, str]:
     return json.loads(out.getvalue()), err.getvalue()
 
 
+def booked(loan: Loan) -> dict[str, int]:
+    """Return debit less credit of each account that a loan moved in the books."""
+    sums: dict[str, int] = {}
+    for posting in Posting.objects.filter(loan=loan).prefetch_related("entries__account"):
+        for entry in posting.entries.all():
+            name = entry.account.code
+            sums[name] = sums.get(name, 0) + entry.debit_cents - entry.credit_cents
+    return {name: cents for name, cents in sums.items() if cents}
+
+
 class TestUnderTheirOwnTerms:
     def test_they_are_what_they_were(self, loans: list[Loan]) -> None:
         played = whatif.run({"scenarios": scenarios(until=START.date() + 41 * DAY)})["scenarios"]
@@ -67,13 +78,14 @@ class TestUnderTheirOwnTerms:
         assert played[0]["worst_days_past_due"] == loans[0].worst_days_past_due > 0
 
     def test_their_postings_are_those_of_the_books(self, loans: list[Loan]) -> None:
-        booked: dict[str, int] = {}
-        for posting in Posting.objects.filter(loan=loans[0]).prefetch_related("entries__account"):
-            for entry in posting.entries.all():
-                name = entry.account.code
-                booked[name] = booked.get(name, 0) + entry.debit_cents - entry.credit_cents
-        played = whatif.run(scenarios()[0])
-        assert played["balances"] == {name: cents for name, cents in booked.items() if cents}
+        assert whatif.run(scenarios()[0])["balances"] == booked(loans[0])
+
+    def test_those_of_a_loan_that_was_brought_in_are_too(self, law: None, tmp_path: Path) -> None:
+        bring_in(write(tmp_path, [AMINA], [lent("L1", "B1")], [paid("R1", "L1", "530")]))
+        (loan,) = past_loans.paid_out(date(2025, 3, 1), date(2025, 3, 31))
+        played = whatif.run(past_loans.scenario_of(loan, UNTIL))
+        assert played["balances"] == booked(loan)
+        assert played["balances"]["history_brought_in"] == 3_000
 
     def test_nothing_of_a_person_is_in_them(self, loans: list[Loan]) -> None:
         written = json.dumps(scenarios())
@@ -99,6 +111,37 @@ class TestUnderOtherTerms:
         played = whatif.run({"scenarios": scenarios(self.DEARER)})["scenarios"]
         assert (played[0]["state"], played[0]["paid_cents"]) == ("settled", 109_000)
         assert played[1]["outstanding_cents"] == 109_000 - 20_000
+
+    def test_who_was_paid_off_by_a_new_loan_pays_all_of_the_other_loan(self, law: None) -> None:
+        loan = lend(product(WEEKLY, "weekly"), 100_000, START)
+        happen(loan, "pay", START + 12 * DAY, amount_cents=60_000)
+        happen(loan, "settle", START + 40 * DAY, amount_cents=55_000, account="refinancing")
+        [scenario] = scenarios(self.DEARER)
+        assert scenario["events"][2] == {
+            "event": "pay", "on": "2026-04-11", "amount_cents": 49_000, "account": "refinancing",
+        }  # fmt: skip
+        played = whatif.run(scenario)
+        assert (played["state"], played["paid_cents"]) == ("settled", 109_000)
+
+    @pytest.mark.parametrize("in_advance", [True, False])
+    def test_who_was_let_go_for_less_pays_what_was_agreed(self, law: None, in_advance: bool) -> None:
+        loan = lend(product(WEEKLY, "weekly"), 100_000, START)
+        happen(loan, "pay", START + 12 * DAY, amount_cents=60_000)
+        if in_advance:
+            until = (START + 45 * DAY).date().isoformat()
+            happen(loan, "settle", START + 35 * DAY, amount_cents=20_000, due_on=until)
+        happen(loan, "pay" if in_advance else "settle", START + 40 * DAY, amount_cents=20_000)
+        assert Loan.objects.get(id=loan.id).state == "settled"
+        played = whatif.run(scenarios(self.DEARER)[0])
+        assert (played["state"], played["paid_cents"]) == ("settled", 80_000)
+
+    def test_who_paid_all_after_an_agreement_had_lapsed_pays_all_of_the_other_loan(self, law: None) -> None:
+        loan = lend(product(WEEKLY | {"penalties": []}, "weekly"), 100_000, START)
+        until = (START + 35 * DAY).date().isoformat()
+        happen(loan, "settle", START + 30 * DAY, amount_cents=20_000, due_on=until)
+        happen(loan, "pay", START + 40 * DAY, amount_cents=108_000)
+        played = whatif.run(scenarios(self.DEARER)[0])
+        assert (played["state"], played["paid_cents"]) == ("settled", 109_000)
 
     def test_a_loan_that_they_do_not_allow_is_left_out_with_the_reason(self, loans: list[Loan]) -> None:
         with pytest.raises(past_loans.LeftOut, match="principal_cents must be from 1 to 50000"):

@@ -61,6 +61,23 @@ class TestTrainingSet:
         kept = Loan.objects.get(borrower=amina).application_id
         assert training.training_set(NOON).ids.tolist() == [str(kept)]
 
+    @pytest.mark.parametrize(
+        ("days", "state", "learns"),
+        [(20, "live", False), (60, "live", False), (61, "live", True), (20, "approved", True)],
+    )
+    def test_leaves_out_a_loan_that_a_new_one_paid_off_before_its_outcome_was_known(
+        self, amina, days, state, learns
+    ):
+        """The new one counts from its payout; 30 days after the due date, day 60, it is known what became of it."""
+        lent_at = NOON - 100 * DAYS
+        old = history.loan(amina, lent_at, days_late=days - 30)
+        new = history.loan(amina, lent_at + days * DAYS)
+        paid_out_at = new.disbursed_at if state == "live" else None
+        Loan.objects.filter(id=new.id).update(
+            refinances=old, refinanced_cents=10_000, state=state, disbursed_at=paid_out_at
+        )
+        assert (str(old.application_id) in training.training_set(NOON).ids) is learns
+
     def test_leaves_out_a_loan_with_a_number_that_cannot_be_true(self, amina, brian):
         """An officer may approve what the computer refused to score; the night after must still have a model."""
         for person in (amina, brian):

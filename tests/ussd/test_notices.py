@@ -458,6 +458,15 @@ class TestAChangeOfSavingsTerms:
             " Until your lock ends nothing changes. More changes: send HELP."
         )
 
+    def test_a_goal_that_is_locked_until_then_is_not_told_to_leave(
+        self, amina: Borrower, aggregator: Aggregator
+    ) -> None:
+        account, last = saving.pot(amina), self.FIRST - timedelta(days=1)
+        savings_locks.lock_goal(account_id=account.id, until=last, exit_after_hours=24, at=self.AT)
+        assert said(self.tell(account, self.change())) == (
+            "Jirani: from 1 Mar your savings earn 3.5% a year, now 4-6%. Until your lock ends nothing changes."
+        )
+
     def test_a_second_change_is_told_against_the_first(self, amina: Borrower, aggregator: Aggregator) -> None:
         account = saving.pot(amina)
         self.change("0.02")

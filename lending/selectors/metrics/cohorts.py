@@ -4,7 +4,7 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from lending.selectors.metrics.report import Column, Report, Unit, share
+from lending.selectors.metrics.report import PAID_BY_NEW_LOAN, Column, Report, Unit, share
 
 VINTAGE_DAYS = (0, 1, 3, 7, 14, 30, 60, 90, 180)
 # What ends an installment without money has not been paid.
@@ -49,7 +49,7 @@ def _vintage(name: str, step: str, starts: str, cohort_days: int) -> Report:
         title=f"Vintages by {step}",
         words="Principal still unpaid so many days after the last due date of the plan that the borrower agreed"
         f" to, by {step} of payout. A loan counts at an age once it has reached it; write-offs stay unpaid,"
-        f" recoveries are paid. Loans paid out in the last {cohort_days} days.",
+        f" recoveries are paid. {PAID_BY_NEW_LOAN} Loans paid out in the last {cohort_days} days.",
         columns=(
             Column("currency", Unit.TEXT, "ISO code of the currency", "counting.currency"),
             Column("cohort", Unit.DATE, f"first day of the {step} of payout, {starts}", "counting.cohort"),
@@ -123,8 +123,8 @@ FIRST_PAYMENT_DEFAULT = Report(
     name="first_payment_default",
     title="First-payment default",
     words="FPD-n: loans whose first installment still owed something at the end of the n-th day after its due date"
-    " / loans whose first due date is n days ago or more. A rescheduled installment was not paid. By month of"
-    " payout and by the model that decided.",
+    " / loans whose first due date is n days ago or more. A rescheduled installment was not paid."
+    f" {PAID_BY_NEW_LOAN} By month of payout and by the model that decided.",
     columns=(
         Column(
             "cohort",

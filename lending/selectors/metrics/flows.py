@@ -8,7 +8,7 @@ from typing import Any
 
 from lending.selectors.metrics.facts import day_of
 from lending.selectors.metrics.months import calendar_months
-from lending.selectors.metrics.report import Column, Report, Unit, share
+from lending.selectors.metrics.report import PAID_BY_NEW_LOAN, Column, Report, Unit, share
 
 MONTHS = 12
 
@@ -53,7 +53,8 @@ COLLECTIONS = Report(
     name="collections",
     title="Collections efficiency",
     words="What fell due in a month and what of it was paid, until the day of the report. Money that comes late"
-    " counts for the month in which it was due; what was written off stays due.",
+    " counts for the month in which it was due; what was written off stays due."
+    f" {PAID_BY_NEW_LOAN}",
     columns=(
         CURRENCY,
         MONTH,
@@ -129,7 +130,7 @@ WRITE_OFFS = Report(
 )
 
 _MONEY = f"""money AS (
-    SELECT lent.currency, lent.disbursed_on AS moved_on, lent.lent AS paid_out, 0 AS received, 0 AS refunded,
+    SELECT lent.currency, lent.disbursed_on AS moved_on, lent.paid_out, 0 AS received, 0 AS refunded,
            0 AS principal, 0 AS interest, 0 AS fee, 0 AS tax, 0 AS penalty, 0 AS recovered
       FROM lent
     UNION ALL
@@ -144,7 +145,7 @@ _MONEY = f"""money AS (
     UNION ALL
     SELECT currency, covered_on, 0, 0, 0, principal, interest, fee, tax, penalty,
            CASE WHEN kind = 'recovered' THEN total ELSE 0 END
-      FROM cover WHERE kind IN ('paid', 'recovered')
+      FROM cover WHERE kind IN ('paid', 'recovered') AND NOT by_new_loan
 )"""  # noqa: S608
 _MOVED = ("paid_out", "received", "refunded", "principal", "interest", "fee", "tax", "penalty", "recovered")
 _BY_MONTH_MOVED = f"""moved AS (
@@ -163,11 +164,13 @@ _ALLOCATED = _cents("principal", "interest", "fee", "tax", "penalty")
 CASH_FLOW = Report(
     name="cash_flow",
     title="Cash flow",
-    words="Money of ours that moved, by the operator's clock. Savings lie with a partner and are not part of it.",
+    words="Money of ours that moved, by the operator's clock. Savings lie with a partner and are not part of it. A"
+    " fee that is deducted lowers what is paid out, and what a new loan pays off of an old one does so, too: it is"
+    " in no other column.",
     columns=(
         CURRENCY,
         MONTH,
-        Column("paid_out_cents", Unit.CENTS, "loans paid out", _cents("paid_out")),
+        Column("paid_out_cents", Unit.CENTS, "what reached the customers of their loans", _cents("paid_out")),
         Column(
             "received_cents",
             Unit.CENTS,

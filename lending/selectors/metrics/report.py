@@ -9,6 +9,9 @@ from typing import Any
 from lending.selectors.metrics.asking import Row, ask
 from lending.selectors.metrics.facts import statement
 
+# For the words of every report that tells what was paid from what was not.
+PAID_BY_NEW_LOAN = "What a new loan paid off of an old one counts as paid."
+
 
 class Unit(StrEnum):
     """What a column's values are. Cents and counts are integers, a share is a Decimal with six places."""

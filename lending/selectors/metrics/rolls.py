@@ -4,7 +4,7 @@ from datetime import date
 from typing import Any
 
 from lending.selectors.metrics.months import steps_back
-from lending.selectors.metrics.report import Column, Report, Unit, share
+from lending.selectors.metrics.report import PAID_BY_NEW_LOAN, Column, Report, Unit, share
 
 # The principal of loans at the first day of a step, by where they are at the last: what still stands goes with the
 # loan to its bucket, what was written off is lost, and the rest was repaid.
@@ -55,7 +55,7 @@ ROLL_RATES = Report(
     title="Roll rates",
     words="Where the principal outstanding one month before is on the day: in which bucket it still stands, repaid"
     " or written off. A month's end is compared with the end of the month before. The shares of a bucket add up"
-    " to 1.",
+    f" to 1. {PAID_BY_NEW_LOAN}",
     columns=(
         Column("currency", Unit.TEXT, "ISO code of the currency", "roll.currency"),
         Column("from_bucket", Unit.TEXT, "days past due one month before", "roll.bucket"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection, models, transaction
+from psycopg2.errors import CheckViolation
 
 from lending.demo import story, writer
 from lending.demo.economy import Portfolio
@@ -128,15 +129,21 @@ def test_the_story_holds_every_kind_of_event(portfolio):
 
 
 @pytest.mark.parametrize(
-    ("lines", "wrong"),
+    ("lines", "refused", "wrong"),
     [
-        ([accounting.debit("mpesa_payout", 100), accounting.credit("paid_in_capital", 99)], "does not balance"),
-        ([], "has fewer than two entries"),
+        (
+            [accounting.debit("mpesa_payout", 100), accounting.credit("paid_in_capital", 99)],
+            CheckViolation,
+            "does not balance in KES: debits 100, credits 99",
+        ),
+        ([], writer.BadBooks, "has fewer than two entries"),
     ],
 )
-def test_a_story_with_a_bad_posting_is_not_loaded(portfolio, product, pack, quiet, monkeypatch, lines, wrong):
+def test_a_story_with_a_bad_posting_is_not_loaded(
+    portfolio, product, pack, quiet, monkeypatch, lines, refused, wrong
+):
     monkeypatch.setattr(writer.accounting, "capital", lambda cents: lines)
-    with pytest.raises(writer.BadBooks, match=wrong):
+    with pytest.raises(refused, match=wrong):
         writer.load(portfolio, product, pack, quiet)
     assert not Posting.objects.exists()
 

@@ -33,6 +33,17 @@ def test_the_hour_that_comes_twice_is_one_day() -> None:
     assert {calendar.business_date(before + timedelta(hours=n), CAIRO) for n in (0, 1)} == {BACK}
 
 
+@pytest.mark.parametrize(("yearly", "kept_in_january"), [(((12, 31),), [1]), (((12, 31), (1, 1)), [1, 2])])
+def test_a_holiday_on_the_last_sunday_of_a_year_is_kept_in_the_next(
+    yearly: tuple[tuple[int, int], ...], kept_in_january: list[int]
+) -> None:
+    """31 December 2028 is a Sunday; where 1 January is a holiday, too, it is kept on the day after that."""
+    kept = calendar.Holidays(yearly=yearly, after_sunday=True)
+    assert [day for day in range(1, 32) if date(2029, 1, day) in kept] == kept_in_january
+    first_open = date(2029, 1, kept_in_january[-1] + 1)
+    assert calendar.move(date(2028, 12, 31), "next", holidays=kept) == first_open
+
+
 def test_a_plan_from_the_last_of_january_keeps_its_day() -> None:
     january = date(2028, 1, 31)
     dates = [calendar.add(january, n, "month") for n in (1, 2, 12, 49)]

@@ -38,6 +38,7 @@ class Part:
 
     on: date
     recovered: bool
+    by_new_loan: bool
     cents: dict[str, int]
 
     @property
@@ -75,6 +76,9 @@ class Lent:
 
     def lent(self) -> int:
         return self.row.principal_cents + self.row.capitalised_cents
+
+    def paid_out(self) -> int:
+        return self.row.principal_cents - self.row.deducted_cents - self.row.refinanced_cents
 
     @property
     def written_off_on(self) -> date | None:
@@ -160,9 +164,12 @@ class Recount:
             by_loan[row.loan_id].append(item)
         events = {event.key: event for event in LoanEvent.objects.select_related("loan")}
         for row in Allocation.objects.filter(kind="paid"):
-            at, off = events[row.event_key].happened_at, events[row.event_key].loan.written_off_at
+            event = events[row.event_key]
+            at, off = event.happened_at, event.loan.written_off_at
+            by_new_loan = event.details.get("account") == "refinancing"
             cents = {kind: getattr(row, f"{kind}_cents") for kind in KINDS}
-            items[row.installment_id].parts.append(Part(local(at), off is not None and at > off, cents))
+            recovered = off is not None and at > off
+            items[row.installment_id].parts.append(Part(local(at), recovered, by_new_loan, cents))
         paid_out = Loan.objects.exclude(disbursed_at=None).select_related("application__decision")
         self.loans = [Lent(row, by_loan[row.id]) for row in paid_out]
         self.receipts = [(local(row.paid_at), row.amount_cents) for row in Receipt.objects.all()]
@@ -444,9 +451,10 @@ class Recount:
     def cash_flow(self, on: date) -> list[dict[str, Any]]:
         rows = []
         for first, last in self.months(on):
-            out = sum(loan.lent() for loan in self.loans if first <= loan.disbursed_on <= last)
+            out = sum(loan.paid_out() for loan in self.loans if first <= loan.disbursed_on <= last)
             received = sum(cents for day, cents in self.receipts if first <= day <= last)
-            parts = [part for loan in self.loans for part in loan.parts if first <= part.on <= last]
+            paid = [part for loan in self.loans for part in loan.parts if not part.by_new_loan]
+            parts = [part for part in paid if first <= part.on <= last]
             by_kind = {f"{kind}_cents": sum(part.cents[kind] for part in parts) for kind in KINDS}
             rows.append(
                 {

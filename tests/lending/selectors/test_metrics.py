@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from lending.models import Loan
+from lending.models import Borrower, Loan, ProductVersion
 from lending.selectors.metrics import REPORTS, Unit
 from lending.selectors.products import NothingInForce
+from lending.services import applications
 from tests import factories
 from tests.factories import NAIROBI
+from tests.lending.selectors.recount import Recount
 from tests.lending.selectors.story import at
 
 JUNE = date(2026, 6, 30)
@@ -89,6 +91,47 @@ def test_restructured_loans_count_as_at_risk_in_their_twin(four_loans: dict[str,
     assert (par["par"], par["par_with_restructured"]) == (Decimal("0.375587"), Decimal("0.845070"))
     before = row("par", date(2026, 6, 24), more_than_days=30)
     assert before["par"] == before["par_with_restructured"]
+
+
+class TestANewLoanThatPaysOffTheOldOne:
+    """Amina repays 500 of 800 and gets 1,000 that pay off the other 300; of each loan 6 % are kept back."""
+
+    MARCH = date(2026, 3, 31)
+
+    @pytest.fixture(autouse=True)
+    def story(self, amina: Borrower, fixed_scorer: object) -> None:
+        Borrower.objects.update(rung=3, limit_cents=200_000)
+        ordinary = ProductVersion.objects.values().get()
+        terms = ordinary["terms"] | {
+            "fees": [{"name": "Fee", "rate": "0.05", "charged": "deducted"}],
+            "refinance": {"repaid_share": "0.40"},
+        }
+        version = ProductVersion.objects.create(**ordinary | {"id": None, "code": "jirani-again", "terms": terms})
+        old = self.borrow(amina, version, 800_00, at(3, 2))
+        factories.pay(old.reference, 500_00, at=at(3, 16))
+        self.borrow(amina, version, 1_000_00, at(3, 18), old)
+
+    @staticmethod
+    def borrow(amina: Borrower, version: ProductVersion, cents: int, on: datetime, old: Loan | None = None) -> Loan:
+        application = applications.submit(
+            borrower_id=amina.id, principal_cents=cents, product_version_id=version.id, shown=factories.shown(on),
+            origin=f"ussd:{on}", at=on, refinances_id=old.id if old else None,
+        )  # fmt: skip
+        factories.decide(application, at=on, limit_cents=cents)
+        return factories.pay_out(Loan.objects.get(application=application), at=on)
+
+    def test_the_cash_flow_counts_what_moved(self) -> None:
+        march = row("cash_flow", self.MARCH, month=date(2026, 3, 1))
+        counted = ("paid_out_cents", "received_cents", "principal_cents", "kept_cents", "net_cents")
+        paid_out = 752_00 + 1_000_00 - 60_00 - 300_00
+        assert [march[name] for name in counted] == [paid_out, 500_00, 500_00, 0, 500_00 - paid_out]
+        assert REPORTS["cash_flow"].records(self.MARCH) == Recount().cash_flow(self.MARCH)
+
+    def test_elsewhere_the_old_one_is_paid(self) -> None:
+        april = row("collections", date(2026, 4, 30), month=date(2026, 4, 1))
+        assert (april["due_cents"], april["in_time_cents"]) == (1_800_00, 800_00)
+        vintage = row("vintage_months", date(2026, 4, 1), days_since_due=0)
+        assert (vintage["loans"], vintage["unpaid_cents"]) == (1, 0)
 
 
 class TestOfANewLender:
