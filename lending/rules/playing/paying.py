@@ -30,7 +30,9 @@ def receive(loan: Played, key: str, on: date, cents: int, source: str, kind: str
     _settle_early(loan, key, on, cents)
     covered, over = allocate_on(cents, loan.rows.met(), on, loan.terms.allocation)
     parts = [(loan.rows.of(number), due) for number, due in covered.items()]
-    replanned = replanning.to_replan(loan, parts, on) if loan.terms.allocation.advance == "reamortise" else {}
+    # After a death nothing more is earned, so there is nothing to work out anew.
+    anew = loan.terms.allocation.advance == "reamortise" and loan.stopped_on is None
+    replanned = replanning.to_replan(loan, parts, on) if anew else {}
     for row, due in parts:
         loan.rows.cover(key, "paid", row, due)
     total = sum_of(parts)

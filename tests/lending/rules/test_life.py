@@ -441,6 +441,16 @@ class TestLate:
         assert late == [0, 0, 1, 31]
         assert play(contract(), [paid_out()], day(61)).classification == "watch"
 
+    def test_a_payment_after_a_death_makes_no_plan_anew(self) -> None:
+        terms = {
+            "kind": "level", "term": {"installments": 3, "unit": "month"}, "fees": [],
+            "interest": {"rate": "0.36"}, "allocation": {"advance": "reamortise"},
+        }  # fmt: skip
+        facts = [paid_out(), Fact("died", "death", day(4))]
+        before, after = (play(contract(**terms), [*facts, *paid], day(60)) for paid in ([], [pay(5, 1_000)]))
+        assert before.outstanding_cents - after.outstanding_cents == 1_000
+        assert before.accrued_interest_cents == after.accrued_interest_cents
+
     def test_nothing_more_is_earned_or_charged_after_a_death(self) -> None:
         late = contract(
             interest={"rate": "0.365"}, penalties=[{"name": "late", "amount_cents": 500, "every_days": 1}]
