@@ -7,10 +7,11 @@ to the same nothing. Amounts are integer cents. Source: docs/domain/metrics.md.
 
     asked(day)      the days asked about, from the parameter `days`, which is in order
     lent            loans that were paid out, with the dates on which something happened to them; `lent` is the
-                    principal that is owed, `paid_out` what reached the customer
+                    principal that is owed, `paid_out` what we sent in one sum: nothing of a credit line, whose
+                    draws are sent one by one, and of a loan that was brought in
     item            what falls due: plan, charges, penalties; `born_on` is the day from which it exists
     cover           what covered an item: kind `paid`, `written_off`, or `recovered` after the write-off;
-                    `by_new_loan`: a new loan paid it off, and no money moved
+                    `by_receipt`: with money that came to us, and not to another system or from a new loan
     first_plan      per loan: due dates as the borrower first agreed to them; a change of plan does not move them
     change          what is added to an item and taken off it, each on its day
     owed            per item: what is owed of it from a day asked about on, named by its place, until before another
@@ -50,7 +51,8 @@ FACTS = {
     "lent": f"""
         SELECT loan.id AS loan_id, loan.borrower_id, loan.application_id, loan.reference, loan.currency,
                loan.principal_cents + loan.capitalised_cents AS lent,
-               loan.principal_cents - loan.deducted_cents - loan.refinanced_cents AS paid_out,
+               CASE WHEN loan.origin <> '' OR loan.credit_limit_cents IS NOT NULL THEN 0
+                    ELSE loan.principal_cents - loan.deducted_cents - loan.refinanced_cents END AS paid_out,
                {day_of("loan.disbursed_at")} AS disbursed_on,
                {day_of("loan.written_off_at")} AS written_off_on, loan.written_off_at,
                {day_of("loan.settled_at")} AS settled_on, loan.restructured_on
@@ -70,7 +72,7 @@ FACTS = {
                CASE WHEN part.kind = 'paid' AND event.happened_at > event.written_off_at THEN 'recovered'
                     ELSE part.kind END AS kind,
                CASE part.kind WHEN 'corrected' THEN '-infinity' ELSE part.business_date END AS covered_on,
-               starts_with(part.event_key, 'refinanced:') AS by_new_loan,
+               starts_with(part.event_key, 'receipt:') AS by_receipt,
                {_PARTS}, {_PARTS_TOTAL} AS total
           FROM lending_allocation part
           JOIN item ON item.item_id = part.installment_id

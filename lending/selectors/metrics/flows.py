@@ -134,6 +134,10 @@ _MONEY = f"""money AS (
            0 AS principal, 0 AS interest, 0 AS fee, 0 AS tax, 0 AS penalty, 0 AS recovered
       FROM lent
     UNION ALL
+    SELECT loan.currency, {day_of("draw.paid_out_at")}, draw.principal_cents - draw.deducted_cents,
+           0, 0, 0, 0, 0, 0, 0, 0
+      FROM lending_draw draw JOIN lending_loan loan ON loan.id = draw.loan_id WHERE draw.state = 'paid_out'
+    UNION ALL
     SELECT receipt.currency, {day_of("receipt.paid_at")}, 0, receipt.amount_cents, 0, 0, 0, 0, 0, 0, 0
       FROM lending_receipt receipt
     UNION ALL
@@ -145,7 +149,7 @@ _MONEY = f"""money AS (
     UNION ALL
     SELECT currency, covered_on, 0, 0, 0, principal, interest, fee, tax, penalty,
            CASE WHEN kind = 'recovered' THEN total ELSE 0 END
-      FROM cover WHERE kind IN ('paid', 'recovered') AND NOT by_new_loan
+      FROM cover WHERE kind IN ('paid', 'recovered') AND by_receipt
 )"""  # noqa: S608
 _MOVED = ("paid_out", "received", "refunded", "principal", "interest", "fee", "tax", "penalty", "recovered")
 _BY_MONTH_MOVED = f"""moved AS (
@@ -166,7 +170,7 @@ CASH_FLOW = Report(
     title="Cash flow",
     words="Money of ours that moved, by the operator's clock. Savings lie with a partner and are not part of it. A"
     " fee that is deducted lowers what is paid out, and what a new loan pays off of an old one does so, too: it is"
-    " in no other column.",
+    " in no other column. What moved in another system before a loan was brought in is in none at all.",
     columns=(
         CURRENCY,
         MONTH,

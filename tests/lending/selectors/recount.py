@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from lending.models import Allocation, CountryPack, Installment, Loan, LoanEvent, Receipt
+from lending.models import Allocation, CountryPack, Draw, Installment, Loan, LoanEvent, Receipt
 from lending.rules import arrears
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -38,7 +38,7 @@ class Part:
 
     on: date
     recovered: bool
-    by_new_loan: bool
+    by_receipt: bool
     cents: dict[str, int]
 
     @property
@@ -78,6 +78,8 @@ class Lent:
         return self.row.principal_cents + self.row.capitalised_cents
 
     def paid_out(self) -> int:
+        if self.row.origin or self.row.is_line:
+            return 0
         return self.row.principal_cents - self.row.deducted_cents - self.row.refinanced_cents
 
     @property
@@ -162,16 +164,19 @@ class Recount:
             item = Item(row.due_on, {kind: getattr(row, f"{kind}_cents") for kind in KINDS})
             items[row.id] = item
             by_loan[row.loan_id].append(item)
-        events = {event.key: event for event in LoanEvent.objects.select_related("loan")}
+        events = {event.key: event for event in LoanEvent.objects.select_related("loan", "repayment")}
         for row in Allocation.objects.filter(kind="paid"):
             event = events[row.event_key]
             at, off = event.happened_at, event.loan.written_off_at
-            by_new_loan = event.details.get("account") == "refinancing"
+            by_receipt = hasattr(event, "repayment")
             cents = {kind: getattr(row, f"{kind}_cents") for kind in KINDS}
             recovered = off is not None and at > off
-            items[row.installment_id].parts.append(Part(local(at), recovered, by_new_loan, cents))
+            items[row.installment_id].parts.append(Part(local(at), recovered, by_receipt, cents))
         paid_out = Loan.objects.exclude(disbursed_at=None).select_related("application__decision")
         self.loans = [Lent(row, by_loan[row.id]) for row in paid_out]
+        self.draws = [
+            (local(row.paid_out_at), row.received_cents) for row in Draw.objects.filter(state=Draw.State.PAID_OUT)
+        ]
         self.receipts = [(local(row.paid_at), row.amount_cents) for row in Receipt.objects.all()]
 
     def standing(self, day: date) -> list[Lent]:
@@ -452,8 +457,9 @@ class Recount:
         rows = []
         for first, last in self.months(on):
             out = sum(loan.paid_out() for loan in self.loans if first <= loan.disbursed_on <= last)
+            out += sum(cents for day, cents in self.draws if first <= day <= last)
             received = sum(cents for day, cents in self.receipts if first <= day <= last)
-            paid = [part for loan in self.loans for part in loan.parts if not part.by_new_loan]
+            paid = [part for loan in self.loans for part in loan.parts if part.by_receipt]
             parts = [part for part in paid if first <= part.on <= last]
             by_kind = {f"{kind}_cents": sum(part.cents[kind] for part in parts) for kind in KINDS}
             rows.append(

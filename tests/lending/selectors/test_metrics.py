@@ -14,6 +14,7 @@ from tests import factories
 from tests.factories import NAIROBI
 from tests.lending.selectors.recount import Recount
 from tests.lending.selectors.story import at
+from tests.stories import test_credit_line as credit_line
 
 JUNE = date(2026, 6, 30)
 
@@ -165,3 +166,18 @@ class TestDefinitions:
         for column in shown.columns:
             assert column.words, column.name
             assert column.name.endswith("_cents") == (column.unit == Unit.CENTS), column.name
+
+
+class TestALine:
+    MARCH, APRIL = date(2026, 3, 31), date(2026, 4, 30)
+
+    def test_each_draw_moves_on_its_own_day(self, amina: Borrower, fixed_scorer: object) -> None:
+        ordinary = ProductVersion.objects.values().get()
+        values = ordinary | {"id": None, "code": "jirani-line", "terms": ordinary["terms"] | credit_line.LINE}
+        credit_line.ask(amina, ProductVersion.objects.create(**values))
+        line = Loan.objects.get()
+        credit_line.arrive(credit_line.draw(line, 600_00, "1", at(3, 28)), at(3, 28))
+        credit_line.arrive(credit_line.draw(line, 400_00, "2", at(4, 2)), at(4, 2))
+        for day, first, cents in ((self.MARCH, date(2026, 3, 1), 564_00), (self.APRIL, date(2026, 4, 1), 376_00)):
+            assert row("cash_flow", day, month=first)["paid_out_cents"] == cents
+            assert REPORTS["cash_flow"].records(day) == Recount().cash_flow(day)
