@@ -222,14 +222,14 @@ def rebate(
     )
 
 
-def reallocation(turned: Due, over_cents: int) -> list[Line]:
-    """Money that covered charges covers principal instead, and what is over belongs to the customer."""
+def reallocation(turned: Due, covered: Due, over_cents: int = 0) -> list[Line]:
+    """Money that covered charges covers something else instead, and what is over belongs to the customer."""
     return nonzero(
         debit("penalty_receivable", turned.penalty),
         debit("fee_receivable", turned.fee),
         debit("tax_receivable", turned.tax),
         debit("interest_receivable", turned.interest),
-        credit("principal_receivable", turned.total - over_cents),
+        *_off_the_books(covered),
         credit("customer_overpayments", over_cents),
     )
 

@@ -26,10 +26,11 @@ def rebates(loan: Played, on: date) -> tuple[Parts, int]:
 
 def paid_ahead(loan: Played, on: date) -> Parts:
     """Return the interest that was paid and that who pays everything on a day need not have paid, the latest
-    first, as far as there is principal that it can cover instead."""
+    first, as far as there is something else that it can cover instead."""
     if loan.state != "live":
         return []
-    left, parts = loan.rows.owed.principal, []
+    until, parts = loan.earning_day(on), []
+    left = loan.rows.owed.total - sum(row.unearned(until) for row in loan.rows.unpaid())
     for row, given in reversed(_interest_given(loan, on)):
         cents = min(left, max(0, given - row.owed.interest))
         if cents:
@@ -47,23 +48,26 @@ def settle(loan: Played, key: str, on: date) -> None:
 
 
 def turn_to_principal(loan: Played, key: str, on: date) -> None:
-    """Let interest that was paid ahead cover principal: paying in parts costs no more than paying at once."""
-    parts = paid_ahead(loan, on)
-    for row, due in parts:
+    """Let interest that was paid ahead cover principal, or what else is owed where none is left: paying in parts
+    costs no more than paying at once."""
+    turned = paid_ahead(loan, on)
+    for row, due in turned:
         loan.rows.cover(key, "paid", row, Due().minus(due))
-    turned = sum_of(parts)
-    left = turned.interest
-    for row in reversed(loan.rows.unpaid()):
-        part = min(left, row.owed.principal)
-        loan.rows.cover(key, "paid", row, Due(principal=part))
-        left -= part
-    loan.book(key, "reallocation", on, accounting.reallocation(turned, 0))
+    left, covered, until = sum_of(turned).interest, Due(), loan.earning_day(on)
+    for kind in ("principal", "fee", "tax", "penalty", "interest"):
+        for row in reversed(loan.rows.unpaid()):
+            unearned = row.unearned(until) if kind == "interest" else 0
+            due = Due(**{kind: min(left, getattr(row.owed, kind) - unearned)})
+            loan.rows.cover(key, "paid", row, due)
+            left, covered = left - due.total, covered.plus(due)
+    loan.book(key, "reallocation", on, accounting.reallocation(sum_of(turned), covered))
 
 
 def _interest_given(loan: Played, on: date) -> list[tuple[OpenRow, int]]:
     """Return the interest, paid already or not, that who pays everything on a day is spared."""
-    on = loan.earning_day(on)
-    rule, given = loan.terms.early.interest, {}
+    # After a death nothing more is earned, whatever the product says of the running period.
+    rule = loan.terms.early.interest if loan.stopped_on is None else "to_day"
+    on, given = loan.earning_day(on), {}
     ahead = [row for row in loan.rows.all if row.due_on > on]
     for row in ahead:
         if rule == "to_day":

@@ -47,7 +47,7 @@ def _turn_to_principal(loan: Played, fact: Fact) -> None:
         loan.rows.cover(fact.key, "paid", row, due)
     over = turned.total - sum_of(parts).total
     loan.over[fact.key] = over
-    loan.book(fact.key, "reallocation", fact.on, accounting.reallocation(turned, over))
+    loan.book(fact.key, "reallocation", fact.on, accounting.reallocation(turned, sum_of(parts), over))
 
 
 def _off_principal(loan: Played, cents: int) -> Parts:
