@@ -18,7 +18,7 @@ from lending.rules import calendar, caps, money
 from lending.rules.country import country_from
 from lending.selectors import contracts, limits, loans, offers, products, refinancing
 from lending.services import audit
-from lending.services.loans import approve_loan, new_reference
+from lending.services.loans import PRICE, approve_loan, new_reference
 from lending.services.people import lock_person
 from lending.services.refinancing import RefinancingRefused
 
@@ -126,12 +126,6 @@ def submit(
         country_pack=pack,
         origin=origin,
         reference=new_reference(),
-        principal_cents=principal_cents,
-        fee_cents=priced.fee_cents,
-        tax_cents=priced.tax_cents,
-        interest_cents=priced.interest_cents,
-        deducted_cents=priced.deducted_cents,
-        capitalised_cents=priced.capitalised_cents,
         refinances=old,
         refinanced_cents=refinanced_cents,
         apr=priced.apr,
@@ -141,6 +135,7 @@ def submit(
         key_facts_shown_at=shown.shown_at,
         terms_read=shown.terms_read,
         submitted_at=at,
+        **{name: getattr(priced, name) for name in PRICE},
     )
     outbox.write(
         "application_submitted",
