@@ -6,15 +6,17 @@ left finishes the date. Source: docs/domain/closing.md.
 """
 
 import json
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Max, Min
 
-from lending import chain, loan_closing, outbox, savings_closing
+from lending import chain, loan_closing, outbox, right_of_way, savings_closing
 from lending.ledger import make_checkpoints
 from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
@@ -26,10 +28,14 @@ from lending.services.people import lock_person
 
 JOB = JobRun.CLOSE_OF_BUSINESS
 REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
-# So short that nobody notices having waited for one. A loan on its course takes a fifth of one that turns.
+# Large enough that planning a statement costs little, small enough that giving way loses little. A loan on its
+# course takes a fifth of one that turns.
 COURSE_CHUNK = 2_000
 LOAN_CHUNK = 1_000
 SAVINGS_CHUNK = 2_000
+# Who had to give way takes fewer loans next, so that it comes to an end however many customers pay.
+LEAST_CHUNK = 50
+PAUSE_SECONDS = 0.01
 
 
 @dataclass
@@ -39,6 +45,12 @@ class Work:
     aged: int = 0
     penalties: int = 0
     savers: int = 0
+    gave_way: int = 0
+
+    def give_way(self) -> None:
+        """Count that a customer went first, and let them."""
+        self.gave_way += 1
+        time.sleep(PAUSE_SECONDS)
 
 
 def close_until_yesterday(at: datetime) -> list[date]:
@@ -93,8 +105,8 @@ def _count(run: JobRun, work: Work) -> None:
 def _close_loans(on: date, at: datetime, work: Work) -> None:
     """Close in chunks the loans that stay on their course, then those that turn, then one by one what is left."""
     terms = loan_closing.agreed()
-    _in_chunks(lambda last_id: loan_closing.keep_on_course(on, last_id, COURSE_CHUNK), work)
-    _in_chunks(lambda last_id: loan_closing.close_chunk(on, last_id, terms, at, LOAN_CHUNK), work)
+    _in_chunks(lambda last_id, size: loan_closing.keep_on_course(on, last_id, size), COURSE_CHUNK, work)
+    _in_chunks(lambda last_id, size: loan_closing.close_chunk(on, last_id, terms, at, size), LOAN_CHUNK, work)
     while left := loan_closing.left_over(on, LOAN_CHUNK):
         for loan_id in left:
             _close_singly(loan_id, on, at, work)
@@ -103,17 +115,27 @@ def _close_loans(on: date, at: datetime, work: Work) -> None:
 def _close_singly(loan_id: int, on: date, at: datetime, work: Work) -> None:
     try:
         work.aged += close_singly(loan_id, on, at)
+    except right_of_way.GaveWay:
+        work.give_way()
     except (FactRefused, life.TooManyFacts) as error:
         _leave_to_a_person(loan_id, on, error, at)
 
 
-def _in_chunks(close: Callable[[int], loan_closing.Closed], work: Work) -> None:
-    """Close chunk after chunk, from the first id to the last."""
-    last_id = 0
-    while (chunk := close(last_id)).last_id:
+def _in_chunks(close: Callable[[int, int], loan_closing.Closed], most: int, work: Work) -> None:
+    """Close chunk after chunk of at most so many loans, from the first id to the last."""
+    last_id, size = 0, most
+    while True:
+        try:
+            chunk = close(last_id, size)
+        except right_of_way.GaveWay:
+            work.give_way()
+            size = max(size // 2, min(LEAST_CHUNK, most))
+            continue
+        if not chunk.last_id:
+            return
         work.aged += chunk.loans
         work.penalties += chunk.penalties
-        last_id = chunk.last_id
+        last_id, size = chunk.last_id, min(size * 2, most)
 
 
 def _leave_to_a_person(loan_id: int, on: date, error: Exception, at: datetime) -> None:
@@ -122,9 +144,14 @@ def _leave_to_a_person(loan_id: int, on: date, error: Exception, at: datetime) -
     Loan.objects.filter(id=loan_id).update(next_action_on=on + timedelta(days=1))
 
 
-@transaction.atomic
+@right_of_way.giving_way()
 def close_singly(loan_id: int, on: date, at: datetime) -> bool:
-    """Bring one loan to the end of a date by replaying it; False if it is past the date."""
+    """Bring one loan to the end of a date by replaying it; False if it is past the date.
+
+    Raises:
+        GaveWay: nothing was done, its borrower went first.
+        FactRefused, TooManyFacts: it cannot be played.
+    """
     if not loan_closing.left_to_close(on).filter(id=loan_id).exists():
         return False  # another worker was quicker, and nobody needs to be locked
     loan = contracts.with_contract().get(id=loan_id)
@@ -139,17 +166,30 @@ def close_singly(loan_id: int, on: date, at: datetime) -> bool:
 def _close_savings(on: date, work: Work) -> None:
     """Close savings in ranges of ids; one that another worker is at is looked at once more at the end."""
     ids = SavingsAccount.objects.aggregate(first=Min("id"), last=Max("id"))
-    others = []
-    for first in range(ids["first"] or 0, (ids["last"] or -1) + 1, SAVINGS_CHUNK):
-        chunk = (on, first, first + SAVINGS_CHUNK - 1)
-        done = savings_closing.claim_and_accrue(*chunk)
+    firsts = range(ids["first"] or 0, (ids["last"] or -1) + 1, SAVINGS_CHUNK)
+    others = _savings_in_turn(savings_closing.claim_and_accrue, firsts, on, work)
+    # Waits for its rows. There is nothing left to do, unless the other worker died.
+    _savings_in_turn(savings_closing.accrue_savings, others, on, work)
+
+
+def _savings_in_turn(
+    close: Callable[[date, int, int], savings_closing.Accrued | None], firsts: Iterable[int], on: date, work: Work
+) -> list[int]:
+    """Close range after range of savings, one that gave way once more at the end; return those of other workers."""
+    left, others = deque(firsts), []
+    while left:
+        first = left.popleft()
+        try:
+            done = close(on, first, first + SAVINGS_CHUNK - 1)
+        except right_of_way.GaveWay:
+            work.give_way()
+            left.append(first)
+            continue
         if done is None:
-            others.append(chunk)
+            others.append(first)
         else:
             work.savers += done.accrued
-    for chunk in others:
-        # Waits for its rows. There is nothing left to do, unless the other worker died.
-        work.savers += savings_closing.accrue_savings(*chunk).accrued
+    return others
 
 
 def _finish(run: JobRun, at: datetime) -> bool:

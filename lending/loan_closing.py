@@ -7,8 +7,8 @@ the integer formulas of lending.rules: a test holds them equal. Only loans with 
 SQL cannot say (a cash advance, a credit line, several penalties at once, interest that a cap cuts) is replayed one
 loan at a time by the caller.
 
-A chunk is one short transaction: a payment waits for it at most, and is never refused. It holds the loans' rows
-alone, in a lock that lets others write rows which point to them, so nobody can wait in a circle with it.
+A chunk is one short transaction, which gives way to a payment that comes for one of its loans. It holds the loans'
+rows alone, in a lock that lets others write rows which point to them, so nobody can wait in a circle with it.
 
 Source: docs/domain/closing.md.
 """
@@ -25,6 +25,7 @@ from django.db.models import QuerySet
 
 from lending import ledger
 from lending.models import CountryPack, Loan, Posting, ProductVersion
+from lending.right_of_way import giving_way
 from lending.rules import accounting, arrears, calendar
 from lending.rules.terms import Terms
 from lending.selectors import contracts, products
@@ -99,11 +100,14 @@ def _product(version_id: int, terms: Terms) -> dict[str, Any]:
     }
 
 
-@transaction.atomic
+@giving_way()
 def keep_on_course(on: date, after_id: int, size: int) -> Closed:
     """Bring the next `size` loans above an id, of those that do not turn, to the end of a date.
 
     Repeats safely, and leaves out loans that others hold. `last_id` of 0 says that there was no loan left.
+
+    Raises:
+        GaveWay: nothing was done, a payment came for one of them.
     """
     loans, taken, last_id = _keep(on, after_id, size)
     if loans < taken:  # some were paid between look and lock: these once more, as they are now
@@ -121,11 +125,14 @@ def _keep(on: date, after_id: int, size: int) -> tuple[int, int, int]:
     return loans, taken, last_id or 0
 
 
-@transaction.atomic
+@giving_way()
 def close_chunk(on: date, after_id: int, terms: Agreed, at: datetime, size: int) -> Closed:
     """Work out the next `size` loans above an id, of those that turn, to the end of a date.
 
     Repeats safely, and leaves out loans that others hold. `last_id` of 0 says that there was no loan left.
+
+    Raises:
+        GaveWay: nothing was done, a payment came for one of them.
     """
     with connection.cursor() as cursor:
         cursor.execute(_QUICK)

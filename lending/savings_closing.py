@@ -11,11 +11,12 @@ from itertools import combinations, groupby
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Min, Q, QuerySet
 
 from lending import ledger
 from lending.models import Posting, SavingsAccount, SavingsProductVersion
+from lending.right_of_way import giving_way
 from lending.rules import accounting, calendar
 from lending.rules.savings import DAY, PARTS_PER_CENT, Interest, read_terms
 from lending.rules.savings_change import what_is_worse
@@ -32,9 +33,13 @@ class Accrued:
         return Accrued(self.accrued + other.accrued, self.credited + other.credited)
 
 
-@transaction.atomic
+@giving_way()
 def claim_and_accrue(on: date, ids_from: int, ids_to: int) -> Accrued | None:
-    """Do `accrue_savings` and `mark_dormant`, or nothing (None) while another worker is at the same range."""
+    """Do `accrue_savings` and `mark_dormant`, or nothing (None) while another worker is at the same range.
+
+    Raises:
+        GaveWay: nothing was done, a saver came for one of these accounts.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended('savings', %s))", [ids_from])
         if not cursor.fetchone()[0]:
@@ -44,13 +49,15 @@ def claim_and_accrue(on: date, ids_from: int, ids_to: int) -> Accrued | None:
     return accrued
 
 
-@transaction.atomic
+@giving_way()
 def accrue_savings(on: date, ids_from: int, ids_to: int) -> Accrued:
     """Bring the accounts of a range of ids, both ends included, up to the end of a date.
 
     Dates that were missed are caught up, each credit on its own day, and each day by the version in force on it:
-    an account whose next version begins by the day after goes over to it. A saver waits for the chunk at most, so
-    it should be short: some thousand accounts.
+    an account whose next version begins by the day after goes over to it.
+
+    Raises:
+        GaveWay: nothing was done, a saver came for one of these accounts.
     """
     versions = list(SavingsProductVersion.objects.order_by("id"))
     total = Accrued()

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from lending.ledger import ReferenceReused, post, reverse
 from lending.models import Allocation, Case, Draw, Installment, Loan, LoanEvent, Posting, Receipt, Repayment
+from lending.right_of_way import go_first
 from lending.rules import accounting, calendar
 from lending.rules import facts as rules
 from lending.rules.accounting import Line
@@ -120,7 +121,11 @@ def replay(loan: Loan, at: datetime, closed_on: date | None = None) -> Life:
         OpenLoanInTheWay: it would be the borrower's second open loan.
         TooManyFacts: the loan has more than MAX_FACTS.
     """
-    loan.refresh_from_db(fields=_MOVED_BY_CLOSING, from_queryset=Loan.objects.select_for_update(no_key=True))
+    go_first(
+        lambda nowait: loan.refresh_from_db(
+            fields=_MOVED_BY_CLOSING, from_queryset=Loan.objects.select_for_update(no_key=True, nowait=nowait)
+        )
+    )
     events = events_of(loan)
     if len(events) > MAX_FACTS:
         raise TooManyFacts(f"loan {loan.reference} has {len(events)} facts, a replay takes {MAX_FACTS}")

@@ -12,6 +12,7 @@ from lending.rules import calendar, limits
 from lending.selectors import limits as standing
 from lending.selectors import products
 from lending.services import audit
+from lending.services.people import lock_borrower
 
 
 class LimitRefused(ValueError):
@@ -110,7 +111,7 @@ def answer_raise(*, borrower_id: int, accepted: bool, text_version: str, languag
     Raises:
         NothingOffered: none waits.
     """
-    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    borrower = lock_borrower(borrower_id)
     offered = standing.offered_raise(borrower_id)
     if offered is None:
         raise NothingOffered
@@ -129,7 +130,7 @@ def choose_limit(*, borrower_id: int, limit_cents: int, at: datetime) -> Borrowe
     Raises:
         LimitRefused: below the smallest loan, or above what the rung allows.
     """
-    borrower = Borrower.objects.select_for_update().get(id=borrower_id)
+    borrower = lock_borrower(borrower_id)
     on = calendar.business_date(at, settings.TIME_ZONE)
     least = products.terms_of(products.product_in_force(settings.COUNTRY, on)).min_cents
     if not least <= limit_cents <= borrower.limit_cents:

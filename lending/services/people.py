@@ -21,6 +21,7 @@ from lending import outbox
 from lending.fields import blind_index
 from lending.models import Borrower, Case, Consent
 from lending.ports import identity_check
+from lending.right_of_way import go_first
 from lending.rules import calendar, identity, limits
 from lending.selectors import products
 from lending.services import audit, cases
@@ -68,14 +69,23 @@ def identity_index(national_id: str) -> str:
     return blind_index("national_id", national_id)
 
 
+def lock_borrower(borrower_id: int) -> Borrower:
+    """Lock one number, and return it as it is now."""
+    return go_first(
+        lambda nowait: Borrower.objects.select_for_update(no_key=True, nowait=nowait).get(id=borrower_id)
+    )
+
+
 def lock_person(borrower: Borrower) -> None:
     """Lock every number of one person, in a fixed order: their loan may be on any of them.
 
     Others may write rows that point to them meanwhile (`no_key`): close of business, which holds the loan and
     books on its borrower, would wait here for a payment that waits there for the loan.
     """
-    numbers = Borrower.objects.select_for_update(no_key=True).filter(identity_index=borrower.identity_index)
-    list(numbers.order_by("id").values_list("id", flat=True))
+    numbers = Borrower.objects.filter(identity_index=borrower.identity_index).order_by("id")
+    go_first(
+        lambda nowait: list(numbers.select_for_update(no_key=True, nowait=nowait).values_list("id", flat=True))
+    )
 
 
 @transaction.atomic
@@ -257,7 +267,7 @@ def reset_pin(*, borrower_id: int, officer: Any, reason: str, at: datetime) -> N
     """
     if not reason.strip():
         raise ReasonMissing("a PIN reset needs a reason")
-    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
+    borrower = lock_borrower(borrower_id)
     Borrower.objects.filter(id=borrower_id).update(pin_hash="", pin_failures=0, pin_locked_at=None)
     Case.objects.filter(
         kind=Case.Kind.PIN_LOCKED, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True

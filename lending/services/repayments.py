@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from lending import outbox
-from lending.models import Borrower, Loan, PaymentAttempt, PaymentIntent
+from lending.models import Loan, PaymentAttempt, PaymentIntent
 from lending.rules import money
 from lending.selectors import loans
+from lending.services.people import lock_borrower
 from lending.wake import wake
 
 # The USSD session holds the lock that a prompt needs (Daraja 1001): let it go first.
@@ -41,7 +42,7 @@ def request_repayment(*, borrower_id: int, amount_cents: int, origin: str, at: d
         PromptPending: an earlier prompt is still open.
         InvalidRepayment: below one unit, not whole units, or more than is owed.
     """
-    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
+    borrower = lock_borrower(borrower_id)
     key = f"collect:{origin}"
     if known := PaymentIntent.objects.filter(business_key=key).first():
         return known

@@ -21,12 +21,14 @@ from lending.models import (
     SavingsInstruction,
     SavingsMovement,
 )
+from lending.right_of_way import go_first
 from lending.rules import accounting, calendar
 from lending.rules import savings as rules
 from lending.rules.savings_change import correct
 from lending.selectors import products, savings_versions
 from lending.selectors import savings as selectors
 from lending.services import audit, savings_interest, savings_notices
+from lending.services.people import lock_borrower
 
 
 class PartnerNeeded(Exception):
@@ -66,7 +68,7 @@ def open_account(
         raise PartnerNeeded(f"{version} under {pack}")
     if borrower is not None:
         # Two openings at once, one on either side of a version's first day, would be two pots for one goal.
-        Borrower.objects.select_for_update(no_key=True).get(id=borrower.id)
+        lock_borrower(borrower.id)
     open_now = SavingsAccount.objects.exclude(state=SavingsAccount.State.CLOSED)
     # Accounts go over to a new version on their own day, so that one opens no second pot.
     same = open_now.filter(borrower=borrower, group=group, goal=goal, product_version__code=product_code).first()
@@ -95,7 +97,9 @@ def open_account(
 def lock_account(account_id: int) -> SavingsAccount:
     """Take the one lock under which an account moves; inside the caller's transaction."""
     # Without its version: whoever waits for an account that goes over to another one would find that join empty.
-    return SavingsAccount.objects.select_for_update(no_key=True).get(id=account_id)
+    return go_first(
+        lambda nowait: SavingsAccount.objects.select_for_update(no_key=True, nowait=nowait).get(id=account_id)
+    )
 
 
 def refuse_closed(account: SavingsAccount) -> None:
@@ -124,7 +128,7 @@ def mirror_movement(
     Repeats safely: a `reference` seen before is returned. PostgreSQL refuses a withdrawal beyond what minimum
     and holds leave.
     """
-    borrower = Borrower.objects.select_for_update(no_key=True).get(id=borrower_id)
+    borrower = lock_borrower(borrower_id)
     account = open_account(product_code=product_code, borrower=borrower, at=moved_at)
     return record_movement(
         account_id=account.id, kind=kind, amount_cents=amount_cents, reference=reference, moved_at=moved_at

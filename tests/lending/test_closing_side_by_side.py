@@ -13,14 +13,15 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import Sum
 
-from lending import chain, closing, loan_closing
+from lending import chain, closing, loan_closing, right_of_way, savings_closing
 from lending.invariants import audit
-from lending.models import Entry, Installment, JobRun, Loan, OutboxMessage, Posting, Receipt
+from lending.models import Entry, Installment, JobRun, Loan, OutboxMessage, Posting, Receipt, SavingsAccount
 from lending.rules.life import play
 from lending.selectors import contracts
 from lending.services import life
 from lending.services.people import lock_person
 from tests import factories
+from tests.lending import saving
 from tests.lending.lending import happen, lend, product
 from tests.lending.test_loan_closing import MONTHS, PENALTY, START, assert_as_the_rules_say
 from tests.stack import ROOT, database_url, wait_for
@@ -163,6 +164,26 @@ def paying(loan: Loan, *, until_row: bool) -> Iterator[None]:
     somebody.ends()
 
 
+@contextmanager
+def stalled() -> Iterator[Callable[[Callable[[], Any]], Any]]:
+    """Yield what runs work of the close so that it stops when it has taken its rows, until the block ends."""
+
+    def stall(execute: Any, sql: str, *rest: Any) -> Any:
+        if sql == savings_closing.DORMANT:
+            execute("SELECT pg_advisory_xact_lock(7)", None, *rest[1:])
+        where = 'WHERE "lending_loan"."id" = ' if sql.startswith("UPDATE") else "WHERE loan.ctid = "
+        stopped = sql.replace(where, where.replace("WHERE", "WHERE pg_advisory_xact_lock(7) IS NOT NULL AND"))
+        return execute(stopped, *rest)
+
+    def run(work: Callable[[], Any]) -> Any:
+        with connection.execute_wrapper(stall):
+            return work()
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(7)")
+        yield run
+
+
 def pay(loan: Loan, cents: int, at: Any = None) -> Receipt:
     return factories.pay(loan.reference, cents, f"R{loan.id}{cents}", at=at or START + (LATE - FIRST + DAY))
 
@@ -237,26 +258,65 @@ def some_stay(size: int, after_id: int = 0) -> loan_closing.Closed:
 
 
 class TestPayments:
-    @pytest.mark.parametrize("some", [some_turn, some_stay])
-    def test_a_payment_waits_for_the_chunk_that_holds_its_loan_and_for_no_other(
-        self, lent: list[Loan], some: Callable[..., loan_closing.Closed]
+    @pytest.mark.parametrize(("some", "mine"), [(some_turn, 0), (some_stay, 1)])
+    def test_a_chunk_gives_way_to_the_payment_that_comes_for_its_loan_and_to_no_other(
+        self, lent: list[Loan], some: Callable[..., loan_closing.Closed], mine: int
     ) -> None:
         close_from(FIRST, LATE - DAY)
-        with transaction.atomic():
-            chunk = some(1)
-            held = next(loan for loan in lent if loan.id == chunk.last_id)
-            free = next(loan for loan in lent if loan.id > chunk.last_id)
-            assert chunk.loans == 1
+        held, free = lent[mine], lent[mine + 5]  # of one product, the second one in no chunk of one
+        with stalled() as stall:
+            chunk = Beside(lambda: stall(lambda: some(1)))
+            chunk.waits_for()
             assert Beside(lambda: pay(free, 1_000)).ends().state == "allocated"
-            waiting = Beside(lambda: pay(held, 1_000))
-            assert waiting.waits_for() == [backend()]
-        with transaction.atomic():
-            some(2, chunk.last_id)
-            assert waiting.ends().state == "allocated"
+            assert chunk.waits_for(), "it gave way to a payment that it was not in the way of"
+            assert Beside(lambda: pay(held, 1_000)).ends().state == "allocated"
+            with pytest.raises(right_of_way.GaveWay):
+                chunk.ends()
         close(LATE)
         for loan in lent:
             assert_as_the_rules_say(loan, LATE)
         books_hold()
+
+    def test_a_loan_that_is_closed_alone_gives_way_to_its_payment(self, lent: list[Loan]) -> None:
+        close_from(FIRST, LATE - DAY)
+        alone, at = lent[4], START + (LATE - FIRST + DAY)
+        with stalled() as stall:
+            closer = Beside(lambda: stall(lambda: closing.close_singly(alone.id, LATE, at)))
+            closer.waits_for()
+            assert Beside(lambda: pay(alone, 1_000)).ends().state == "allocated"
+            with pytest.raises(right_of_way.GaveWay):
+                closer.ends()
+        assert close(LATE)
+        assert_as_the_rules_say(alone, LATE)
+        books_hold()
+
+    def test_a_payment_waits_for_another_one_and_cancels_nobody(self, lent: list[Loan]) -> None:
+        with paying(lent[0], until_row=True):
+            second = Beside(lambda: pay(lent[0], 1_000))
+            second.waits_for()
+        assert second.ends().state == "allocated"
+
+    def test_who_gave_way_ends_the_date_all_the_same(
+        self, lent: list[Loan], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With chunks that grow smaller, and it says how often."""
+        close_from(FIRST, LATE - DAY)
+        expected = undisturbed(LATE)["loans"]
+        sizes, close_chunk = [], loan_closing.close_chunk
+
+        def twice_in_the_way(*args: Any) -> loan_closing.Closed:
+            sizes.append(args[-1])
+            if len(sizes) < 3:
+                raise right_of_way.GaveWay
+            return close_chunk(*args)
+
+        monkeypatch.setattr(closing, "LOAN_CHUNK", 8)
+        monkeypatch.setattr(closing, "LEAST_CHUNK", 1)
+        monkeypatch.setattr(loan_closing, "close_chunk", twice_in_the_way)
+        assert close(LATE)
+        assert sizes[:4] == [8, 4, 2, 4]
+        assert rows()["loans"] == expected
+        assert JobRun.objects.get(business_date=LATE).result["gave_way"] == 2
 
     def test_a_chunk_with_penalties_does_not_wait_for_a_payment_that_waits_for_it(self, lent: list[Loan]) -> None:
         """The payment holds the person and comes for the loan; the chunk holds the loan and books on the person."""
@@ -334,6 +394,23 @@ class TestPayments:
             lived.outstanding_cents, lived.days_past_due, lived.worst_days_past_due, lived.accrued_interest_cents,
         )  # fmt: skip
         books_hold()
+
+
+def test_a_range_of_savings_gives_way_to_the_saver_who_comes_for_one_of_them(law: None) -> None:
+    savers = [saving.pot(factories.register("Saver Wanjiru", f"2547110001{n:02}", f"2200110{n}")) for n in range(2)]
+    for saver in savers:
+        saving.deposit(saver, 500_000, saving.MORNING)
+    ids = (saving.OPENED_ON, savers[0].id, savers[1].id)
+    with stalled() as stall:
+        closer = Beside(lambda: stall(lambda: savings_closing.claim_and_accrue(*ids)))
+        closer.waits_for()
+        Beside(lambda: saving.deposit(savers[0], 100_000, saving.MORNING + DAY)).ends()
+        with pytest.raises(right_of_way.GaveWay):
+            closer.ends()
+    work = closing.Work()
+    closing._close_savings(saving.OPENED_ON, work)
+    assert work.savers == 1, "the other one had its day by the deposit"
+    assert set(SavingsAccount.objects.values_list("accrued_on", flat=True)) == {saving.OPENED_ON}
 
 
 CLOSE_ALONE = """
