@@ -12,7 +12,7 @@ DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-de
 # mypy and the checks of Django read the settings, and open no connection.
 WITH_SETTINGS := $(BIN)/python -m config.environment --no-servers
 
-.PHONY: help setup demo test test-slow test-browser bench check lint types imports migrations docs format clean
+.PHONY: help setup demo test test-slow test-browser bench check lint types imports migrations flows docs format clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -50,7 +50,7 @@ test-browser: $(DEV_STAMP)  ## The phone and the officers' rooms in headless Chr
 bench: $(DEV_STAMP)  ## One JSON object a line: what was measured, and its reference from the same run
 	@$(BIN)/python -m tests.bench
 
-check: lint types imports migrations docs  ## Lint, format, types, direction of imports, migrations, tests of the docs
+check: lint types imports migrations flows docs  ## Lint, types, imports, migrations, the conversation, the docs
 
 lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
@@ -64,6 +64,9 @@ imports: $(DEV_STAMP)
 
 migrations: $(DEV_STAMP)
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+flows: $(DEV_STAMP)
+	$(WITH_SETTINGS) $(BIN)/python manage.py flows check
 
 docs: $(DEV_STAMP)
 	$(BIN)/python -m pytest -q $(SPLIT) tests/docs

@@ -14,13 +14,16 @@ from typing import Any
 from django.utils import translation
 from django.utils.translation import pgettext
 
-from ussd import gsm7
+from ussd import alphabet
+from ussd.alphabet import Page
 from ussd.facts import Facts
 
 logger = logging.getLogger(__name__)
 
 START = "start"
 BACK, HOME, MORE = "0", "00", "98"
+LANGUAGE, LANGUAGES = "99", "language.choose"
+# On one page; what a menu has beyond that stands on its next pages.
 MAX_OPTIONS = 5
 MAX_TRIES = 3
 MAX_CHAIN = 12
@@ -54,7 +57,7 @@ class Await:
 
 @dataclass
 class Dialogue:
-    """One customer's place in the conversation. `answers` never holds a PIN."""
+    """One customer's place in the conversation, of one version of it. `answers` never holds a PIN."""
 
     msisdn: str
     language: str
@@ -66,6 +69,7 @@ class Dialogue:
     history: list[str] = field(default_factory=list)
     answers: dict[str, Any] = field(default_factory=dict)
     misses: int = 0
+    version: int = 0
 
     def go(self, screen: str) -> None:
         """Move on, remembering the way back."""
@@ -96,9 +100,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class Menu:
-    """Words and numbered choices. `must_be_seen`: a shortcut stops here, and `record_as` keeps what was shown.
+    """Words and numbered choices, over several pages where they do not fit one.
 
-    Words that cost reading are given as a function: to understand an answer they are not needed.
+    `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
+    shown. Words that cost reading are given as a function: to understand an answer they are not needed.
     """
 
     text: str | Callable[[], str]
@@ -108,9 +113,6 @@ class Menu:
     must_be_seen: bool = False
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        assert len(self.choices) <= MAX_OPTIONS, f"a menu has at most {MAX_OPTIONS} options: {self.text!r}"
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Read:
 
 @dataclass(frozen=True)
 class End:
-    """The last screen."""
+    """The last screen; the session ends when its last page is shown."""
 
     text: str
 
@@ -153,7 +155,8 @@ class Go:
     screen: str
 
 
-View = Menu | Ask | Read | End | Go
+Paged = Menu | Read | End
+View = Paged | Ask | Go
 Samples = Sequence[Callable[[], "Sample"]]
 
 
@@ -170,6 +173,8 @@ class Screen:
     """A declared screen. `resume`: the safe screen at which a dropped dialogue goes on; empty is none.
 
     `samples` and `tries` are for measuring: worst values, and answers whose refusals are sentences too.
+    `costs`: it says, item by item, what the step that follows costs; `paged`: it is meant to take several pages.
+    `until`: the last version of the conversation in which the screen was like this.
     """
 
     name: str
@@ -177,22 +182,47 @@ class Screen:
     resume: str
     samples: Samples
     tries: Sequence[str]
+    costs: bool = False
+    paged: bool = False
+    until: int = 0
 
 
+# Raised when a screen changes so that an answer to the old one would mean something else now. The old screen then
+# stays, declared `until` the version before, for as long as a dialogue may last.
+VERSION = 2
 SCREENS: dict[str, Screen] = {}
+EARLIER: dict[str, list[Screen]] = {}
 
 
 def screen(
-    name: str, *, samples: Samples, resume: str = "", tries: Sequence[str] = ("", "x")
+    name: str,
+    *,
+    samples: Samples,
+    resume: str = "",
+    tries: Sequence[str] = ("", "x"),
+    costs: bool = False,
+    paged: bool = False,
+    until: int = 0,
 ) -> Callable[[Callable[[Dialogue], View]], Callable[[Dialogue], View]]:
     """Declare a screen by name."""
 
     def declare(view: Callable[[Dialogue], View]) -> Callable[[Dialogue], View]:
-        assert name not in SCREENS, f"screen {name} is declared twice"
-        SCREENS[name] = Screen(name, view, resume, samples, tries)
+        declared = Screen(name, view, resume, samples, tries, costs, paged, until)
+        if until:
+            EARLIER.setdefault(name, []).append(declared)
+            EARLIER[name].sort(key=lambda one: one.until)
+        else:
+            assert name not in SCREENS, f"screen {name} is declared twice"
+            SCREENS[name] = declared
         return view
 
     return declare
+
+
+def find(name: str, version: int) -> Screen | None:
+    """Return the screen of this name as it is in a version of the conversation."""
+    earlier = (one for one in EARLIER.get(name, ()) if version and version <= one.until)
+    return next(earlier, SCREENS.get(name))
 
 
 @dataclass(frozen=True)
@@ -215,7 +245,7 @@ def step(dialogue: Dialogue, inputs: Sequence[str], *, may_act: bool = True) -> 
     awaiting = None
     for number, typed in enumerate(inputs[:MAX_CHAIN]):
         view = look(dialogue)
-        if isinstance(view, End) or (number and _stops_a_walk(view)):
+        if _is_over(dialogue, view) or (number and _stops_a_walk(view)):
             break
         rest = inputs[number:]
         try:
@@ -247,8 +277,11 @@ class _Halt(Exception):
 def look(dialogue: Dialogue) -> View:
     """Return the view of the current screen in the customer's language, following redirections."""
     for _ in range(MAX_HISTORY):
+        found = find(dialogue.screen, dialogue.version)
+        if found is None:
+            raise LookupError(f"no screen {dialogue.screen} in version {dialogue.version}")
         with translation.override(dialogue.language):
-            view = SCREENS[dialogue.screen].view(dialogue)
+            view = found.view(dialogue)
         if not isinstance(view, Go):
             return view
         dialogue.screen = view.screen
@@ -278,15 +311,27 @@ def _take(dialogue: Dialogue, view: View, typed: str, may_act: bool) -> Await | 
             return None
         if isinstance(view, Ask):
             return _answer(dialogue, view, typed, may_act)
-        if isinstance(view, Read) and typed == MORE and dialogue.page + 1 < len(_pages(view)):
+        assert isinstance(view, Menu | Read | End)
+        if typed == MORE and not _is_last_page(dialogue, view):
             dialogue.page += 1
             return None
-        assert isinstance(view, Menu | Read)
+        if typed == LANGUAGE and LANGUAGES in SCREENS and not isinstance(view, End):
+            dialogue.go(LANGUAGES)
+            return None
         return _choose(dialogue, view, typed, may_act)
 
 
+def _is_last_page(dialogue: Dialogue, view: Paged) -> bool:
+    return dialogue.page + 1 >= len(_pages(view))
+
+
+def _is_over(dialogue: Dialogue, view: View) -> bool:
+    with translation.override(dialogue.language):
+        return isinstance(view, End) and _is_last_page(dialogue, view)
+
+
 def _go_back(dialogue: Dialogue, view: View) -> None:
-    if isinstance(view, Read) and dialogue.page:
+    if not isinstance(view, Ask) and dialogue.page:
         dialogue.page -= 1
     elif isinstance(view, Menu) and view.back_to:
         dialogue.go(view.back_to)
@@ -294,9 +339,8 @@ def _go_back(dialogue: Dialogue, view: View) -> None:
         dialogue.go_back()
 
 
-def _choose(dialogue: Dialogue, view: Menu | Read, typed: str, may_act: bool) -> Await | None:
-    if isinstance(view, Read) and dialogue.page + 1 < len(_pages(view)):
-        # The choices stand on the last page: nobody accepts terms that they have not seen to the end.
+def _choose(dialogue: Dialogue, view: Paged, typed: str, may_act: bool) -> Await | None:
+    if isinstance(view, End) or (_must_be_read(view) and not _is_last_page(dialogue, view)):
         raise Again(pgettext("engine", "Not an option."))
     choice = _chosen(view, typed)
     if choice.act and not may_act:
@@ -305,10 +349,16 @@ def _choose(dialogue: Dialogue, view: Menu | Read, typed: str, may_act: bool) ->
     return _move(dialogue, _act(choice.act, dialogue, None) if choice.act else choice.then)
 
 
+def _must_be_read(view: Menu | Read) -> bool:
+    """Say whether choices count on the last page only: nobody accepts what they have not seen to the end."""
+    return isinstance(view, Read) or view.must_be_seen
+
+
 def _chosen(view: Menu | Read, typed: str) -> Choice:
     """Return the choice with this number; digits of other scripts and signs are no numbers here."""
-    if len(typed) == 1 and typed in "12345"[: len(view.choices)]:
-        return view.choices[int(typed) - 1]
+    for number, choice in enumerate(view.choices, 1):
+        if typed == str(number):
+            return choice
     raise Again(pgettext("engine", "Not an option."))
 
 
@@ -347,68 +397,107 @@ def show(dialogue: Dialogue, note: str = "", awaiting: Await | None = None) -> S
         text = fit(render(view, note, dialogue.page), dialogue.screen)
     if isinstance(view, Menu) and view.record_as:
         dialogue.answers[view.record_as] = {
-            "text": text,
+            "text": read_whole(view, dialogue.language),
             "language": dialogue.language,
             "shown_at": dialogue.at.isoformat(),
             **view.remember,
         }
-    return Shown(text, isinstance(view, End), awaiting)
+    return Shown(text, _is_over(dialogue, view), awaiting)
 
 
 def render(view: View, note: str = "", page: int = 0) -> str:
-    """Return the words of a view in the active language, customer data brought to GSM-7, of any length."""
-    if isinstance(view, Menu):
-        text = view.text if isinstance(view.text, str) else view.text()
-        lines = [note, text, *_numbered(view.choices), _back_line(view)]
-    elif isinstance(view, Ask):
+    """Return the words of a view in the active language, customer data brought to its alphabet, of any length."""
+    if isinstance(view, Ask):
         lines = [note, view.text, _home_label() if view.zero_is_answer else _back_label()]
-    elif isinstance(view, Read):
-        shown = _pages(view, note)
-        lines = [shown[min(page, len(shown) - 1)].text]
-    elif isinstance(view, End):
-        lines = [view.text]
-    else:
+        return alphabet.active().clean("\n".join(line for line in lines if line))
+    if isinstance(view, Go):
         raise TypeError(f"{view} has no words")
-    return gsm7.to_gsm7("\n".join(line for line in lines if line))
+    shown = _pages(view)
+    text = shown[min(page, len(shown) - 1)].text
+    return f"{alphabet.active().clean(note)}\n{text}" if note else text
+
+
+def read_whole(view: Paged, language: str) -> str:
+    """Return all that a view says, as one text: its pages without the way from one to the next."""
+    with translation.override(language):
+        return _joined(_items(view), _last_line(view))
+
+
+def _items(view: Paged) -> list[str]:
+    """Return the lines of a view, its choices last, in the alphabet of the active language."""
+    if isinstance(view, Read):
+        lines = [*view.items, *_numbered(view.choices)]
+    elif isinstance(view, Menu):
+        text = view.text if isinstance(view.text, str) else view.text()
+        lines = [*text.split("\n"), *_numbered(view.choices)]
+    else:
+        lines = view.text.split("\n")
+    return [line for line in map(alphabet.active().clean, lines) if line]
 
 
 def _numbered(choices: Sequence[Choice]) -> list[str]:
     return [f"{number} {choice.label}" for number, choice in enumerate(choices, 1)]
 
 
-def _back_line(view: Menu) -> str:
-    if view.back is None:
+def _last_line(view: Paged) -> str:
+    """Return the way back that stands below the last page."""
+    if isinstance(view, End) or (isinstance(view, Menu) and view.back is None):
         return ""
-    return f"{BACK} {view.back}" if view.back else _back_label()
+    if isinstance(view, Menu) and view.back:
+        return alphabet.active().clean(f"{BACK} {view.back}")
+    return _back_label()
 
 
 def _back_label() -> str:
-    return pgettext("engine", "0 Back")
+    return alphabet.active().clean(pgettext("engine", "0 Back"))
 
 
 def _home_label() -> str:
-    return pgettext("engine", "00 Home")
+    return alphabet.active().clean(pgettext("engine", "00 Home"))
 
 
-def _pages(view: Read, note: str = "") -> list[gsm7.Page]:
-    last = "\n".join([*_numbered(view.choices), _back_label()])
-    more = pgettext("engine", "98 More") + "\n" + _back_label()
-    items = [gsm7.to_gsm7(item) for item in view.items]
-    # The room for a refusal is always kept, so that page numbers mean the same with and without one.
-    room = gsm7.SCREEN_SEPTETS - 1 - gsm7.septets(pgettext("engine", "Not an option."))
-    packed = gsm7.pages(items, more=more, last=last, limit=room)
-    return [gsm7.Page(f"{note}\n{page.text}" if note else page.text, page.is_last) for page in packed]
+def _joined(lines: Sequence[str], last: str) -> str:
+    return "\n".join([*lines, last] if last else lines)
 
 
-def fit(text: str, name: str) -> str:
-    """Return the text as it is when it fits a screen; one that does not is our fault, so it is logged and cut."""
-    if gsm7.septets(text) <= gsm7.SCREEN_SEPTETS:
+def _pages(view: Paged) -> list[Page]:
+    """Return a view as the pages on which it is shown: one if it fits, with the room for a refusal above it."""
+    letters, items, last = alphabet.active(), _items(view), _last_line(view)
+    choices = _numbered(() if isinstance(view, End) else view.choices)
+    whole = _joined(items, last)
+    room = letters.screen
+    if choices or isinstance(view, Read):
+        # Always kept, so that page numbers mean the same with a refusal and without one.
+        room -= 1 + letters.length(letters.clean(pgettext("engine", "Not an option.")))
+    if letters.length(whole) <= room and len(choices) <= MAX_OPTIONS:
+        return [Page(whole, True)]
+    more = letters.clean(pgettext("engine", "98 More"))
+    more = more if isinstance(view, End) else f"{more}\n{_back_label()}"
+    if _is_settled_at_the_end(view):
+        last, items = _joined([*choices], last), items[: len(items) - len(choices)]
+    breaks = {letters.clean(line) for line in choices[MAX_OPTIONS::MAX_OPTIONS]}
+    return letters.pages(items, more=more, last=last, limit=room, breaks=breaks)
+
+
+def _is_settled_at_the_end(view: Paged) -> bool:
+    """Say whether the choices of a view stand together below its last page."""
+    return not isinstance(view, End) and _must_be_read(view)
+
+
+def fit(text: str, name: str, limit: int = 0) -> str:
+    """Return the text as it is when it fits; one that does not is our fault, so it is logged and cut.
+
+    `limit` is that of a screen if none is given, in the units of the active language's alphabet.
+    """
+    letters = alphabet.active()
+    limit = limit or letters.screen
+    if letters.length(text) <= limit:
         return text
-    logger.error("screen %s takes %s septets", name, gsm7.septets(text))
+    logger.error("screen %s takes %s of %s", name, letters.length(text), limit)
     lines = text.split("\n")
     for _ in lines:
-        over = gsm7.septets("\n".join(lines)) - gsm7.SCREEN_SEPTETS
-        longest = max(range(len(lines)), key=lambda number: gsm7.septets(lines[number]))
+        over = letters.length("\n".join(lines)) - limit
+        longest = max(range(len(lines)), key=lambda number: letters.length(lines[number]))
         if over > 0:
-            lines[longest] = gsm7.clip(lines[longest], max(gsm7.septets(lines[longest]) - over, 4))
+            lines[longest] = letters.clip(lines[longest], max(letters.length(lines[longest]) - over, 4))
     return "\n".join(lines)

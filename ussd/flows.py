@@ -23,6 +23,7 @@ class Rendering:
     where: str
     language: str
     text: str
+    is_sms: bool = False
 
 
 def renderings() -> Iterator[Rendering]:
@@ -31,7 +32,7 @@ def renderings() -> Iterator[Rendering]:
         with translation.override(language):
             yield from _screens(language)
             for kind, text in notices.longest():
-                yield Rendering(f"sms {kind}", language, text)
+                yield Rendering(f"sms {kind}", language, text, is_sms=True)
 
 
 def _screens(language: str) -> Iterator[Rendering]:
@@ -60,7 +61,7 @@ def dialogue_of(sample: Sample, screen: str, language: str) -> Dialogue:
 def _texts(view: View, tries: Sequence[str]) -> Iterator[str]:
     """Yield the view plain, each page, and once under each refusal that it may have to show."""
     yield engine.render(view)
-    if isinstance(view, Read):
+    if not isinstance(view, Ask | Go):
         yield from (engine.render(view, page=page) for page in range(1, len(engine._pages(view))))
     for note in _notes(view, tries):
         yield engine.render(view, note)

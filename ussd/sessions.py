@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 
 from lending import outbox
 from lending.models import Decision
-from ussd import engine, screens
+from ussd import deadline, engine, screens
+from ussd.deadline import is_impatience
 from ussd.engine import Await, Dialogue, Shown
 from ussd.facts import Facts
 from ussd.models import Hop, Session
@@ -29,15 +30,15 @@ logger = logging.getLogger(__name__)
 
 assert screens.__all__, "the screens are declared by importing them"
 
-# In-flight dialogues of another version start again at the first screen instead of meeting a changed menu.
-FLOW_VERSION = "1"
+RESUME = "home.resume"
 RESUME_WITHIN = timedelta(minutes=3)
+# From the first byte to the last word of a hop, whatever happens: a step, waiting for a decision, or for another
+# copy of the hop. A gateway gives up after 5 to 15 s, and a person earlier.
 DEADLINE_S = 4.5
+STEP_S = 3.0
 DECISION_S = 2.0
 REPEAT_S = 3.0
 POLL_S = 0.03
-# One statement, so that it costs one round trip. SET LOCAL ends with the transaction.
-LIMITS = "SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '3s'"
 
 CHANGED_BY_A_HOP = [
     "flow_version",
@@ -82,26 +83,25 @@ class Reply:
 def take_hop(event: Event, at: datetime) -> Reply:
     """Answer one hop: the recorded words if this text was answered before, else one step of the dialogue."""
     began = time.monotonic()
+    over_at = began + DEADLINE_S
     try:
         hop, waits_for = _answer_once(event, at)
     except OperationalError as error:
-        if not _is_impatience(error):
+        if not is_impatience(error):
             raise
-        return _recorded_or_busy(event, at)
+        return _recorded_or_busy(event, at, over_at)
     except Exception as error:  # noqa: BLE001 - a bug of ours is a sentence for the customer
         logger.error("hop failed on %s: %s", event.gateway, describe(error))
-        return _apologise(event, at)
+        return _apologise(event, at, over_at)
     if waits_for is not None:
         return _with_decision(hop, waits_for, at, began)
-    return Reply(hop.answer, hop.ends) if hop.final else _when_final(hop)
+    return Reply(hop.answer, hop.ends) if hop.final else _when_final(hop, over_at)
 
 
 def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
     """Commit the step together with its recorded answer; also return what the answer should wait for."""
     began = time.monotonic()
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(LIMITS)
+    with transaction.atomic(), deadline.until(began + STEP_S):
         session = _locked_session(event, at)
         if session.msisdn != event.msisdn:
             logger.warning("session %s came from a second number; ended", session.id)
@@ -129,7 +129,7 @@ def _locked_session(event: Event, at: datetime) -> Session:
                 msisdn=event.msisdn,
                 service_code=event.service_code,
                 network=event.network,
-                flow_version=FLOW_VERSION,
+                flow_version=str(engine.VERSION),
                 screen=engine.START,
                 language="en",
                 began_at=at,
@@ -149,10 +149,11 @@ def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue
         inputs, may_act = (event.text.split("*") if event.text else []), True
     else:
         inputs, may_act = new_inputs(session, event.text)
-    if session.flow_version != FLOW_VERSION or session.screen not in engine.SCREENS:
-        session.flow_version = FLOW_VERSION
+    if engine.find(dialogue.screen, dialogue.version) is None:
+        dialogue.version = engine.VERSION
         dialogue.go_home()
         inputs = []
+    session.flow_version = str(dialogue.version)
     return engine.step(dialogue, _real(inputs), may_act=may_act), dialogue
 
 
@@ -168,6 +169,7 @@ def _dialogue(session: Session, at: datetime) -> Dialogue:
         history=list(session.history),
         answers=json.loads(session.answers) if session.answers else {},
         misses=session.misses,
+        version=int(session.flow_version),
     )
 
 
@@ -177,31 +179,34 @@ def _greet(dialogue: Dialogue, session: Session, event: Event) -> None:
     if borrower is not None:
         dialogue.language = borrower.language
     dropped = None if event.text else _dropped(session, dialogue.at)
-    if dropped is not None:
+    if dropped is not None and (place := _place_of(dropped)):
         dialogue.language = borrower.language if borrower is not None else dropped.language
-        dialogue.screen = "home.resume"
-        dialogue.answers = {
-            "dropped": {
-                "screen": engine.SCREENS[dropped.screen].resume,
-                "answers": json.loads(dropped.answers) if dropped.answers else {},
-                "history": dropped.history,
-            }
-        }
+        dialogue.version = int(dropped.flow_version)
+        dialogue.screen = RESUME
+        dialogue.answers = {"dropped": place}
         Session.objects.filter(id=dropped.id).update(answers="")
 
 
+def _place_of(dropped: Session) -> dict[str, Any] | None:
+    """Return where a dropped dialogue goes on. One that dropped while it was asked to go on keeps that place."""
+    answers = json.loads(dropped.answers) if dropped.answers else {}
+    if dropped.screen == RESUME:
+        return answers.get("dropped")
+    known = engine.find(dropped.screen, int(dropped.flow_version))
+    if known is None or not known.resume:
+        return None
+    return {"screen": known.resume, "answers": answers, "history": dropped.history}
+
+
 def _dropped(session: Session, at: datetime) -> Session | None:
-    """Return the number's previous dialogue if the line dropped on it just now, at a place with a way back in."""
+    """Return the number's previous dialogue if the line dropped on it just now."""
     latest = (
         Session.objects.filter(msisdn=session.msisdn, last_hop_at__gte=at - RESUME_WITHIN)
         .exclude(id=session.id)
         .order_by("-last_hop_at")
         .first()
     )
-    if latest is None or latest.ended_at is not None or latest.flow_version != FLOW_VERSION:
-        return None
-    known = engine.SCREENS.get(latest.screen)
-    return latest if known is not None and known.resume else None
+    return latest if latest is not None and latest.ended_at is None else None
 
 
 def new_inputs(session: Session, text: str) -> tuple[list[str], bool]:
@@ -255,17 +260,21 @@ def _with_decision(hop: Hop, awaited: Await, at: datetime, began: float) -> Repl
     """Give the workers a moment; then this hop's answer is final, with or without their decision."""
     until = min(time.monotonic() + DECISION_S, began + DEADLINE_S)
     decided = _wait(lambda: Decision.objects.filter(application_id=awaited.application_id).exists(), until)
-    answer = hop.answer
+    answer, screen = hop.answer, hop.screen
     if decided:
-        answer = _decision_words(hop, awaited, at)
-    _finish(hop, answer, awaited.then if decided else hop.screen, decision_shown=decided, began=began)
-    return _when_final(hop)
+        shown = _decision_words(hop, awaited, at)
+        # This is the last screen, so one of several pages goes by SMS.
+        decided = shown.ends
+        answer, screen = (shown.text, awaited.then) if decided else (answer, screen)
+    _finish(hop, answer, screen, decision_shown=decided, began=began)
+    return _when_final(hop, began + DEADLINE_S)
 
 
-def _decision_words(hop: Hop, awaited: Await, at: datetime) -> str:
+def _decision_words(hop: Hop, awaited: Await, at: datetime) -> Shown:
     dialogue = _dialogue(hop.session, at)
-    dialogue.screen, dialogue.answers = awaited.then, {"application_id": awaited.application_id}
-    return engine.show(dialogue).text
+    dialogue.screen, dialogue.page = awaited.then, 0
+    dialogue.answers = {"application_id": awaited.application_id}
+    return engine.show(dialogue)
 
 
 def _finish(hop: Hop, answer: str, screen: str, *, decision_shown: bool, began: float) -> None:
@@ -279,14 +288,14 @@ def _finish(hop: Hop, answer: str, screen: str, *, decision_shown: bool, began: 
     )
 
 
-def _when_final(hop: Hop) -> Reply:
+def _when_final(hop: Hop, over_at: float) -> Reply:
     """Return the final words of a hop; if whoever works on it died, the provisional ones become final."""
 
     def is_final() -> bool:
         hop.refresh_from_db(fields=["answer", "final"])
         return hop.final
 
-    if not _wait(is_final, time.monotonic() + REPEAT_S):
+    if not _wait(is_final, min(time.monotonic() + REPEAT_S, over_at)):
         Hop.objects.filter(id=hop.id, final=False).update(final=True)
         hop.refresh_from_db(fields=["answer", "final"])
     return Reply(hop.answer, hop.ends)
@@ -299,7 +308,7 @@ def _wait(ready: Callable[[], bool], until: float) -> bool:
     return found
 
 
-def _recorded_or_busy(event: Event, at: datetime) -> Reply:
+def _recorded_or_busy(event: Event, at: datetime, over_at: float) -> Reply:
     """Another copy of this session is still being worked on: return its answer, or say so."""
     hop = Hop.objects.filter(
         session__gateway=event.gateway,
@@ -307,15 +316,24 @@ def _recorded_or_busy(event: Event, at: datetime) -> Reply:
         text_mac=fingerprint(event.text),
     ).first()
     if hop is not None:
-        return _when_final(hop)
+        return _when_final(hop, over_at)
     session = Session.objects.filter(gateway=event.gateway, gateway_session=event.gateway_session).first()
     language = session.language if session else "en"
     return Reply(say(language, "busy", at), True)
 
 
-def _apologise(event: Event, at: datetime) -> Reply:
+def _apologise(event: Event, at: datetime, over_at: float) -> Reply:
     """Say sorry, and record it: a copy of this hop that comes later must not do what this one could not."""
-    with transaction.atomic():
+    try:
+        return _apology_on_record(event, at, over_at)
+    except OperationalError as error:
+        if not is_impatience(error):
+            raise
+        return Reply(say("en", "sorry", at), True)
+
+
+def _apology_on_record(event: Event, at: datetime, over_at: float) -> Reply:
+    with transaction.atomic(), deadline.until(over_at):
         session = _locked_session(event, at)
         mac = fingerprint(event.text)
         if known := Hop.objects.filter(session=session, text_mac=mac).first():
@@ -357,11 +375,6 @@ def say(language: str, screen: str, at: datetime) -> str:
 def fingerprint(text: str) -> str:
     """Return the keyed fingerprint under which a cumulative text is recognised without being kept."""
     return hmac.new(settings.CALLBACK_KEY.encode(), b"hop:" + text.encode(), hashlib.sha256).hexdigest()
-
-
-def _is_impatience(error: OperationalError) -> bool:
-    """Say whether a lock or a statement took longer than a phone waits."""
-    return getattr(error.__cause__, "pgcode", "") in ("55P03", "57014")
 
 
 def describe(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from lending.models import Borrower, Loan
 from lending.selectors import loans, people
 from lending.services import bureau
 from lending.services import people as people_services
-from ussd import engine, gsm7, words
+from ussd import alphabet, engine, words
 from ussd.gateways.africastalking import NotSent, Outcome, Rejected, Sent, SmsGateway, Unknown
 from ussd.models import DeliveryReport, IncomingSms, Sms
 
@@ -50,7 +50,9 @@ def write(
     state: str = Sms.State.DUE,
 ) -> Sms:
     """Write a message once: the same reference returns the message on record."""
-    plain = engine.fit(gsm7.to_gsm7(text), f"sms {kind}")
+    letters = alphabet.of(language)
+    with translation.override(language):
+        plain = engine.fit(letters.clean(text), f"sms {kind}", letters.sms)
     sms, _ = Sms.objects.get_or_create(
         reference=reference,
         defaults={
@@ -59,7 +61,7 @@ def write(
             "kind": kind,
             "language": language,
             "text": plain,
-            "segments": gsm7.segments(plain),
+            "segments": alphabet.of_text(plain).segments(plain),
             "state": state,
             "due_at": at,
         },

@@ -12,7 +12,7 @@ from django.utils.translation import npgettext, pgettext
 from lending.models import Decision
 from lending.rules import money
 from lending.rules.savings import Interest
-from ussd import gsm7
+from ussd import alphabet
 
 NAME_SEPTETS = 20
 REFERENCE_SEPTETS = 12
@@ -68,12 +68,12 @@ def rates(interest: Interest) -> str:
 
 def first_name(full_name: str) -> str:
     """Return the first name as a phone can show it; empty when it has no such letters."""
-    return gsm7.clip(full_name.split(" ")[0], NAME_SEPTETS)
+    return alphabet.active().clip(full_name.split(" ")[0], NAME_SEPTETS)
 
 
 def reference(code: str) -> str:
     """Return a receipt number or reference, short enough for any screen."""
-    return gsm7.clip(code, REFERENCE_SEPTETS)
+    return alphabet.active().clip(code, REFERENCE_SEPTETS)
 
 
 def local_number(msisdn: str) -> str:

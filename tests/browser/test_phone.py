@@ -95,7 +95,7 @@ def test_amina_borrows_and_repays_on_the_phone(page: Page, stack: Stack, shoot: 
     shoot(page, "phone-7-wallet")
 
     stack.sandbox.phone(AMINA, balance_cents=530_00)  # she sold at the market
-    phone.presses("end").dials("*384*77#").types("3").sees("530").types("1")
+    phone.presses("end").dials("*384*77#").types("2").sees("530").types("1")
     phone.presses("left").sees("Do you want to pay Ksh530")
     pin = page.get_by_label("Wallet PIN")
     assert pin.get_attribute("type") == "password"

@@ -1,14 +1,16 @@
 """The step, alone: no database, no gateway."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ussd import engine, flows, gsm7, samples
-from ussd.engine import Dialogue, Shown
+from ussd.alphabet import GSM7
+from ussd.engine import Choice, Dialogue, End, Menu, Shown
 
 
 def at(screen: str, make: Any = samples.free, language: str = "en", **answers: Any) -> Dialogue:
@@ -20,8 +22,7 @@ def at(screen: str, make: Any = samples.free, language: str = "en", **answers: A
 
 def test_a_choice_leads_on_and_0_leads_back() -> None:
     dialogue = at("home", samples.owing)
-    assert "Mini-statement" in engine.step(dialogue, ["2"]).text
-    assert "You owe" in engine.step(dialogue, ["3"]).text or dialogue.screen == "loan.status"
+    assert "Mini-statement" in engine.step(dialogue, ["1"]).text
     assert dialogue.screen == "loan.status"
     engine.step(dialogue, ["0"])
     assert dialogue.screen == "home"
@@ -29,7 +30,7 @@ def test_a_choice_leads_on_and_0_leads_back() -> None:
 
 def test_00_leads_home_from_anywhere_and_forgets_the_journey() -> None:
     dialogue = at("home", samples.owing)
-    engine.step(dialogue, ["2", "1"])
+    engine.step(dialogue, ["1", "1"])
     assert dialogue.screen == "loan.statement"
     shown = engine.step(dialogue, ["00"])
     assert "1 Loan" in shown.text and dialogue.answers == {} and dialogue.history == []
@@ -56,6 +57,77 @@ def test_terms_are_accepted_only_on_their_last_page() -> None:
     while "1 Accept" not in shown.text:
         shown = engine.step(dialogue, ["98"])
     assert "PIN" in engine.step(dialogue, ["1"]).text
+
+
+class TestAMenuThatTakesPages:
+    LINES = tuple(Choice(f"Choice {n}", "home", {"n": n}) for n in range(1, 9))
+
+    @pytest.fixture
+    def paged(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Dialogue]:
+        def stand(view: engine.View, language: str = "en") -> Dialogue:
+            declared = engine.Screen("test.paged", lambda _: view, "", [samples.fresh], ())
+            monkeypatch.setitem(engine.SCREENS, "test.paged", declared)
+            return at("test.paged", samples.fresh, language)
+
+        return stand
+
+    def test_shows_five_options_a_page_which_keep_their_numbers(self, paged: Callable[..., Dialogue]) -> None:
+        dialogue = paged(Menu("Which?", self.LINES))
+        first = engine.step(dialogue, [])
+        assert "5 Choice 5\n98 More\n0 Back" in first.text and "Choice 6" not in first.text
+        second = engine.step(dialogue, ["98"])
+        assert second.text == "6 Choice 6\n7 Choice 7\n8 Choice 8\n0 Back"
+        engine.step(dialogue, ["7"])
+        assert dialogue.answers["n"] == 7 and dialogue.screen == "home"
+
+    def test_takes_a_number_of_another_page_from_whoever_knows_it(self, paged: Callable[..., Dialogue]) -> None:
+        dialogue = paged(Menu("Which?", self.LINES))
+        engine.step(dialogue, ["8"])
+        assert dialogue.answers["n"] == 8
+
+    def test_0_turns_back_and_then_leaves(self, paged: Callable[..., Dialogue]) -> None:
+        dialogue = paged(Menu("Which?", self.LINES))
+        assert engine.step(dialogue, ["98", "0"]).text.startswith("Which?")
+        engine.step(dialogue, ["0"])
+        assert dialogue.screen != "test.paged"
+
+    def test_that_must_be_seen_takes_no_answer_before_its_end(self, paged: Callable[..., Dialogue]) -> None:
+        words = "\n".join(f"Line {n} of the price" for n in range(12))
+        dialogue = paged(Menu(words, (Choice("Accept", "home"),), must_be_seen=True, record_as="price"))
+        assert engine.step(dialogue, ["1"]).text.startswith("Not an option.\nLine 0")
+        assert dialogue.screen == "test.paged"
+        engine.step(dialogue, ["98"])
+        shown = engine.step(dialogue, ["98"])
+        assert shown.text.endswith("1 Accept\n0 Back")
+        assert dialogue.answers["price"]["text"] == f"{words}\n1 Accept\n0 Back", "all of it is kept"
+        engine.step(dialogue, ["1"])
+        assert dialogue.screen == "home"
+
+    def test_an_end_of_several_pages_ends_with_the_last(self, paged: Callable[..., Dialogue]) -> None:
+        dialogue = paged(End("\n".join(["ሰላም " * 12] * 3)), "am")
+        first = engine.step(dialogue, [])
+        assert not first.ends and len(first.text) <= 70
+        shown = first
+        while not shown.ends:
+            shown = engine.step(dialogue, ["98"])
+        assert "98" not in shown.text
+
+    @given(st.lists(st.text("ab ሰ", min_size=1, max_size=40), min_size=1, max_size=30), st.integers(1, 30))
+    def test_no_page_overflows_in_any_script(self, lines: list[str], count: int) -> None:
+        for language, room in (("en", 160), ("am", 70)):
+            with translation.override(language):
+                view = Menu("\n".join(lines), [Choice("c" * 12, "home", {"n": n}) for n in range(count)])
+                for page in engine._pages(view):
+                    assert len(page.text) <= room
+                    assert sum(line.endswith("c" * 12) for line in page.text.split("\n")) <= 5
+
+
+def test_99_leads_from_any_menu_to_the_languages_and_is_an_amount_where_one_is_asked_for() -> None:
+    dialogue = at("home", samples.owing)
+    engine.step(dialogue, ["99"])
+    assert dialogue.screen == "language.choose"
+    dialogue = at("borrow.amount")
+    assert engine.step(dialogue, ["99"]).text.startswith("The smallest loan")
 
 
 @pytest.mark.parametrize("typed", ["6", "9", "", "x", "٢", "²", "-1", "1 2", "1" * 500, "%s", "{0}"])
@@ -144,7 +216,7 @@ def test_a_guess_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_screen_that_overflows_is_logged_and_still_fits(caplog: pytest.LogCaptureFixture) -> None:
     fitted = engine.fit("You owe much\n" + "x" * 300 + "\n1 Repay", "made.up")
-    assert gsm7.septets(fitted) <= gsm7.SCREEN_SEPTETS and fitted.endswith("1 Repay")
+    assert gsm7.septets(fitted) <= GSM7.screen and fitted.endswith("1 Repay")
     assert "made.up" in caplog.text
 
 
@@ -165,6 +237,6 @@ def test_whatever_is_typed_gets_a_screen(inputs: list[str], who: str, language: 
     dialogue = flows.dialogue_of(MAKERS[who](), "home", language)
     for typed in inputs:
         shown = engine.step(dialogue, [typed], may_act=False)
-        assert 0 < gsm7.septets(shown.text) <= gsm7.SCREEN_SEPTETS
+        assert 0 < gsm7.septets(shown.text) <= GSM7.screen
         if shown.ends:
             break

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ussd import gsm7
+from ussd.alphabet import GSM7, of_text
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_any_text_becomes_gsm7(text: str) -> None:
 
 @given(st.text(), st.integers(2, 40))
 def test_clip_keeps_within_its_limit(text: str, limit: int) -> None:
-    assert gsm7.septets(gsm7.clip(text, limit)) <= limit
+    assert gsm7.septets(GSM7.clip(text, limit)) <= limit
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_clip_keeps_within_its_limit(text: str, limit: int) -> None:
     ],
 )
 def test_segments_are_counted_as_they_are_charged(text: str, count: int) -> None:
-    assert gsm7.segments(text) == count
+    assert of_text(text).segments(text) == count
 
 
 LINES = st.lists(st.text("abcdefgh {}€", min_size=1, max_size=90), min_size=1, max_size=40)
@@ -69,8 +70,8 @@ LINES = st.lists(st.text("abcdefgh {}€", min_size=1, max_size=90), min_size=1,
 
 @given(LINES)
 def test_pages_never_overflow_and_lose_nothing(items: list[str]) -> None:
-    pages = gsm7.pages(items, more="98 More\n0 Back", last="1 Accept\n0 Back")
-    assert all(gsm7.septets(page.text) <= gsm7.SCREEN_SEPTETS for page in pages)
+    pages = GSM7.pages(items, more="98 More\n0 Back", last="1 Accept\n0 Back")
+    assert all(gsm7.septets(page.text) <= GSM7.screen for page in pages)
     assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
     shown = (
         "".join(page.text for page in pages).replace("98 More", "").replace("1 Accept", "").replace("0 Back", "")
@@ -80,5 +81,5 @@ def test_pages_never_overflow_and_lose_nothing(items: list[str]) -> None:
 
 def test_an_item_is_not_split_while_it_fits_a_page() -> None:
     items = [f"{number} " + "x" * 60 for number in range(9)]
-    pages = gsm7.pages(items, more="98 More\n0 Back", last="0 Back")
+    pages = GSM7.pages(items, more="98 More\n0 Back", last="0 Back")
     assert [item for page in pages for item in page.text.split("\n") if "x" in item] == items

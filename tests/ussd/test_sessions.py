@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +15,7 @@ from django.utils import timezone
 from lending.models import Application, Borrower, OutboxMessage
 from tests import factories
 from tests.phone import Phone
-from ussd import sessions
+from ussd import engine, sessions
 from ussd.models import Hop, Session
 
 
@@ -102,7 +104,7 @@ def test_a_second_number_on_a_session_is_turned_away(aminas_phone: Phone, brian:
 
 
 def test_a_session_that_ended_stays_ended(aminas_phone: Phone) -> None:
-    aminas_phone.dials("*384*77#").types("2").ends_with("You have no loan")
+    aminas_phone.dials("*384*77#").types("2").ends_with("You have no loan to repay")
     aminas_phone.typed.append("1")
     aminas_phone.repeats().ends_with("This session is over")
 
@@ -155,6 +157,12 @@ class TestADroppedLine:
         to_the_pin(aminas_phone)
         aminas_phone.dials("*384*77#").types("1").sees("2 Accept")
 
+    def test_again_and_again_loses_nothing(self, aminas_phone: Phone) -> None:
+        aminas_phone.dials("*384*77#").types("1", "500")
+        for _ in range(3):
+            aminas_phone.dials("*384*77#").sees("Go on where you stopped?")
+        aminas_phone.types("1").sees("You get KES 500", "2 Accept")
+
     def test_may_start_again(self, aminas_phone: Phone) -> None:
         aminas_phone.dials("*384*77#").types("1", "500")
         aminas_phone.dials("*384*77#").types("2").sees("1 Loan")
@@ -177,10 +185,57 @@ class TestADroppedLine:
         aminas_phone.dials("*384*77#").sees("KES 500 is on its way").sees_no("Go on")
 
 
-def test_a_dialogue_of_another_version_starts_again(aminas_phone: Phone) -> None:
-    aminas_phone.dials("*384*77#").types("1")
-    Session.objects.update(flow_version="0")
-    aminas_phone.types("500").sees("1 Loan").types("1").sees("Your limit")
+@pytest.mark.parametrize("statement", ["SELECT pg_sleep(60)", "SELECT 1"])
+def test_however_slow_it_is_a_hop_ends_with_a_sentence_and_changes_nothing(
+    aminas_phone: Phone, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """One statement that hangs, or many quick ones without end."""
+    monkeypatch.setattr(sessions, "STEP_S", 0.3)
+
+    def hangs(*_: Any, **__: Any) -> None:
+        with connection.cursor() as cursor:
+            while True:
+                cursor.execute(statement)
+
+    monkeypatch.setattr(engine, "step", hangs)
+    aminas_phone.dials("*384*77#").ends_with("We are still working on your last answer")
+    assert not Hop.objects.exists()
+
+
+class TestVersions:
+    @pytest.fixture
+    def changed(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+        """Bring out another version, in which the amount is asked for in other words; the old screen is kept."""
+
+        def bring_out() -> None:
+            old = engine.SCREENS["borrow.amount"]
+            new = replace(old, view=lambda _: engine.End("Come to the office."))
+            monkeypatch.setitem(engine.EARLIER, "borrow.amount", [replace(old, until=engine.VERSION)])
+            monkeypatch.setitem(engine.SCREENS, "borrow.amount", new)
+            monkeypatch.setattr(engine, "VERSION", engine.VERSION + 1)
+
+        return bring_out
+
+    def test_a_dialogue_in_flight_ends_on_the_version_that_it_began(
+        self, aminas_phone: Phone, changed: Callable[[], None]
+    ) -> None:
+        aminas_phone.dials("*384*77#").types("1")
+        changed()
+        aminas_phone.types("10").sees("The smallest loan").types("500").sees("You get KES 500")
+        Session.objects.update(ended_at=factories.NOON)
+        aminas_phone.dials("*384*77#").types("1").ends_with("Come to the office.")
+
+    def test_one_that_dropped_goes_on_in_its_version(
+        self, aminas_phone: Phone, changed: Callable[[], None]
+    ) -> None:
+        aminas_phone.dials("*384*77#").types("1")
+        changed()
+        aminas_phone.dials("*384*77#").sees("The line dropped").types("1").sees("Your limit is KES 1,000")
+
+    def test_one_whose_screen_is_gone_starts_again(self, aminas_phone: Phone) -> None:
+        aminas_phone.dials("*384*77#").types("1")
+        Session.objects.update(screen="borrow.gone")
+        aminas_phone.types("500").sees("1 Loan").types("1").sees("Your limit")
 
 
 def test_answers_are_encrypted_and_gone_at_the_end(phone: Phone) -> None:
@@ -189,7 +244,7 @@ def test_answers_are_encrypted_and_gone_at_the_end(phone: Phone) -> None:
         cursor.execute("SELECT answers FROM ussd_session")
         (stored,) = cursor.fetchone()
     assert stored.startswith("k1:") and "23456781" not in stored
-    phone.types("2580", "2580", "2").ends_with("You have no loan")
+    phone.types("2580", "2580", "2").ends_with("You have no loan to repay")
     assert Session.objects.get().answers == ""
 
 
@@ -278,7 +333,7 @@ class TestAtTheSameTime:
     def test_a_session_that_is_held_is_answered_with_a_sentence(
         self, live: Phone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sessions, "LIMITS", "SET LOCAL lock_timeout = '100ms'")
+        monkeypatch.setattr(sessions, "STEP_S", 0.1)
         live.dials("*384*77#")
         held, done = threading.Event(), threading.Event()
 

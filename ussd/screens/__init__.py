@@ -1,5 +1,16 @@
 """Every screen of the conversation: importing this package declares them all."""
 
-from ussd.screens import borrow, home, loan, pin, register, repay, settings
+from ussd.screens import borrow, business, home, language, loan, pin, register, repay, save, settings
 
-__all__ = ["borrow", "home", "loan", "pin", "register", "repay", "settings"]
+__all__ = [
+    "borrow",
+    "business",
+    "home",
+    "language",
+    "loan",
+    "pin",
+    "register",
+    "repay",
+    "save",
+    "settings",
+]

@@ -116,7 +116,7 @@ def read_amount(typed: str, currency: str) -> int:
     return cents
 
 
-@screen("borrow.facts", samples=[samples.fresh], resume="borrow.facts")
+@screen("borrow.facts", samples=[samples.fresh], resume="borrow.facts", costs=True)
 def key_facts(dialogue: Dialogue) -> View:
     """What arrives, what the loan costs, and what is paid back in all, before anything is accepted.
 

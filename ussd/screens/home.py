@@ -6,7 +6,7 @@ from django.utils.translation import pgettext
 from lending.models import Borrower, Loan
 from lending.selectors.loans import StatementLine
 from ussd import samples, words
-from ussd.engine import START, Choice, Dialogue, End, Go, Menu, Read, View, screen
+from ussd.engine import LANGUAGES, START, Choice, Dialogue, End, Go, Menu, Read, View, screen
 
 
 @screen(START, samples=[])
@@ -31,11 +31,11 @@ def home(dialogue: Dialogue) -> View:
     return Menu(
         lambda: "\n".join(line for line in (_last(dialogue.facts.last_event), _standing(dialogue)) if line),
         (
-            Choice(pgettext("home", "Loan"), "borrow.amount"),
-            Choice(pgettext("home", "My loan"), "loan.status"),
+            Choice(pgettext("home", "Loan"), "loan.status" if dialogue.facts.open_loan else "borrow.amount"),
             Choice(pgettext("home", "Repay"), "repay.menu"),
-            Choice(pgettext("home", "Settings"), "settings.menu"),
-            Choice(pgettext("home", "Help"), "home.help"),
+            Choice(pgettext("home", "Save"), "save.start"),
+            Choice(pgettext("home", "Business"), "business.start"),
+            Choice(pgettext("home", "More"), "more.menu"),
         ),
         back=None,
     )
@@ -75,6 +75,20 @@ def _owed(loan: Loan) -> str:
     return pgettext("home", "You owe %(amount)s by %(day)s") % (values | {"day": words.day(loan.due_on)})
 
 
+@screen("more.menu", samples=[samples.fresh])
+def more(dialogue: Dialogue) -> View:
+    """What is needed now and then."""
+    return Menu(
+        pgettext("more.menu", "More"),
+        (
+            Choice(pgettext("more.menu", "Language"), LANGUAGES),
+            Choice(pgettext("more.menu", "PIN and limit"), "settings.menu"),
+            Choice(pgettext("more.menu", "Statement"), "loan.statement"),
+            Choice(pgettext("more.menu", "Help"), "home.help"),
+        ),
+    )
+
+
 @screen("home.resume", samples=[samples.fresh])
 def resume(dialogue: Dialogue) -> View:
     """Offer to go on where the line dropped; the engine keeps the place in the answers."""
@@ -105,7 +119,7 @@ def help_pages(dialogue: Dialogue) -> View:
         "account": words.local_number(dialogue.msisdn),
     }
     items = (
-        pgettext("home.help", "0 goes back, 00 goes home."),
+        pgettext("home.help", "0 goes back, 00 goes home, 99 changes the language."),
         pgettext("home.help", "Pay any time: paybill %(paybill)s, account %(account)s."),
         pgettext("home.help", "By SMS to %(sms)s: BAL, HELP, STOP."),
         pgettext("home.help", "Nobody at Jirani asks for your PIN."),

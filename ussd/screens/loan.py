@@ -7,14 +7,14 @@ from lending.models import Loan
 from lending.rules import calendar
 from lending.selectors.loans import StatementLine
 from ussd import samples, words
-from ussd.engine import Choice, Dialogue, End, Go, Menu, Read, View, screen
+from ussd.engine import Choice, Dialogue, Go, Menu, Read, View, screen
 
 
 @screen("loan.status", samples=[samples.owing, samples.late])
 def status(dialogue: Dialogue) -> View:
     loan = dialogue.facts.open_loan
     if loan is None:
-        return Go("loan.none")
+        return Go("borrow.amount")
     if loan.state == Loan.State.APPROVED:
         return Go("borrow.payout_pending")
     owed = pgettext("loan.status", "Loan %(ref)s\nYou owe %(amount)s") % {
@@ -48,13 +48,6 @@ def _when(dialogue: Dialogue, loan: Loan) -> str:
         "day": words.day(loan.due_on),
         "days": left,
     }
-
-
-@screen("loan.none", samples=[samples.fresh, samples.free])
-def no_loan(dialogue: Dialogue) -> View:
-    """Nothing is owed; the last movements are still told."""
-    lines = [pgettext("loan.none", "You have no loan."), *statement_lines(dialogue)[:2]]
-    return End("\n".join(lines))
 
 
 @screen("loan.statement", samples=[samples.owing], tries=("98", "x"))

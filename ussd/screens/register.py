@@ -1,4 +1,4 @@
-"""First dial: language, agreement, name, national ID, PIN twice."""
+"""First dial, once the language is chosen: agreement, name, national ID, PIN twice."""
 
 from django.conf import settings
 from django.utils.translation import pgettext
@@ -11,19 +11,6 @@ from ussd.screens import pin
 
 CONSENT_VERSION = "consent-1"
 ID_SEPTETS = 20
-# Languages in their own names, never translated.
-LANGUAGES = (("en", "English"), ("sw", "Kiswahili"))
-
-
-@screen("register.language", samples=[samples.stranger])
-def ask_language(dialogue: Dialogue) -> View:
-    choices = [Choice(name, save={"language": code}, act=_speak) for code, name in LANGUAGES]
-    return Menu("Jirani: choose a language / chagua lugha", choices, back=None)
-
-
-def _speak(dialogue: Dialogue, _: None) -> str:
-    dialogue.language = dialogue.answers["language"]
-    return "register.consent"
 
 
 @screen("register.consent", samples=[samples.stranger], resume="register.language")

@@ -1,36 +1,24 @@
-"""Settings: another PIN, another language."""
+"""Settings: another PIN, another limit."""
 
 from django.utils.translation import pgettext
 
 from lending.rules import identity
 from lending.services import limits, people
 from ussd import samples, words
-from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
+from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
 from ussd.screens.borrow import read_amount
-from ussd.screens.register import LANGUAGES
 
 
 @screen("settings.menu", samples=[samples.fresh])
 def menu(dialogue: Dialogue) -> View:
-    """The other languages stand here in their own names, so changing one takes two hops."""
-    others = [
-        Choice(name, save={"language": code}, act=_speak) for code, name in LANGUAGES if code != dialogue.language
-    ]
     return Menu(
         pgettext("settings.menu", "Settings"),
-        [
+        (
             Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"),
-            *others,
             Choice(pgettext("settings.menu", "My limit"), "settings.limit"),
-        ],
+        ),
     )
-
-
-def _speak(dialogue: Dialogue, _: None) -> str:
-    dialogue.language = dialogue.answers["language"]
-    people.set_language(borrower_id=dialogue.facts.known.id, language=dialogue.language, at=dialogue.at)
-    return START
 
 
 @screen("settings.pin", samples=[samples.fresh], tries=pin.PIN_TRIES)

@@ -2,19 +2,25 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ussd import catalogue
 
 
 class Command(BaseCommand):
-    help = "Compile ussd/text/*/LC_MESSAGES/django.po and check every sentence in every language."
+    help = "Compile ussd/text/*/*.po and check every sentence in every language."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--update", action="store_true", help="first add what is new, drop what is gone")
+
+    def handle(self, *args: Any, update: bool, **options: Any) -> None:
         found = []
-        for po in catalogue.catalogues():
-            po.with_suffix(".mo").write_bytes(catalogue.compiled(po))
-            found += [f"{po.parts[-3]}: {problem}" for problem in catalogue.problems(po)]
+        for language in catalogue.languages():
+            if update:
+                catalogue.update(language)
+            catalogue.mo(language).parent.mkdir(exist_ok=True)
+            catalogue.mo(language).write_bytes(catalogue.compiled(language))
+            found += [f"{language}: {problem}" for problem in catalogue.problems(language)]
         if found:
             raise CommandError("\n".join(found))
-        self.stdout.write("every sentence is translated and fits a phone's alphabet")
+        self.stdout.write("every sentence is translated and in its phone's alphabet")

@@ -1,0 +1,51 @@
+"""The time that a hop has, carried into every statement that it makes.
+
+A phone waits some seconds for a whole hop, however many statements it takes: each gets what is left, and none is
+begun when nothing is.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import OperationalError, connection
+from psycopg2.errors import LockNotAvailable, QueryCanceled
+
+# PostgreSQL is told anew how long a statement may take only when that has become so much less: it is a round trip.
+STEP_MS = 500
+
+
+class OutOfTime(OperationalError):
+    """No time is left for another statement."""
+
+
+@contextmanager
+def until(over_at: float) -> Iterator[None]:
+    """Bound every statement of the current transaction so that all are over by then (`time.monotonic`).
+
+    Raises:
+        OutOfTime: a statement was to be begun after it. One that runs into it is an `OperationalError`, too;
+            `is_impatience` knows both.
+    """
+    told_ms = 0
+
+    def bounded(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        nonlocal told_ms
+        left_ms = int((over_at - time.monotonic()) * 1000)
+        if left_ms <= 0:
+            raise OutOfTime("no time is left for this hop")
+        if not told_ms or told_ms - left_ms >= STEP_MS:
+            told_ms = left_ms
+            # SET LOCAL ends with the transaction. As one string, so that it costs one round trip.
+            limits = f"SET LOCAL lock_timeout = {left_ms}; SET LOCAL statement_timeout = {left_ms}"
+            context["cursor"].cursor.execute(limits)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(bounded):
+        yield
+
+
+def is_impatience(error: OperationalError) -> bool:
+    """Say whether something took longer than a phone waits."""
+    return isinstance(error, OutOfTime) or isinstance(error.__cause__, LockNotAvailable | QueryCanceled)
