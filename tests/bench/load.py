@@ -48,10 +48,16 @@ async def _exchange(
     return int(head.split(" ", 2)[1]), await reader.readexactly(length)
 
 
-async def _drive(port: int, requests: Iterator[bytes], expect: bytes, times: list[float]) -> None:
+async def _drive(
+    port: int, requests: Iterator[bytes], expect: bytes, times: list[float], every: float, first: float
+) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    due = time.perf_counter() + first
     for request in requests:
-        began = time.perf_counter()
+        # A request that is due counts from then, also when the one before it was late: waiting is what callers see.
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        began = due if every else time.perf_counter()
+        due += every
         status, body = await _exchange(reader, writer, request)
         times.append(time.perf_counter() - began)
         if status != 200 or not body.startswith(expect):
@@ -59,8 +65,10 @@ async def _drive(port: int, requests: Iterator[bytes], expect: bytes, times: lis
     writer.close()
 
 
-def measure(port: int, lanes: list[Iterator[bytes]], expect: bytes) -> Rate:
+def measure(port: int, lanes: list[Iterator[bytes]], expect: bytes, per_second: float = 0) -> Rate:
     """Send each lane's requests over a connection of its own, all lanes at once.
+
+    As fast as they are answered, or so many `per_second` over all lanes.
 
     Raises:
         UnexpectedAnswer: an answer is not 200 or does not begin as expected: a fast error is no speed.
@@ -68,7 +76,11 @@ def measure(port: int, lanes: list[Iterator[bytes]], expect: bytes) -> Rate:
     times: list[float] = []
 
     async def run() -> None:
-        await asyncio.gather(*(_drive(port, lane, expect, times) for lane in lanes))
+        every = len(lanes) / per_second if per_second else 0.0
+        firsts = [every * place / len(lanes) for place in range(len(lanes))]
+        await asyncio.gather(
+            *(_drive(port, lane, expect, times, every, first) for lane, first in zip(lanes, firsts, strict=True))
+        )
 
     began = time.perf_counter()
     asyncio.run(run())
