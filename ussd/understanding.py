@@ -222,7 +222,7 @@ def _value(run: Sequence[str], numbers: Mapping[str, Any]) -> int:
     for pair, value in numbers.get("pairs", {}).items():
         joined = joined.replace(pair, str(value))
     read = _value_before if numbers["order"] == "before" else _value_after
-    return read(joined.split(), numbers | {"units": numbers["units"] | {str(n): n for n in range(100)}})
+    return read(joined.split(), dict(numbers) | {"units": numbers["units"] | {str(n): n for n in range(100)}})
 
 
 def _value_before(run: Sequence[str], numbers: Mapping[str, Any]) -> int:
