@@ -156,6 +156,7 @@ OUTBOX_HANDLERS = {
     "refund_failed": ("ussd.notices.send_notice", "messages"),
     "bureau_notice": ("ussd.notices.send_notice", "messages"),
     "repayment_reminder": ("ussd.notices.send_notice", "messages"),
+    "campaign": ("ussd.notices.send_notice", "messages"),
     "limit_raise_offered": ("ussd.notices.send_notice", "messages"),
     "pin_locked": ("ussd.notices.send_notice", "messages"),
     "pin_reset": ("ussd.notices.send_notice", "messages"),

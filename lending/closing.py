@@ -8,9 +8,11 @@ left finishes the date. Source: docs/domain/closing.md.
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -19,9 +21,10 @@ from django.db.models import Max, Min
 from lending import chain, loan_closing, outbox, right_of_way, savings_closing
 from lending.ledger import make_checkpoints
 from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
-from lending.rules import calendar
+from lending.rules import calendar, contact
 from lending.rules.facts import FactRefused
-from lending.selectors import contracts, dues
+from lending.selectors import contact as contact_habits
+from lending.selectors import contracts, dues, products
 from lending.services import bureau, cases, life, partner_files, savings_sweeps, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
@@ -232,19 +235,20 @@ def _savings_of(today: date, at: datetime) -> int:
 
 
 def _owe_reminders(today: date, at: datetime) -> int:
-    """Owe today's reminders for the evening: they bring more repayments than in the morning
-    (docs/domain/reminders.md), and the notice itself checks hours, STOP and whether it was paid meanwhile."""
-    evening = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=17, minutes=30)
+    """Owe today's reminders, each for the hour that works for its borrower (docs/domain/reminders.md). The notice
+    itself checks hours, STOP and whether it was paid meanwhile."""
     days = {today - timedelta(days=days): days for days in REMIND_DAYS}
-    return outbox.write_many(
-        "repayment_reminder",
-        (
-            (
-                f"reminder:{loan_id}:{today.isoformat()}",
-                {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days[due_on]},
-            )
-            for loan_id, due_on in dues.unpaid_on(list(days))
-        ),
-        at=at,
-        due_at=max(evening, at),
-    )
+    return outbox.write_many("repayment_reminder", _reminders(days, today, at), at=at)
+
+
+def _reminders(days: dict[date, int], today: date, at: datetime) -> Iterator[tuple[str, datetime, dict[str, Any]]]:
+    """Yield what is to be owed: reference, moment, payload."""
+    hours = products.country_rules(settings.COUNTRY, today).contact
+    unpaid = dues.unpaid_on(list(days))
+    while some := list(islice(unpaid, outbox.BATCH)):
+        paid_at = contact_habits.hours_paid([borrower_id for _, borrower_id, _ in some], at)
+        for loan_id, borrower_id, due_on in some:
+            when = contact.best_time(paid_at.get(borrower_id, ()), hours.opens, hours.closes)
+            moment = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=when.hour, minutes=when.minute)
+            payload = {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days[due_on]}
+            yield f"reminder:{loan_id}:{today.isoformat()}", max(moment, at), payload

@@ -44,19 +44,18 @@ def write(
     return message
 
 
-def write_many(
-    topic: str, payloads: Iterable[tuple[str, dict[str, Any]]], *, at: datetime, due_at: datetime
-) -> int:
-    """Owe an effect for each (reference, payload), as `write` does; return how many were told, also if known."""
-    told = 0
+def write_many(topic: str, payloads: Iterable[tuple[str, datetime, dict[str, Any]]], *, at: datetime) -> int:
+    """Owe an effect for each (reference, due at, payload), as `write` does; return how many, also if known."""
+    told, is_due = 0, False
     messages = (
         OutboxMessage(topic=topic, reference=reference, payload=payload, created_at=at, due_at=due_at)
-        for reference, payload in payloads
+        for reference, due_at, payload in payloads
     )
     while batch := list(islice(messages, BATCH)):
         OutboxMessage.objects.bulk_create(batch, ignore_conflicts=True)
         told += len(batch)
-    if told and due_at <= at:
+        is_due = is_due or any(message.due_at <= at for message in batch)
+    if is_due:
         wake("lending.tasks.drain_outbox", queue=settings.OUTBOX_HANDLERS[topic][1])
     return told
 

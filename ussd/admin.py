@@ -3,12 +3,15 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Count
+from django.http import HttpRequest
 from unfold.decorators import display
 
 from lending.admin import cells
 from lending.admin.borrowers import BorrowerAdmin
 from lending.admin.history import History, HistoryInline
-from ussd.models import DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
+from ussd import campaigns
+from ussd.models import Campaign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
 
 
 @display(description="About", ordering="kind")
@@ -136,3 +139,32 @@ class SessionEndAdmin(History):
             },
         ),
     )
+
+
+@admin.register(Campaign)
+class CampaignAdmin(History):
+    """A campaign is begun here and then stays as it was: a changed draw would compare apples with pears."""
+
+    list_display = ("code", "kind", "hold_out", "begins_on", "ends_on", "people", "brought")
+    list_filter = ("kind",)
+    search_fields = ("code",)
+    ordering = ("-begins_on", "code")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.has_perm("ussd.add_campaign"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return super().get_readonly_fields(request, obj) if obj else ()
+
+    @display(description="People")
+    def people(self, campaign: Campaign) -> str:
+        arms = dict(campaign.members.values_list("arm").annotate(Count("id")))
+        return f"{arms.get('told', 0)} told, {arms.get('held_out', 0)} left in peace"
+
+    @display(description="What it brought")
+    def brought(self, campaign: Campaign) -> str:
+        found = campaigns.effect(campaign)
+        if found is None:
+            return "nobody was judged yet"
+        shown = f"{found.told_share:.1%} beside {found.held_out_share:.1%}"
+        return f"{shown}: {found.difference:+.1%} ({found.low:+.1%} to {found.high:+.1%})"

@@ -1,5 +1,7 @@
 """What must be remembered between hops and messages. No column here ever holds a PIN or a cumulative text."""
 
+from decimal import Decimal
+
 from django.db import models
 from django.db.models import Q
 
@@ -180,3 +182,53 @@ class IncomingSms(models.Model):
 
     def __str__(self) -> str:
         return f"{self.keyword or '?'} from {self.msisdn[:5]}***{self.msisdn[-3:]}"
+
+
+class Campaign(models.Model):
+    """Messages of one kind to those whom they may help. A part of them is left in peace, to see what it brings."""
+
+    class Kind(models.TextChoices):
+        SAVINGS_NUDGE = "savings_nudge", "Reminder of a savings goal"
+        INSIGHT = "insight", "What a borrower has reached"
+
+    code = models.SlugField(max_length=40, unique=True)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    hold_out = models.DecimalField(
+        max_digits=3, decimal_places=2, default=Decimal("0.10"), help_text="Share of people who are left in peace."
+    )
+    seed = models.PositiveIntegerField(default=1, help_text="Who is left in peace is drawn from it.")
+    begins_on = models.DateField()
+    ends_on = models.DateField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="campaign_leaves_some_in_peace", condition=Q(hold_out__gte="0.05", hold_out__lte="0.95")
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class CampaignMember(models.Model):
+    """One person in one week of a campaign, told or left in peace; `succeeded` once the week after is over."""
+
+    class Arm(models.TextChoices):
+        TOLD = "told", "Told"
+        HELD_OUT = "held_out", "Left in peace"
+
+    campaign = models.ForeignKey(Campaign, models.PROTECT, related_name="members")
+    borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="campaigns")
+    week = models.PositiveIntegerField()
+    arm = models.CharField(max_length=8, choices=Arm.choices)
+    assigned_at = models.DateTimeField()
+    succeeded = models.BooleanField(null=True)
+
+    class Meta:
+        # Over all campaigns: nobody hears from us unasked more than once a week.
+        constraints = [models.UniqueConstraint(fields=["borrower", "week"], name="campaign_once_a_week")]
+        indexes = [models.Index(fields=["assigned_at"], condition=Q(succeeded=None), name="campaign_to_judge")]
+
+    def __str__(self) -> str:
+        return f"{self.campaign_id}: {self.arm}"

@@ -35,8 +35,8 @@ from lending.selectors import dues, loans, products, savings_versions
 from lending.selectors.overpayments import payout_receipt
 from lending.selectors.savings_versions import TermsChange
 from lending.services import applications, bureau, receipts
-from ussd import samples, sms, words
-from ussd.models import Hop, Sms
+from ussd import campaigns, samples, sms, words
+from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
 
 logger = logging.getLogger(__name__)
@@ -397,6 +397,16 @@ def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
     )
 
 
+def _campaign(payload: Payload, at: datetime) -> Notice | None:
+    """Say what a campaign has for one of its members, unless by now there is nothing to say."""
+    member = CampaignMember.objects.select_related("campaign", "borrower").get(id=payload["member_id"])
+    with translation.override(member.borrower.language):
+        said = campaigns.words_for(member)
+    if said is None or member.borrower.state != Borrower.State.ACTIVE:
+        return None
+    return Notice(f"campaign:{member.id}", member.borrower, lambda: said, unasked=True)
+
+
 def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
     """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late.
 
@@ -564,6 +574,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "bureau_notice": _bureau_notice,
     "savings_terms_change": _savings_terms_change,
     "repayment_reminder": _repayment_reminder,
+    "campaign": _campaign,
     "limit_raise_offered": _limit_raise_offered,
     "pin_locked": _pin_locked,
     "pin_reset": _pin_reset,
@@ -571,7 +582,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
 
 
 # Sent without having been asked for: only in contact hours, only so many a day, and not after STOP.
-UNASKED = ("repayment_reminder", "limit_raise_offered")
+UNASKED = ("repayment_reminder", "limit_raise_offered", "campaign")
 
 
 def longest() -> Iterator[tuple[str, str]]:
@@ -585,6 +596,7 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "review approved", reviewed_words(asked, Review(approved=True))
     for code, step in applications.DECLINES.items():
         yield f"review {code}", reviewed_words(asked, Review(approved=False, code=code, next_step=step))
+    yield from campaigns.longest()
     yield "loan_disbursed", disbursed_words(loan)
     yield "disbursement_failed", not_disbursed_words(loan)
     yield "draw failed", not_disbursed_words(loan, Draw(principal_cents=samples.MOST_CENTS))

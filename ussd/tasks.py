@@ -3,10 +3,16 @@
 from celery import shared_task
 from django.utils import timezone
 
-from ussd import sessions
+from ussd import campaigns, sessions
 
 
 @shared_task(ignore_result=True)
 def forget_answers(queue: str = "messages") -> int:
     """Empty the answers of dialogues that dropped: national IDs are among them, and nobody will come back."""
     return sessions.forget_answers(timezone.now())
+
+
+@shared_task(ignore_result=True)
+def run_campaigns() -> int:
+    """Assign today's members of every campaign, and judge those whose week is over."""
+    return campaigns.run(timezone.now())

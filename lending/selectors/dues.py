@@ -13,7 +13,7 @@ PARTS = (Installment.Source.PLAN, Installment.Source.CHARGE)
 
 # One part for each loan, the oldest: whoever owes several would otherwise be written to for each of them.
 UNPAID_ON = """
-    SELECT DISTINCT ON (loan.id) loan.id, item.due_on
+    SELECT DISTINCT ON (loan.id) loan.id, loan.borrower_id, item.due_on
       FROM lending_installment item
       JOIN lending_loan loan ON loan.id = item.loan_id
       JOIN lending_borrower borrower ON borrower.id = loan.borrower_id
@@ -32,9 +32,9 @@ UNPAID_ON = """
 """
 
 
-def unpaid_on(days: Sequence[date]) -> Iterator[tuple[int, date]]:
-    """Yield the live loans of which a part that fell, or falls, due on one of the days is unpaid, each with the
-    oldest such day. One that earns nothing any more, as after a death, is left in peace."""
+def unpaid_on(days: Sequence[date]) -> Iterator[tuple[int, int, date]]:
+    """Yield the live loans of which a part that fell, or falls, due on one of the days is unpaid, each with its
+    borrower and the oldest such day. One that earns nothing any more, as after a death, is left in peace."""
     with connection.chunked_cursor() as cursor:
         cursor.execute(UNPAID_ON, {"days": list(days), "parts": list(PARTS)})
         while rows := cursor.fetchmany(5_000):

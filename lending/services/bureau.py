@@ -41,8 +41,8 @@ def owe_notices(today: date, at: datetime) -> int:
     with connection.cursor() as cursor:
         cursor.execute(_OWE, {"at": at, "since": since, "minimum": law.minimum_cents})
         ids = [notice_id for (notice_id,) in cursor.fetchall()]
-    told = ((f"bureau_notice:{notice_id}", {"notice_id": notice_id}) for notice_id in ids)
-    return outbox.write_many("bureau_notice", told, at=at, due_at=at)
+    told = ((f"bureau_notice:{notice_id}", at, {"notice_id": notice_id}) for notice_id in ids)
+    return outbox.write_many("bureau_notice", told, at=at)
 
 
 def still_holds(notice: BureauNotice) -> bool:

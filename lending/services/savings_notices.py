@@ -43,12 +43,13 @@ def _owe(version_ids: Iterable[int], accounts: list[SavingsAccount], at: datetim
     notices = (
         (
             f"{TOPIC}:{version_id}:{account_id}:{borrower_id}",
+            at,
             {"version_id": version_id, "account_id": account_id, "borrower_id": borrower_id},
         )
         for version_id in version_ids
         for account_id, borrower_id in _savers(accounts)
     )
-    outbox.write_many(TOPIC, notices, at=at, due_at=at)
+    outbox.write_many(TOPIC, notices, at=at)
 
 
 def _savers(accounts: list[SavingsAccount]) -> Iterator[tuple[int, int]]:

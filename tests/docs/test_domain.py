@@ -19,6 +19,7 @@ from lending.rules import (
     arrears,
     calendar,
     caps,
+    contact,
     identity,
     limits,
     money,
@@ -46,7 +47,7 @@ from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figu
 from tests.lending import posters
 from tests.lending.lending import lend, noon, product
 from tests.lending.rules.packs import LAWS
-from ussd import words
+from ussd import campaigns, words
 
 # Those of the other pages have a test file of their own.
 TABLES = {
@@ -639,8 +640,25 @@ def test_a_bound_of_the_replay_is_the_one_in_the_code(row: Row) -> None:
     assert same(figure(row["Figure"]), value_at(row["In the code"]))
 
 
+# --- campaigns ----------------------------------------------------------------------------------------------
+@rows("campaigns.effects")
+def test_a_difference_has_the_interval_of_its_source(row: Row) -> None:
+    told, did, left, others = (int(row[name]) for name in ("Told", "of them did it", "Left in peace", "others"))
+    found = campaigns.compare(did, told, others, left)
+    assert f"{found.difference:.2f}" == row["Difference"]
+    assert (f"{found.low:.4f}", f"{found.high:.4f}") == (row["From"], row["To"])
+
+
 # --- reminders ----------------------------------------------------------------------------------------------
 class TestReminders:
+    @rows("reminders.habits")
+    def test_a_habit_says_when(self, row: Row) -> None:
+        said = row["Paid at these hours"]
+        hours = [] if said == "none" else list(map(int, said.split(", ")))
+        contact_hours = LAWS["ke"].contact
+        found = contact.best_time(hours, contact_hours.opens, contact_hours.closes)
+        assert found.strftime("%H:%M") == row["Reminded at"]
+
     @rows("reminders.hours")
     def test_contact_hours_are_kept(self, row: Row) -> None:
         local = datetime.combine(date(2026, 3, 2), time.fromisoformat(row["Local time"]), tzinfo=NAIROBI)
