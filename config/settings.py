@@ -132,7 +132,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-LOAD_SCHEDULE = "config.schedule.load_schedule"
+# What load_fixtures loads beyond the tables of lending.
+ALSO_LOADED = ("config.schedule.load_schedule", "ussd.campaigns.load")
 CELERY_TIMEZONE = TIME_ZONE
 # A child of the scoring worker imports TensorFlow before it says that it is up; after the default of four
 # seconds Celery would kill it, and the next, and the next.

@@ -4,7 +4,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count
-from django.http import HttpRequest
 from unfold.decorators import display
 
 from lending.admin import cells
@@ -143,18 +142,12 @@ class SessionEndAdmin(History):
 
 @admin.register(Campaign)
 class CampaignAdmin(History):
-    """A campaign is begun here and then stays as it was: a changed draw would compare apples with pears."""
+    """Campaigns come with a release (fixtures/campaigns.json): a draw that changes compares apples with pears."""
 
     list_display = ("code", "kind", "hold_out", "begins_on", "ends_on", "people", "brought")
     list_filter = ("kind",)
     search_fields = ("code",)
     ordering = ("-begins_on", "code")
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(request.user.has_perm("ussd.add_campaign"))
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return super().get_readonly_fields(request, obj) if obj else ()
 
     @display(description="People")
     def people(self, campaign: Campaign) -> str:

@@ -7,6 +7,7 @@ Source: docs/domain/campaigns.md.
 """
 
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -122,6 +123,12 @@ KINDS = {
     Campaign.Kind.SAVINGS_NUDGE: Kind(_savers_at_rest, _nudge, _deposited),
     Campaign.Kind.INSIGHT: Kind(_good_payers, _insight, _dialled),
 }
+
+
+def load() -> None:
+    """Bring in the campaigns of fixtures/campaigns.json that are missing; one that has begun stays as it is."""
+    for row in json.loads((settings.BASE_DIR / "fixtures" / "campaigns.json").read_text()):
+        Campaign.objects.get_or_create(code=row["code"], defaults=row)
 
 
 # --- the day ------------------------------------------------------------------------------------------------

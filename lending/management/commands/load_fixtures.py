@@ -44,7 +44,8 @@ class Command(BaseCommand):
             Rail.objects.get_or_create(provider=provider)
         for name, rights in json.loads((fixtures / "groups.json").read_text()).items():
             load_group(name, **rights)
-        import_string(settings.LOAD_SCHEDULE)()
+        for load in settings.ALSO_LOADED:
+            import_string(load)()
         self.stdout.write("fixtures: chart of accounts, country packs and products are in place")
 
 
