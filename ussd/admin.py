@@ -10,7 +10,7 @@ from lending.admin import cells
 from lending.admin.borrowers import BorrowerAdmin
 from lending.admin.history import History, HistoryInline
 from ussd import campaigns
-from ussd.models import Campaign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
+from ussd.models import AbuseSign, Campaign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
 
 
 @display(description="About", ordering="kind")
@@ -161,3 +161,14 @@ class CampaignAdmin(History):
             return "nobody was judged yet"
         shown = f"{found.told_share:.1%} beside {found.held_out_share:.1%}"
         return f"{shown}: {found.difference:+.1%} ({found.low:+.1%} to {found.high:+.1%})"
+
+
+@admin.register(AbuseSign)
+class AbuseSignAdmin(History):
+    list_display = ("last_at", "kind", "gateway", "phone", "times", "first_at")
+    list_filter = ("kind", "gateway", "last_at")
+    search_fields = ("msisdn",)
+    ordering = ("-last_at",)
+    fieldsets = ((None, {"fields": (("kind", "gateway", "phone"), ("times", "first_at", "last_at"))}),)
+
+    phone = cells.masked("msisdn")

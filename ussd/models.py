@@ -19,7 +19,7 @@ class Session(models.Model):
     gateway_session = models.CharField(max_length=80)
     msisdn = models.CharField(max_length=15)
     service_code = models.CharField(max_length=30)
-    network = models.CharField(max_length=12, blank=True)
+    network = models.CharField(max_length=20, blank=True)
     flow_version = models.CharField(max_length=20)
     screen = models.CharField(max_length=40)
     page = models.PositiveSmallIntegerField(default=0)
@@ -54,11 +54,11 @@ class Session(models.Model):
 
 
 class Hop(models.Model):
-    """One answered hop: the same text in the same session gets the same words, and nothing happens twice."""
+    """One answered hop: the same hop of the same session gets the same words, and nothing happens twice."""
 
     session = models.ForeignKey(Session, models.CASCADE, related_name="hops")
     position = models.PositiveIntegerField()
-    text_mac = models.CharField(max_length=64, help_text="Keyed fingerprint of the cumulative text.")
+    text_mac = models.CharField(max_length=64, help_text="Keyed fingerprint that tells the hop.")
     screen = models.CharField(max_length=40, help_text="The screen that was shown.")
     answer = models.TextField(help_text="What was shown, word for word.")
     ends = models.BooleanField()
@@ -91,7 +91,7 @@ class SessionEnd(models.Model):
     gateway_session = models.CharField(max_length=80)
     session = models.ForeignKey(Session, models.SET_NULL, null=True, blank=True, related_name="ends_reported")
     status = models.CharField(max_length=30, blank=True)
-    network = models.CharField(max_length=12, blank=True)
+    network = models.CharField(max_length=20, blank=True)
     duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
     hops_counted = models.PositiveIntegerField(null=True, blank=True)
     cost = models.CharField(max_length=20, blank=True)
@@ -150,7 +150,7 @@ class DeliveryReport(models.Model):
     provider_message_id = models.CharField(max_length=80)
     status = models.CharField(max_length=40)
     failure_reason = models.CharField(max_length=60, blank=True)
-    network = models.CharField(max_length=12, blank=True)
+    network = models.CharField(max_length=20, blank=True)
     received_at = models.DateTimeField()
     times_received = models.PositiveIntegerField(default=1)
 
@@ -232,3 +232,40 @@ class CampaignMember(models.Model):
 
     def __str__(self) -> str:
         return f"{self.campaign_id}: {self.arm}"
+
+
+class AbuseSign(models.Model):
+    """What looked like abuse: one row an hour, kind, gateway and number. Nothing that was typed is in it."""
+
+    class Kind(models.TextChoices):
+        FLOOD_NUMBER = "flood_number", "One number answers faster than anybody types"
+        FLOOD_GATEWAY = "flood_gateway", "A gateway sends more than we serve"
+        FORGED = "forged", "Calls without the gateway's secret"
+        UNREADABLE = "unreadable", "Calls that cannot be read"
+        OVERSIZE = "oversize", "Calls that are too large"
+        OTHERS_SESSION = "others_session", "One number used another's dialogue"
+        REPLAYED = "replayed", "An old call was sent again"
+        PIN_DIALLED = "pin_dialled", "What may be a PIN in a dial string"
+        PIN_LOCKED = "pin_locked", "Three wrong PINs"
+        STRANGERS = "strangers", "Very many unknown numbers"
+        PIN_BRAKE = "pin_brake", "PINs guessed over many numbers: slowed"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    gateway = models.CharField(max_length=20)
+    msisdn = models.CharField(max_length=15, blank=True)
+    hour = models.DateTimeField()
+    times = models.PositiveIntegerField(help_text="At least so often in this hour.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "sign of abuse"
+        verbose_name_plural = "signs of abuse"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "gateway", "msisdn", "hour"], name="abuse_sign_once"),
+            models.CheckConstraint(name="abuse_sign_counts", condition=Q(times__gt=0)),
+        ]
+        indexes = [models.Index(fields=["-last_at"], name="abuse_sign_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.gateway}"

@@ -101,6 +101,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
                 _room("Delivery reports", "done_all", "ussd", "deliveryreport"),
                 _room("Dialogues", "dialpad", "ussd", "session"),
                 _room("Campaigns", "campaign", "ussd", "campaign"),
+                _room("Signs of abuse", "shield", "ussd", "abusesign"),
             ],
         ),
         (
