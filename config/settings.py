@@ -172,6 +172,14 @@ AFRICASTALKING_BASE_URL = env.str("AFRICASTALKING_BASE_URL", default="https://ap
 USSD_CODE = env.str("USSD_CODE", default="*384*77#")
 SMS_SHORT_CODE = env.str("SMS_SHORT_CODE", default="20384")
 
+# --- other USSD gateways: one without a secret is not served (docs/gateways.md) --------------------------
+HUBTEL_SECRET = env.str("HUBTEL_SECRET", default="")
+INFOBIP_SECRET = env.str("INFOBIP_SECRET", default="")
+NALO_SECRET = env.str("NALO_SECRET", default="")
+ARKESEL_SECRET = env.str("ARKESEL_SECRET", default="")
+GENERIC_GATEWAY_SECRET = env.str("GENERIC_GATEWAY_SECRET", default="")
+GENERIC_GATEWAY = env.str("GENERIC_GATEWAY", default="")
+
 # --- Daraja ---------------------------------------------------------------------------------------------
 DARAJA_SECRET = env.str("DARAJA_SECRET")
 DARAJA_BASE_URL = env.str("DARAJA_BASE_URL", default="https://api.safaricom.co.ke").rstrip("/")

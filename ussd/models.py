@@ -17,7 +17,7 @@ class Session(models.Model):
     gateway_session = models.CharField(max_length=80)
     msisdn = models.CharField(max_length=15)
     service_code = models.CharField(max_length=30)
-    network = models.CharField(max_length=12, blank=True)
+    network = models.CharField(max_length=20, blank=True)
     flow_version = models.CharField(max_length=20)
     screen = models.CharField(max_length=40)
     page = models.PositiveSmallIntegerField(default=0)
@@ -52,11 +52,11 @@ class Session(models.Model):
 
 
 class Hop(models.Model):
-    """One answered hop: the same text in the same session gets the same words, and nothing happens twice."""
+    """One answered hop: the same hop of the same session gets the same words, and nothing happens twice."""
 
     session = models.ForeignKey(Session, models.CASCADE, related_name="hops")
     position = models.PositiveIntegerField()
-    text_mac = models.CharField(max_length=64, help_text="Keyed fingerprint of the cumulative text.")
+    text_mac = models.CharField(max_length=64, help_text="Keyed fingerprint that tells the hop.")
     screen = models.CharField(max_length=40, help_text="The screen that was shown.")
     answer = models.TextField(help_text="What was shown, word for word.")
     ends = models.BooleanField()
@@ -89,7 +89,7 @@ class SessionEnd(models.Model):
     gateway_session = models.CharField(max_length=80)
     session = models.ForeignKey(Session, models.SET_NULL, null=True, blank=True, related_name="ends_reported")
     status = models.CharField(max_length=30, blank=True)
-    network = models.CharField(max_length=12, blank=True)
+    network = models.CharField(max_length=20, blank=True)
     duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
     hops_counted = models.PositiveIntegerField(null=True, blank=True)
     cost = models.CharField(max_length=20, blank=True)
@@ -148,7 +148,7 @@ class DeliveryReport(models.Model):
     provider_message_id = models.CharField(max_length=80)
     status = models.CharField(max_length=40)
     failure_reason = models.CharField(max_length=60, blank=True)
-    network = models.CharField(max_length=12, blank=True)
+    network = models.CharField(max_length=20, blank=True)
     received_at = models.DateTimeField()
     times_received = models.PositiveIntegerField(default=1)
 

@@ -1,11 +1,10 @@
-"""Dialogues between hops: one lock per session, one answer per text, and no text kept.
+"""Dialogues between hops: one lock per session, one answer per hop, and no text kept.
 
-A gateway sends everything typed so far with every hop, repeats hops, and sends two at once. So a hop is
-known by the keyed fingerprint of its text; the input is what the text adds to what was seen before; and
+Most gateways send everything typed so far with every hop; all of them repeat hops and send two at once. So a
+hop is known by a keyed fingerprint (ussd/hops.py); the input is what the text adds to what was seen before; and
 everything that a hop changes commits together with the answer that is recorded for it.
 """
 
-import hashlib
 import hmac
 import json
 import logging
@@ -15,15 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import OperationalError, transaction
 
 from lending import outbox
 from lending.models import Decision
-from ussd import deadline, engine, screens
+from ussd import deadline, engine, hops, screens
 from ussd.deadline import is_impatience
 from ussd.engine import Await, Dialogue, Shown
 from ussd.facts import Facts
+from ussd.hops import Latest, fingerprint
 from ussd.models import Hop, Session
 
 logger = logging.getLogger(__name__)
@@ -62,7 +61,10 @@ pause: Callable[[float], None] = time.sleep
 
 @dataclass(frozen=True)
 class Event:
-    """A hop as every gateway's adapter puts it. `text` is all that was typed in the session, joined by stars."""
+    """A hop as every gateway's adapter puts it.
+
+    `text` is all that was typed in the session, joined by stars; with `latest`, only what was typed last.
+    """
 
     gateway: str
     gateway_session: str
@@ -70,6 +72,7 @@ class Event:
     service_code: str
     text: str
     network: str = ""
+    latest: Latest | None = None
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
         if session.msisdn != event.msisdn:
             logger.warning("session %s came from a second number; ended", session.id)
             return _unrecorded(session, "sorry", at), None
-        mac = fingerprint(event.text)
+        mac = hops.identify(session, event.text, event.latest, at)
         if session.hops_answered and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
             return known, None
         if session.ended_at is not None:
@@ -146,7 +149,9 @@ def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue
     dialogue = _dialogue(session, at)
     if session.hops_answered == 0:
         _greet(dialogue, session, event)
-        inputs, may_act = (event.text.split("*") if event.text else []), True
+        inputs, may_act = hops.first_inputs(event.text, event.latest), True
+    elif event.latest is not None:
+        inputs, may_act = event.text.split("*"), True
     else:
         inputs, may_act = new_inputs(session, event.text)
     if engine.find(dialogue.screen, dialogue.version) is None:
@@ -310,16 +315,13 @@ def _wait(ready: Callable[[], bool], until: float) -> bool:
 
 def _recorded_or_busy(event: Event, at: datetime, over_at: float) -> Reply:
     """Another copy of this session is still being worked on: return its answer, or say so."""
-    hop = Hop.objects.filter(
-        session__gateway=event.gateway,
-        session__gateway_session=event.gateway_session,
-        text_mac=fingerprint(event.text),
-    ).first()
-    if hop is not None:
-        return _when_final(hop, over_at)
     session = Session.objects.filter(gateway=event.gateway, gateway_session=event.gateway_session).first()
-    language = session.language if session else "en"
-    return Reply(say(language, "busy", at), True)
+    if session is None:
+        return Reply(say("en", "busy", at), True)
+    mac = hops.identify(session, event.text, event.latest, at)
+    if hop := Hop.objects.filter(session=session, text_mac=mac).first():
+        return _when_final(hop, over_at)
+    return Reply(say(session.language, "busy", at), True)
 
 
 def _apologise(event: Event, at: datetime, over_at: float) -> Reply:
@@ -335,7 +337,7 @@ def _apologise(event: Event, at: datetime, over_at: float) -> Reply:
 def _apology_on_record(event: Event, at: datetime, over_at: float) -> Reply:
     with transaction.atomic(), deadline.until(over_at):
         session = _locked_session(event, at)
-        mac = fingerprint(event.text)
+        mac = hops.identify(session, event.text, event.latest, at)
         if known := Hop.objects.filter(session=session, text_mac=mac).first():
             return Reply(known.answer, known.ends)
         dialogue = _dialogue(session, at)
@@ -370,11 +372,6 @@ def _unrecorded(session: Session, screen: str, at: datetime) -> Hop:
 def say(language: str, screen: str, at: datetime) -> str:
     """Return the words of a screen that needs to know nothing about the customer."""
     return engine.show(Dialogue(msisdn="", language=language, at=at, facts=Facts("", at), screen=screen)).text
-
-
-def fingerprint(text: str) -> str:
-    """Return the keyed fingerprint under which a cumulative text is recognised without being kept."""
-    return hmac.new(settings.CALLBACK_KEY.encode(), b"hop:" + text.encode(), hashlib.sha256).hexdigest()
 
 
 def describe(error: BaseException) -> str:

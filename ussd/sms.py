@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 FINAL_STATES = {
     "success": Sms.State.DELIVERED,
+    "delivered": Sms.State.DELIVERED,
+    "undeliverable": Sms.State.FAILED,
     "failed": Sms.State.FAILED,
     "rejected": Sms.State.FAILED,
     "absentsubscriber": Sms.State.FAILED,

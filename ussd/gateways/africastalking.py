@@ -1,27 +1,45 @@
 """Africa's Talking: its forms read into ours, and SMS sent through its SDK.
 
-Nothing it sends is signed, so a secret path is all that tells its callbacks from a stranger's. Its field names
-and codes are the provider's (reference: docs.africastalking.com, and the SDK's source).
+Each hop is a form with everything that was typed in the session. Nothing it sends is signed, so a secret path is
+all that tells its callbacks from a stranger's. Its field names and codes are the provider's (reference:
+docs.africastalking.com, and the SDK's source).
 """
 
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import requests
 from africastalking.Service import AfricasTalkingException
 from africastalking.SMS import SMSService
 from django.conf import settings
+from django.http import HttpRequest, HttpResponse
 
-from ussd.sessions import Event
+from ussd.gateways.protocol import (
+    NETWORK_CHARS,
+    Delivery,
+    Ended,
+    Fields,
+    Incoming,
+    NotOurs,
+    Unreadable,
+    after_our_code,
+    count,
+    form_of,
+    msisdn_of,
+    plain_answer,
+    said,
+    session_of,
+    typed,
+    word,
+)
+from ussd.sessions import Event, Reply
 
 logger = logging.getLogger(__name__)
 
-GATEWAY = "africastalking"
-SESSION_CHARS = 80
 TIMEOUT_S = (3, 9)
 ACCEPTED_CODES = (100, 101, 102)
 # The aggregator or a telco stumbled: the message may be out all the same.
@@ -29,74 +47,96 @@ UNCLEAR_CODES = (500, 501)
 REFUSED_TEXTS = ("authentication is invalid", "bad request", "invalid")
 
 
-class Unreadable(ValueError):
-    """A callback lacks what nothing can be done without. The text names the field, never its content."""
+class AfricasTalking:
+    """What Africa's Talking posts to the five callback addresses."""
+
+    name = "africastalking"
+    secret_setting = "AFRICASTALKING_SECRET"  # noqa: S105 - the setting's name
+    methods = frozenset({"POST"})
+
+    @property
+    def country(self) -> str:
+        return settings.COUNTRY
+
+    def fields(self, request: HttpRequest, **path: str) -> Fields:
+        return form_of(request)
+
+    def read(self, fields: Fields, at: datetime) -> Event | Ended:
+        return Event(
+            gateway=self.name,
+            gateway_session=session_of(fields, "sessionId"),
+            msisdn=msisdn_of(said(fields, "phoneNumber"), self.country),
+            service_code=_served_code(said(fields, "serviceCode")),
+            text=typed(said(fields, "text")),
+            network=word(fields, "networkCode", NETWORK_CHARS),
+        )
+
+    def render(self, fields: Fields, reply: Reply) -> HttpResponse:
+        return plain_answer(("END " if reply.ends else "CON ") + reply.text)
+
+    def ended(self, fields: Fields) -> Ended:
+        """Read the report on an ended session. `input` and `lastAppResponse` are not even read: they hold PINs.
+
+        Raises:
+            Unreadable: it names no session.
+        """
+        return Ended(
+            session_of(fields, "sessionId"),
+            status=word(fields, "status", 30),
+            network=word(fields, "networkCode", NETWORK_CHARS),
+            duration_ms=count(word(fields, "durationInMillis", 12)),
+            hops_counted=count(word(fields, "hopsCount", 6)),
+            cost=word(fields, "cost", 20),
+            error=word(fields, "errorMessage", 200),
+        )
+
+    def acknowledge(self, fields: Fields) -> HttpResponse:
+        return plain_answer("OK")
+
+    def incoming(self, request: HttpRequest) -> list[Incoming]:
+        form = form_of(request)
+        if not (message_id := word(form, "id", 80)):
+            raise Unreadable("id")
+        return [
+            Incoming(
+                message_id=message_id,
+                msisdn=msisdn_of(said(form, "from"), self.country),
+                sent_to=word(form, "to", 20),
+                text=said(form, "text"),
+            )
+        ]
+
+    def deliveries(self, request: HttpRequest) -> list[Delivery]:
+        form = form_of(request)
+        message_id, status = word(form, "id", 80), word(form, "status", 40)
+        if not message_id or not status:
+            raise Unreadable("id or status")
+        return [
+            Delivery(
+                message_id,
+                status,
+                failure_reason=word(form, "failureReason", 60),
+                network=word(form, "networkCode", NETWORK_CHARS),
+            )
+        ]
 
 
-def msisdn_of(value: str) -> str:
-    """Return E.164 digits; a plus that came unescaped arrives as a space.
-
-    Raises:
-        Unreadable: it is no phone number.
-    """
-    digits = value.strip().lstrip("+").strip()
-    if not re.fullmatch(r"[1-9][0-9]{6,14}", digits, flags=re.ASCII):
-        raise Unreadable("phoneNumber")
-    return digits
-
-
-def session_of(form: Mapping[str, str]) -> str:
-    """Return the gateway's session id.
-
-    Raises:
-        Unreadable: there is none, or one that no gateway would make.
-    """
-    value = form.get("sessionId", "").strip()
-    if not value or len(value) > SESSION_CHARS or not value.isprintable():
-        raise Unreadable("sessionId")
-    return value
-
-
-def plain(form: Mapping[str, str], name: str, chars: int) -> str:
-    """Return a field that is only kept: cut, without the NUL that PostgreSQL refuses."""
-    return form.get(name, "").replace("\x00", "").strip()[:chars]
-
-
-def cumulative(value: str | None) -> str:
-    """Return the typed inputs in one form, whatever the network made of them.
-
-    Absent, "null" and "None" are nothing typed; a typed @ arrives as ¡; a dial string may keep its hash.
-    """
-    text = (value or "").replace("¡", "@").replace("\x00", "")
-    if text.strip().lower() in ("", "null", "none"):
-        return ""
-    return "*".join(segment.strip().rstrip("#").strip() for segment in text.split("*"))
-
-
-def hop_event(form: Mapping[str, str]) -> Event:
-    """Read a USSD hop.
-
-    Raises:
-        Unreadable: no session or no phone number.
-    """
-    return Event(
-        gateway=GATEWAY,
-        gateway_session=session_of(form),
-        msisdn=msisdn_of(form.get("phoneNumber", "")),
-        service_code=served_code(form.get("serviceCode", "")),
-        text=cumulative(form.get("text")),
-        network=plain(form, "networkCode", 12),
-    )
-
-
-def served_code(dialled: str) -> str:
-    """Return our code when it was dialled, else nothing.
+def _served_code(dialled: str) -> str:
+    """Return our code when it was dialled.
 
     Some networks give the whole dial string. What follows our code is not kept and not taken for answers: it may
     hold a PIN, and the text tells what was typed.
+
+    Raises:
+        NotOurs: it was another one, or none.
     """
-    ours, shown = settings.USSD_CODE.rstrip("#"), dialled.strip().rstrip("#")
-    return settings.USSD_CODE if shown == ours or shown.startswith(ours + "*") else ""
+    if not dialled.strip("*# "):
+        raise NotOurs
+    after_our_code(dialled)
+    return settings.USSD_CODE
+
+
+gateway = AfricasTalking()
 
 
 # --- SMS out ------------------------------------------------------------------------------------------------

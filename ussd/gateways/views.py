@@ -1,8 +1,9 @@
-"""The callbacks of gateways. A hop is always answered 200 with CON or END, whatever went wrong."""
+"""The callbacks of gateways. A hop is always answered 200 with a screen, whatever went wrong."""
 
 import hmac
 import logging
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 
 from django.conf import settings
@@ -14,94 +15,146 @@ from django.views.decorators.csrf import csrf_exempt
 
 from lending.services import people
 from ussd import sessions, sms
-from ussd.gateways import africastalking
-from ussd.gateways.africastalking import GATEWAY, Unreadable, msisdn_of, plain, session_of
+from ussd.gateways.africastalking import AfricasTalking
+from ussd.gateways.infobip import Infobip
+from ussd.gateways.protocol import (
+    Ended,
+    Fields,
+    Gateway,
+    NotANumber,
+    NotOurs,
+    TextGateway,
+    Unreadable,
+    form_of,
+    msisdn_of,
+    plain_answer,
+)
 from ussd.models import Session, SessionEnd
+from ussd.sessions import Reply
 
 logger = logging.getLogger(__name__)
 
 # For when not even the customer's language is known: both, in one screen.
 SORRY = "Sorry, that did not work. Please dial {code} again. / Samahani, haikufaulu. Tafadhali piga {code} tena."
 NOT_OURS = "This code is not served here. / Namba hii haitumiki hapa. {code}: Jirani."
+NO_NUMBER = (
+    "Your network did not tell us your number. Please dial {code} again. / "
+    "Mtandao haukutupa namba yako. Tafadhali piga {code} tena."
+)
 
-View = Callable[[HttpRequest, str], HttpResponse]
-
-
-def plain_answer(text: str, status: int = 200) -> HttpResponse:
-    return HttpResponse(text, content_type="text/plain; charset=utf-8", status=status)
-
-
-def end(text: str) -> HttpResponse:
-    return plain_answer("END " + text.format(code=settings.USSD_CODE))
+View = Callable[..., HttpResponse]
 
 
-def callback(on_failure: Callable[[Exception], HttpResponse]) -> Callable[[View], View]:
-    """Let in what is posted under the right secret, and turn every failure into an answer."""
+def door(*methods: str) -> Callable[[View], View]:
+    """Let in who knows the gateway's secret and comes by one of these methods; by the gateway's own if none."""
 
     def guard(view: View) -> View:
         @csrf_exempt
         @wraps(view)
-        def guarded(request: HttpRequest, secret: str) -> HttpResponse:
-            if not hmac.compare_digest(secret.encode(), settings.AFRICASTALKING_SECRET.encode()):
+        def guarded(request: HttpRequest, secret: str, gateway: Gateway, **path: str) -> HttpResponse:
+            if not _knows(secret, gateway):
                 return plain_answer("Not found", 404)
-            if request.method != "POST":
-                response = plain_answer("Only POST", 405)
-                response["Allow"] = "POST"
+            allowed = methods or sorted(gateway.methods)
+            if request.method not in allowed:
+                response = plain_answer("Only " + ", ".join(allowed), 405)
+                response["Allow"] = ", ".join(allowed)
                 return response
-            try:
-                return view(request, secret)
-            except Unreadable as error:
-                logger.warning("%s came without a usable %s", view.__name__, error)
-                return on_failure(error)
-            except Exception as error:  # noqa: BLE001 - the outermost guard: no stack trace reaches anybody
-                logger.error("%s failed: %s", view.__name__, sessions.describe(error))
-                return on_failure(error)
+            return view(request, gateway, **path)
 
         return guarded
 
     return guard
 
 
-def _sorry(error: Exception) -> HttpResponse:
-    return end(SORRY)
+def _knows(secret: str, gateway: Gateway) -> bool:
+    """Say whether the secret is the gateway's; without one set, nobody knows it."""
+    expected: str = getattr(settings, gateway.secret_setting)
+    return bool(expected) and hmac.compare_digest(secret.encode(errors="replace"), expected.encode())
 
 
-def _later(error: Exception) -> HttpResponse:
-    """Refuse what makes no sense once and for all; ask for the rest again, which the gateway does on non-200."""
-    return (
-        plain_answer("Bad request", 400) if isinstance(error, Unreadable) else plain_answer("Try again later", 503)
-    )
+@door()
+def ussd(request: HttpRequest, gateway: Gateway, **path: str) -> HttpResponse:
+    """Answer one hop of a dialogue, or take the report that a session ended where it comes by the same way."""
+    at = timezone.now()
+    fields: Fields = {}
+    try:
+        fields = gateway.fields(request, **path)
+        told = gateway.read(fields, at)
+        if isinstance(told, Ended):
+            _keep_end(told, gateway.name, at)
+            return gateway.acknowledge(fields)
+        return gateway.render(fields, sessions.take_hop(told, at))
+    except Exception as error:  # noqa: BLE001 - the outermost guard: no stack trace reaches anybody
+        return gateway.render(fields, _refusal(error, gateway))
 
 
-@callback(_sorry)
-def ussd(request: HttpRequest, secret: str) -> HttpResponse:
-    """Answer one hop of a dialogue."""
-    event = africastalking.hop_event(request.POST)
-    if not event.service_code:
-        logger.warning("a hop for a service code that is not ours")  # not which: a dial string may hold a PIN
-        return end(NOT_OURS)
-    reply = sessions.take_hop(event, timezone.now())
-    return plain_answer(("END " if reply.ends else "CON ") + reply.text)
+def _refusal(error: Exception, gateway: Gateway) -> Reply:
+    """Say in words what cannot be done; the log says which field is to blame, never what stood in it."""
+    match error:
+        case NotOurs():
+            logger.warning("a hop of %s for a service code that is not ours", gateway.name)
+            words = NOT_OURS
+        case NotANumber():
+            logger.warning("a hop of %s came without a number that can be one", gateway.name)
+            words = NO_NUMBER
+        case Unreadable():
+            logger.warning("a hop of %s came without a usable %s", gateway.name, error)
+            words = SORRY
+        case _:
+            logger.error("a hop of %s failed: %s", gateway.name, sessions.describe(error))
+            words = SORRY
+    return Reply(words.format(code=settings.USSD_CODE), ends=True)
 
 
-@callback(_later)
-def ussd_events(request: HttpRequest, secret: str) -> HttpResponse:
-    """Keep the report on an ended session. `input` and `lastAppResponse` are not even read: they hold PINs."""
-    form, at = request.POST, timezone.now()
-    session_id = session_of(form)
-    session = Session.objects.filter(gateway=GATEWAY, gateway_session=session_id).first()
+@door("GET")
+def ussd_status(request: HttpRequest, gateway: Infobip, session: str) -> HttpResponse:
+    """Say whether a session is open."""
+    return gateway.status(session)
+
+
+def report(view: Callable[..., None]) -> View:
+    """Answer for what is no hop: refuse what makes no sense once and for all, ask for the rest again.
+
+    A gateway sends a callback again that was not answered 200.
+    """
+
+    @wraps(view)
+    def reported(request: HttpRequest, gateway: Gateway, **path: str) -> HttpResponse:
+        try:
+            view(request, gateway, **path)
+        except Unreadable as error:
+            logger.warning("%s of %s came without a usable %s", view.__name__, gateway.name, error)
+            return plain_answer("Bad request", 400)
+        except Exception as error:  # noqa: BLE001 - the outermost guard: no stack trace reaches anybody
+            logger.error("%s of %s failed: %s", view.__name__, gateway.name, sessions.describe(error))
+            return plain_answer("Try again later", 503)
+        return plain_answer("OK")
+
+    return reported
+
+
+@door("POST")
+@report
+def ussd_events(request: HttpRequest, gateway: AfricasTalking) -> None:
+    """Keep the report on an ended session."""
+    _keep_end(gateway.ended(gateway.fields(request)), gateway.name, timezone.now())
+
+
+def _keep_end(told: Ended, gateway: str, at: datetime) -> None:
+    """Store a report once; a status that nobody has heard of is kept too."""
+    session = Session.objects.filter(gateway=gateway, gateway_session=told.gateway_session).first()
     with transaction.atomic():
         end, created = SessionEnd.objects.get_or_create(
-            gateway=GATEWAY,
-            gateway_session=session_id,
+            gateway=gateway,
+            gateway_session=told.gateway_session,
             defaults={
                 "session": session,
-                "status": plain(form, "status", 30),
-                "network": plain(form, "networkCode", 12),
-                "duration_ms": _count(plain(form, "durationInMillis", 12)),
-                "hops_counted": _count(plain(form, "hopsCount", 6)),
-                "cost": plain(form, "cost", 20),
-                "error": sms.mask_digits(plain(form, "errorMessage", 200)),
+                "status": told.status,
+                "network": told.network,
+                "duration_ms": told.duration_ms,
+                "hops_counted": told.hops_counted,
+                "cost": told.cost,
+                "error": sms.mask_digits(told.error),
                 "received_at": at,
             },
         )
@@ -110,50 +163,40 @@ def ussd_events(request: HttpRequest, secret: str) -> HttpResponse:
         if not created:
             SessionEnd.objects.filter(id=end.id).update(times_received=F("times_received") + 1)
     sessions.forget_answers(at)
-    return plain_answer("OK")
 
 
-def _count(digits: str) -> int | None:
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+@door("POST")
+@report
+def incoming_sms(request: HttpRequest, gateway: TextGateway) -> None:
+    """Take customers' messages; each is answered by SMS, once."""
+    for message in gateway.incoming(request):
+        sms.take_incoming(
+            gateway=gateway.name,
+            message_id=message.message_id,
+            msisdn=message.msisdn,
+            sent_to=message.sent_to,
+            text=message.text,
+            at=timezone.now(),
+        )
 
 
-@callback(_later)
-def incoming_sms(request: HttpRequest, secret: str) -> HttpResponse:
-    """Take a customer's message; it is answered by SMS, once."""
-    form = request.POST
-    message_id = plain(form, "id", 80)
-    if not message_id:
-        raise Unreadable("id")
-    sms.take_incoming(
-        gateway=GATEWAY,
-        message_id=message_id,
-        msisdn=msisdn_of(form.get("from", "")),
-        sent_to=plain(form, "to", 20),
-        text=form.get("text", ""),
-        at=timezone.now(),
-    )
-    return plain_answer("OK")
+@door("POST")
+@report
+def sms_reports(request: HttpRequest, gateway: TextGateway) -> None:
+    """Take delivery reports."""
+    for delivery in gateway.deliveries(request):
+        sms.take_report(
+            message_id=delivery.message_id,
+            status=delivery.status,
+            failure_reason=delivery.failure_reason,
+            network=delivery.network,
+            at=timezone.now(),
+        )
 
 
-@callback(_later)
-def sms_report(request: HttpRequest, secret: str) -> HttpResponse:
-    """Take a delivery report."""
-    form = request.POST
-    message_id, status = plain(form, "id", 80), plain(form, "status", 40)
-    if not message_id or not status:
-        raise Unreadable("id or status")
-    sms.take_report(
-        message_id=message_id,
-        status=status,
-        failure_reason=plain(form, "failureReason", 60),
-        network=plain(form, "networkCode", 12),
-        at=timezone.now(),
-    )
-    return plain_answer("OK")
-
-
-@callback(_later)
-def sms_opt_out(request: HttpRequest, secret: str) -> HttpResponse:
+@door("POST")
+@report
+def sms_opt_out(request: HttpRequest, gateway: AfricasTalking) -> None:
     """Take the aggregator's word that a customer refuses our messages."""
-    people.stop_sms(msisdn=msisdn_of(request.POST.get("phoneNumber", "")), at=timezone.now())
-    return plain_answer("OK")
+    number = form_of(request).get("phoneNumber", "")
+    people.stop_sms(msisdn=msisdn_of(number, gateway.country), at=timezone.now())
