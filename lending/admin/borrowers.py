@@ -237,7 +237,8 @@ class BorrowerAdmin(History):
     @display(description="PIN")
     def pin_state(self, row: Borrower) -> str:
         if row.pin_is_locked:
-            return "Locked: reset it after checking who is calling"
+            until = timezone.localtime(row.pin_opens_at)
+            return f"Locked until {until:%d %b %H:%M}: reset it after checking who is calling"
         return "In use" if row.pin_hash else "Reset: the customer chooses a new one at the next dial"
 
     def has_reset_pin_permission(self, request: HttpRequest, object_id: Any = None) -> bool:

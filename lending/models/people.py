@@ -1,9 +1,12 @@
 """Who borrows, what they agreed to, and how they prove that it is them."""
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
 from lending.fields import EncryptedField
+from lending.rules import pin_waits
 
 
 class Borrower(models.Model):
@@ -29,6 +32,7 @@ class Borrower(models.Model):
     pin_hash = models.CharField(max_length=160, blank=True)
     pin_failures = models.PositiveSmallIntegerField(default=0)
     pin_locked_at = models.DateTimeField(null=True, blank=True)
+    pin_locks = models.PositiveSmallIntegerField(default=0, help_text="Locks in a row, since the last right PIN.")
     rung = models.PositiveSmallIntegerField(default=0, help_text="Step on the limit ladder.")
     limit_cents = models.PositiveBigIntegerField(default=0)
     own_limit_cents = models.PositiveBigIntegerField(
@@ -58,7 +62,17 @@ class Borrower(models.Model):
 
     @property
     def pin_is_locked(self) -> bool:
+        """Say whether there is a lock, also one whose wait is over: the next PIN opens it."""
         return self.pin_locked_at is not None
+
+    @property
+    def pin_opens_at(self) -> datetime | None:
+        """Return when the lock opens by itself."""
+        return self.pin_locked_at + pin_waits.wait(self.pin_locks) if self.pin_locked_at else None
+
+    def pin_is_locked_at(self, at: datetime) -> bool:
+        """Say whether a PIN would be refused now."""
+        return self.pin_opens_at is not None and at < self.pin_opens_at
 
 
 class Consent(models.Model):

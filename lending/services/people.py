@@ -1,8 +1,8 @@
 """Registering people, and the PIN by which they prove that it is them.
 
 A PIN has 10,000 values, so no hash alone protects it: the pepper lives outside the database, common PINs are
-refused, and three wrong guesses lock. The count goes up, committed, before the guess is looked at, so parallel
-guesses cannot outrun it. Source: docs/domain/pins.md.
+refused, and three wrong guesses lock, longer each time. The count goes up, committed, before the guess is looked
+at, so parallel guesses cannot outrun it. Source: docs/domain/pins.md.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class WrongIdentity(WrongPin):
 
 
 class PinLocked(Exception):
-    """Too many wrong guesses; only an officer opens the way again."""
+    """Too many wrong guesses; time opens the way again, or an officer."""
 
 
 class ReasonMissing(ValueError):
@@ -191,35 +191,53 @@ def check_pin(*, borrower_id: int, pin: str, at: datetime) -> None:
         WrongPin: with the tries left.
         PinLocked: it was locked before, or this was the last try.
     """
-    borrower = _count_attempt(borrower_id)
+    borrower = _count_attempt(borrower_id, at)
     if _matches(borrower, pin):
-        _forget_failures(borrower_id)
+        _forget_failures(borrower, at)
         return
     _refuse(borrower, at, WrongPin)
 
 
 @transaction.atomic
-def _count_attempt(borrower_id: int) -> Borrower:
+def _count_attempt(borrower_id: int, at: datetime) -> Borrower:
     """Count the guess before looking at it, in one statement: k parallel guesses count k."""
-    counted = Borrower.objects.filter(
-        id=borrower_id, pin_locked_at__isnull=True, pin_failures__lt=MAX_PIN_FAILURES
-    ).update(pin_failures=F("pin_failures") + 1)
-    if not counted:
+    may_try = Borrower.objects.filter(id=borrower_id, pin_locked_at__isnull=True, pin_failures__lt=MAX_PIN_FAILURES)
+    one_more = {"pin_failures": F("pin_failures") + 1}
+    if not may_try.update(**one_more) and not (_reopen(borrower_id, at) and may_try.update(**one_more)):
         raise PinLocked
     return Borrower.objects.get(id=borrower_id)
 
 
-def _forget_failures(borrower_id: int) -> None:
-    Borrower.objects.filter(id=borrower_id, pin_locked_at__isnull=True).update(pin_failures=0)
+def _reopen(borrower_id: int, at: datetime) -> bool:
+    """Take off a lock whose wait is over, and say so; of many guesses at once, one does it."""
+    borrower = Borrower.objects.get(id=borrower_id)
+    if not borrower.pin_is_locked or borrower.pin_is_locked_at(at):
+        return False
+    mine = Borrower.objects.filter(id=borrower_id, pin_locked_at=borrower.pin_locked_at)
+    return bool(mine.update(pin_locked_at=None, pin_failures=0))
+
+
+def _forget_failures(borrower: Borrower, at: datetime) -> None:
+    """Begin anew after a right PIN; what an officer was asked to do about a lock is done."""
+    Borrower.objects.filter(id=borrower.id, pin_locked_at__isnull=True).update(pin_failures=0, pin_locks=0)
+    if borrower.pin_locks:
+        _close_lock_case(borrower.id, at=at, resolution="The customer typed the right PIN.")
+
+
+def _close_lock_case(borrower_id: int, *, at: datetime, resolution: str, officer: Any = None) -> None:
+    Case.objects.filter(
+        kind=Case.Kind.PIN_LOCKED, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True
+    ).update(closed_at=at, closed_by=officer, resolution=resolution[:300])
 
 
 @transaction.atomic
 def _lock_pin(borrower: Borrower, at: datetime) -> None:
-    Borrower.objects.filter(id=borrower.id).update(pin_locked_at=at)
+    Borrower.objects.filter(id=borrower.id).update(pin_locked_at=at, pin_locks=F("pin_locks") + 1)
     cases.open_case(
         kind=Case.Kind.PIN_LOCKED,
         subject_key=f"borrower:{borrower.id}",
-        note="Three wrong PINs. Speak with the customer, check who they are, then reset the PIN.",
+        note="Three wrong PINs. The lock opens by itself; a customer who forgot the PIN needs a reset: speak with "
+        "them and check who they are first.",
         borrower=borrower,
         at=at,
     )
@@ -251,7 +269,7 @@ def replace_pin(*, borrower_id: int, new_pin: str, at: datetime) -> None:
 @transaction.atomic
 def _set_pin(borrower: Borrower, pin: str, action: str, at: datetime) -> None:
     Borrower.objects.filter(id=borrower.id).update(
-        pin_hash=_hash(borrower.id, pin), pin_failures=0, pin_locked_at=None
+        pin_hash=_hash(borrower.id, pin), pin_failures=0, pin_locked_at=None, pin_locks=0
     )
     audit.record(action, subject=f"borrower:{borrower.id}", borrower=borrower, at=at)
 
@@ -268,10 +286,8 @@ def reset_pin(*, borrower_id: int, officer: Any, reason: str, at: datetime) -> N
     if not reason.strip():
         raise ReasonMissing("a PIN reset needs a reason")
     borrower = lock_borrower(borrower_id)
-    Borrower.objects.filter(id=borrower_id).update(pin_hash="", pin_failures=0, pin_locked_at=None)
-    Case.objects.filter(
-        kind=Case.Kind.PIN_LOCKED, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True
-    ).update(closed_at=at, closed_by=officer, resolution=f"PIN reset: {reason}"[:300])
+    Borrower.objects.filter(id=borrower_id).update(pin_hash="", pin_failures=0, pin_locked_at=None, pin_locks=0)
+    _close_lock_case(borrower_id, at=at, resolution=f"PIN reset: {reason}", officer=officer)
     audit.record(
         "pin_reset", subject=f"borrower:{borrower_id}", borrower=borrower, actor=officer, reason=reason, at=at
     )
@@ -290,7 +306,7 @@ def choose_pin_after_reset(*, borrower_id: int, national_id: str, new_pin: str, 
     if borrower.pin_hash:
         raise AlreadyRegistered("no PIN reset is waiting")
     identity.refuse_weak_pin(new_pin, (borrower.msisdn, borrower.national_id))
-    counted = _count_attempt(borrower_id)
+    counted = _count_attempt(borrower_id, at)
     typed = "".join(national_id.split()).replace("-", "").upper()
     if not hmac.compare_digest(identity_index(typed), counted.identity_index):
         _refuse(counted, at, WrongIdentity)

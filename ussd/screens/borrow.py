@@ -186,7 +186,7 @@ def terms(dialogue: Dialogue) -> View:
 
 @screen("borrow.pin", samples=[samples.free], resume="borrow.facts", tries=pin.PIN_TRIES)
 def enter_pin(dialogue: Dialogue) -> View:
-    if dialogue.facts.known.pin_is_locked:
+    if dialogue.facts.known.pin_is_locked_at(dialogue.at):
         return Go("pin.locked")
     return pin.enter(act=_accept)
 

@@ -20,7 +20,7 @@ def start(dialogue: Dialogue) -> View:
         return Go("home.blocked")
     if borrower.pin_hash:
         return Go("home")
-    return Go("pin.locked" if borrower.pin_is_locked else "pin.reset")
+    return Go("pin.locked" if borrower.pin_is_locked_at(dialogue.at) else "pin.reset")
 
 
 @screen(

@@ -24,7 +24,7 @@ def menu(dialogue: Dialogue) -> View:
 @screen("settings.pin", samples=[samples.fresh], tries=pin.PIN_TRIES)
 def old_pin(dialogue: Dialogue) -> View:
     """Check the old PIN first: choosing a new one twice in vain would be unkind."""
-    if dialogue.facts.known.pin_is_locked:
+    if dialogue.facts.known.pin_is_locked_at(dialogue.at):
         return Go("pin.locked")
     return pin.enter(act=_check_old)
 

@@ -1,6 +1,7 @@
 """Registering, and the PIN."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -8,7 +9,7 @@ from django.db import close_old_connections, connection
 
 from lending.fields import EncryptedField, WrongFieldKey
 from lending.models import Borrower, Case, Consent
-from lending.rules import identity
+from lending.rules import identity, pin_waits
 from lending.services import people
 from tests import factories
 from tests.factories import NOON, PIN
@@ -102,6 +103,40 @@ class TestCheckPin:
         with pytest.raises(people.PinLocked):
             people.check_pin(borrower_id=amina.id, pin=PIN, at=NOON)
         assert Case.objects.get().kind == "pin_locked"
+
+    def lock(self, borrower: Borrower, at: datetime) -> datetime:
+        """Type three wrong PINs; return when the lock opens."""
+        for _ in range(3):
+            with pytest.raises((people.WrongPin, people.PinLocked)):
+                people.check_pin(borrower_id=borrower.id, pin="9753", at=at)
+        borrower.refresh_from_db()
+        assert borrower.pin_is_locked_at(at) and borrower.pin_opens_at is not None
+        return borrower.pin_opens_at
+
+    def test_opens_by_itself_later_each_time(self, amina: Borrower) -> None:
+        at, waits = NOON, []
+        for _ in range(8):
+            opens_at = self.lock(amina, at)
+            with pytest.raises(people.PinLocked):
+                people.check_pin(borrower_id=amina.id, pin=PIN, at=opens_at - timedelta(seconds=1))
+            waits.append(opens_at - at)
+            at = opens_at
+        assert waits == [*pin_waits.WAITS, pin_waits.WAITS[-1], pin_waits.WAITS[-1]]
+        assert Case.objects.count() == 1
+
+    def test_begins_anew_after_the_right_pin_and_closes_the_case(self, amina: Borrower) -> None:
+        opens_at = self.lock(amina, NOON)
+        people.check_pin(borrower_id=amina.id, pin=PIN, at=opens_at)
+        amina.refresh_from_db()
+        assert (amina.pin_failures, amina.pin_locks, amina.pin_locked_at) == (0, 0, None)
+        assert Case.objects.get().resolution == "The customer typed the right PIN."
+        assert self.lock(amina, opens_at) - opens_at == pin_waits.WAITS[0]
+
+    def test_a_guess_after_the_wait_counts_as_the_first(self, amina: Borrower) -> None:
+        opens_at = self.lock(amina, NOON)
+        with pytest.raises(people.WrongPin) as wrong:
+            people.check_pin(borrower_id=amina.id, pin="9753", at=opens_at)
+        assert wrong.value.tries_left == 2
 
     def test_comes_back_through_an_officer_and_the_national_id(self, amina: Borrower) -> None:
         Borrower.objects.filter(id=amina.id).update(pin_failures=3, pin_locked_at=NOON)
