@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics,
 from lending.models import Case, OutboxMessage, PaymentAttempt, ProductVersion, Proposal, Receipt
 from lending.services import life
 from lending.wake import broker_answers
+from ussd import guard
+from ussd.models import AbuseSign
 
 disable_created_metrics()  # when a counter began is nothing that anybody watches
 
@@ -36,7 +38,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     for name, words, value in _figures():
         Gauge(f"jirani_{name}", words, registry=registry).set(value)
-    text = generate_latest(registry) + generate_latest(life.METRICS)
+    text = generate_latest(registry) + generate_latest(life.METRICS) + generate_latest(guard.METRICS)
     return HttpResponse(text, content_type="text/plain; version=0.0.4")
 
 
@@ -65,5 +67,10 @@ def _figures() -> list[tuple[str, str, float]]:
             "proposals_pending",
             "Proposals waiting for a second person",
             Proposal.objects.filter(state=Proposal.State.PENDING).count(),
+        ),
+        (
+            "abuse_signs",
+            "Signs of abuse within the last hour",
+            AbuseSign.objects.filter(last_at__gte=now - timedelta(hours=1)).count(),
         ),
     ]

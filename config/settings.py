@@ -179,6 +179,7 @@ NALO_SECRET = env.str("NALO_SECRET", default="")
 ARKESEL_SECRET = env.str("ARKESEL_SECRET", default="")
 GENERIC_GATEWAY_SECRET = env.str("GENERIC_GATEWAY_SECRET", default="")
 GENERIC_GATEWAY = env.str("GENERIC_GATEWAY", default="")
+REFUSE_FLOODS = env.bool("REFUSE_FLOODS", default=True)
 
 # --- Daraja ---------------------------------------------------------------------------------------------
 DARAJA_SECRET = env.str("DARAJA_SECRET")

@@ -1,15 +1,18 @@
 """What every test may ask for: the law in force, people, and books that balance."""
 
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
 from lending.models import Borrower, Loan
 from tests import factories
 from tests.phone import deciding_worker, phone
+from ussd import guard
 
 __all__ = ["deciding_worker", "phone"]
 
@@ -45,6 +48,15 @@ def tables_are_put_back() -> Iterator[None]:
     operations.sql_flush = flush  # type: ignore[method-assign]
     yield
     operations.sql_flush = sql_flush  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def nobody_was_counted_before() -> Iterator[None]:
+    """Let each test count abuse from nothing; and a test types faster than people."""
+    prefix, refuses = guard.PREFIX, settings.REFUSE_FLOODS
+    guard.PREFIX, settings.REFUSE_FLOODS = f"guard:{uuid.uuid4()}:", False
+    yield
+    guard.PREFIX, settings.REFUSE_FLOODS = prefix, refuses
 
 
 @pytest.fixture

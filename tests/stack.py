@@ -85,6 +85,7 @@ class Stack:
             "SANDBOX_URL": self.sandbox.url,
             "MODELS_DIR": str(settings.MODELS_DIR),
             "PYTHONUNBUFFERED": "1",
+            "REFUSE_FLOODS": "0",  # a machine types faster than people
             **self.extra,
         }
 

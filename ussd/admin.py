@@ -8,7 +8,7 @@ from unfold.decorators import display
 from lending.admin import cells
 from lending.admin.borrowers import BorrowerAdmin
 from lending.admin.history import History, HistoryInline
-from ussd.models import DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
+from ussd.models import AbuseSign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
 
 
 @display(description="About", ordering="kind")
@@ -136,3 +136,14 @@ class SessionEndAdmin(History):
             },
         ),
     )
+
+
+@admin.register(AbuseSign)
+class AbuseSignAdmin(History):
+    list_display = ("last_at", "kind", "gateway", "phone", "times", "first_at")
+    list_filter = ("kind", "gateway", "last_at")
+    search_fields = ("msisdn",)
+    ordering = ("-last_at",)
+    fieldsets = ((None, {"fields": (("kind", "gateway", "phone"), ("times", "first_at", "last_at"))}),)
+
+    phone = cells.masked("msisdn")

@@ -180,3 +180,40 @@ class IncomingSms(models.Model):
 
     def __str__(self) -> str:
         return f"{self.keyword or '?'} from {self.msisdn[:5]}***{self.msisdn[-3:]}"
+
+
+class AbuseSign(models.Model):
+    """What looked like abuse: one row an hour, kind, gateway and number. Nothing that was typed is in it."""
+
+    class Kind(models.TextChoices):
+        FLOOD_NUMBER = "flood_number", "One number answers faster than anybody types"
+        FLOOD_GATEWAY = "flood_gateway", "A gateway sends more than we serve"
+        FORGED = "forged", "Calls without the gateway's secret"
+        UNREADABLE = "unreadable", "Calls that cannot be read"
+        OVERSIZE = "oversize", "Calls that are too large"
+        OTHERS_SESSION = "others_session", "One number used another's dialogue"
+        REPLAYED = "replayed", "An old call was sent again"
+        PIN_DIALLED = "pin_dialled", "What may be a PIN in a dial string"
+        PIN_LOCKED = "pin_locked", "Three wrong PINs"
+        STRANGERS = "strangers", "Very many unknown numbers"
+        PIN_BRAKE = "pin_brake", "PINs guessed over many numbers: slowed"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    gateway = models.CharField(max_length=20)
+    msisdn = models.CharField(max_length=15, blank=True)
+    hour = models.DateTimeField()
+    times = models.PositiveIntegerField(help_text="At least so often in this hour.")
+    first_at = models.DateTimeField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "sign of abuse"
+        verbose_name_plural = "signs of abuse"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "gateway", "msisdn", "hour"], name="abuse_sign_once"),
+            models.CheckConstraint(name="abuse_sign_counts", condition=Q(times__gt=0)),
+        ]
+        indexes = [models.Index(fields=["-last_at"], name="abuse_sign_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}, {self.gateway}"

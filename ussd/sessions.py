@@ -18,7 +18,7 @@ from django.db import OperationalError, transaction
 
 from lending import outbox
 from lending.models import Decision
-from ussd import deadline, engine, hops, screens
+from ussd import deadline, engine, guard, hops, screens
 from ussd.deadline import is_impatience
 from ussd.engine import Await, Dialogue, Shown
 from ussd.facts import Facts
@@ -108,9 +108,11 @@ def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
         session = _locked_session(event, at)
         if session.msisdn != event.msisdn:
             logger.warning("session %s came from a second number; ended", session.id)
+            guard.notice(guard.Kind.OTHERS_SESSION, gateway=event.gateway, msisdn=event.msisdn, at=at)
             return _unrecorded(session, "sorry", at), None
         mac = hops.identify(session, event.text, event.latest, at)
         if session.hops_answered and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
+            guard.answered_before(known.answered_at, gateway=event.gateway, msisdn=event.msisdn, at=at)
             return known, None
         if session.ended_at is not None:
             return _unrecorded(session, "over", at), None
@@ -150,6 +152,7 @@ def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue
     if session.hops_answered == 0:
         _greet(dialogue, session, event)
         inputs, may_act = hops.first_inputs(event.text, event.latest), True
+        guard.dialled(inputs, gateway=event.gateway, msisdn=event.msisdn, at=at)
     elif event.latest is not None:
         inputs, may_act = event.text.split("*"), True
     else:
@@ -183,6 +186,8 @@ def _greet(dialogue: Dialogue, session: Session, event: Event) -> None:
     borrower = dialogue.facts.borrower
     if borrower is not None:
         dialogue.language = borrower.language
+    else:
+        guard.stranger(gateway=session.gateway, msisdn=session.msisdn, at=dialogue.at)
     dropped = None if event.text else _dropped(session, dialogue.at)
     if dropped is not None and (place := _place_of(dropped)):
         dialogue.language = borrower.language if borrower is not None else dropped.language

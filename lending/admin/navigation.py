@@ -100,6 +100,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
                 _room("SMS received", "mark_chat_unread", "ussd", "incomingsms"),
                 _room("Delivery reports", "done_all", "ussd", "deliveryreport"),
                 _room("Dialogues", "dialpad", "ussd", "session"),
+                _room("Signs of abuse", "shield", "ussd", "abusesign"),
             ],
         ),
         (

@@ -22,6 +22,7 @@ from lending.rules import (
     identity,
     limits,
     money,
+    pin_waits,
     pricing,
     savings_change,
     settlement_file,
@@ -52,7 +53,7 @@ from ussd import words
 TABLES = {
     name: rows
     for name, rows in checked_tables().items()
-    if name.split(".")[0] not in ("operations", "architecture", "metrics", "history", "gateways")
+    if name.split(".")[0] not in ("operations", "architecture", "metrics", "history", "gateways", "abuse")
 }
 NAIROBI = ZoneInfo("Africa/Nairobi")
 PRODUCT = json.loads((REPOSITORY / "fixtures/products/jirani-30.json").read_text())
@@ -329,6 +330,11 @@ class TestLaw:
 
 
 # --- PINs ---------------------------------------------------------------------------------------------------
+@rows("pins.waits")
+def test_a_lock_opens_after_its_wait(row: Row) -> None:
+    assert pin_waits.wait(int(row["Lock in a row"])) == figure(row["Opens after"])
+
+
 @rows("pins.weak")
 def test_a_pin_is_taken_or_refused(row: Row) -> None:
     known_digits = ("254711000101", "23456781")

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from lending.services import people
-from ussd import sessions, sms
+from ussd import guard, sessions, sms
 from ussd.gateways.africastalking import AfricasTalking
 from ussd.gateways.infobip import Infobip
 from ussd.gateways.protocol import (
@@ -24,13 +24,14 @@ from ussd.gateways.protocol import (
     NotANumber,
     NotOurs,
     TextGateway,
+    TooLarge,
     Unreadable,
     form_of,
     msisdn_of,
     plain_answer,
 )
 from ussd.models import Session, SessionEnd
-from ussd.sessions import Reply
+from ussd.sessions import Event, Reply
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +43,23 @@ NO_NUMBER = (
     "Mtandao haukutupa namba yako. Tafadhali piga {code} tena."
 )
 
+WAIT = (
+    "Too many answers at once. Wait a minute, then dial {code}. / "
+    "Majibu mengi kwa mara moja. Subiri dakika moja, kisha piga {code}."
+)
+
 View = Callable[..., HttpResponse]
 
 
 def door(*methods: str) -> Callable[[View], View]:
     """Let in who knows the gateway's secret and comes by one of these methods; by the gateway's own if none."""
 
-    def guard(view: View) -> View:
+    def decorate(view: View) -> View:
         @csrf_exempt
         @wraps(view)
         def guarded(request: HttpRequest, secret: str, gateway: Gateway, **path: str) -> HttpResponse:
             if not _knows(secret, gateway):
+                guard.notice(guard.Kind.FORGED, gateway=gateway.name, at=timezone.now())
                 return plain_answer("Not found", 404)
             allowed = methods or sorted(gateway.methods)
             if request.method not in allowed:
@@ -63,7 +70,7 @@ def door(*methods: str) -> Callable[[View], View]:
 
         return guarded
 
-    return guard
+    return decorate
 
 
 def _knows(secret: str, gateway: Gateway) -> bool:
@@ -83,27 +90,38 @@ def ussd(request: HttpRequest, gateway: Gateway, **path: str) -> HttpResponse:
         if isinstance(told, Ended):
             _keep_end(told, gateway.name, at)
             return gateway.acknowledge(fields)
-        return gateway.render(fields, sessions.take_hop(told, at))
+        return gateway.render(fields, sessions.take_hop(told, at) if _is_admitted(told, at) else _reply(WAIT))
     except Exception as error:  # noqa: BLE001 - the outermost guard: no stack trace reaches anybody
-        return gateway.render(fields, _refusal(error, gateway))
+        return gateway.render(fields, _reply(_refusal(error, gateway, at)))
 
 
-def _refusal(error: Exception, gateway: Gateway) -> Reply:
+def _is_admitted(event: Event, at: datetime) -> bool:
+    begins = event.latest.begins if event.latest else not event.text
+    return guard.admit(gateway=event.gateway, msisdn=event.msisdn, begins=begins, at=at)
+
+
+def _reply(words: str) -> Reply:
+    return Reply(words.format(code=settings.USSD_CODE), ends=True)
+
+
+def _refusal(error: Exception, gateway: Gateway, at: datetime) -> str:
     """Say in words what cannot be done; the log says which field is to blame, never what stood in it."""
     match error:
         case NotOurs():
             logger.warning("a hop of %s for a service code that is not ours", gateway.name)
-            words = NOT_OURS
+            return NOT_OURS
         case NotANumber():
             logger.warning("a hop of %s came without a number that can be one", gateway.name)
-            words = NO_NUMBER
+            guard.notice(guard.Kind.UNREADABLE, gateway=gateway.name, at=at)
+            return NO_NUMBER
         case Unreadable():
             logger.warning("a hop of %s came without a usable %s", gateway.name, error)
-            words = SORRY
+            large = isinstance(error, TooLarge)
+            guard.notice(guard.Kind.OVERSIZE if large else guard.Kind.UNREADABLE, gateway=gateway.name, at=at)
+            return SORRY
         case _:
             logger.error("a hop of %s failed: %s", gateway.name, sessions.describe(error))
-            words = SORRY
-    return Reply(words.format(code=settings.USSD_CODE), ends=True)
+            return SORRY
 
 
 @door("GET")

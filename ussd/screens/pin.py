@@ -8,13 +8,14 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
-from lending.rules import identity
+from lending.rules import calendar, identity
 from lending.services import people
-from ussd import samples
+from ussd import guard, samples, words
 from ussd.engine import START, Act, Again, Ask, Dialogue, Elsewhere, End, View, screen
 
 PIN_TRIES = ("", "12", "abcd")
@@ -87,25 +88,53 @@ def check(dialogue: Dialogue, pin: str) -> None:
 
     Raises:
         Again: a wrong PIN, with the tries that are left.
-        Elsewhere: the PIN is locked.
+        Elsewhere: the PIN is locked, or not even looked at for a while.
     """
+    gateway, msisdn, at = guard.gateway_of(dialogue.origin), dialogue.msisdn, dialogue.at
+    if guard.pin_must_wait(gateway=gateway, msisdn=msisdn):
+        raise Elsewhere("pin.wait")
     try:
-        people.check_pin(borrower_id=dialogue.facts.known.id, pin=pin, at=dialogue.at)
+        people.check_pin(borrower_id=dialogue.facts.known.id, pin=pin, at=at)
     except people.WrongPin as error:
+        guard.pin_was(right=False, gateway=gateway, msisdn=msisdn, at=at)
         raise Again(wrong(error.tries_left)) from None
     except people.PinLocked:
+        guard.pin_was(right=False, gateway=gateway, msisdn=msisdn, at=at)
+        guard.notice(guard.Kind.PIN_LOCKED, gateway=gateway, msisdn=msisdn, at=at)
         raise Elsewhere("pin.locked") from None
+    guard.pin_was(right=True, gateway=gateway, msisdn=msisdn, at=at)
 
 
 @screen("pin.locked", samples=[samples.locked])
 def locked(dialogue: Dialogue) -> View:
-    """The end after three wrong PINs, with the way back."""
+    """The end after three wrong PINs, with the ways back."""
+    help_yourself = pgettext(
+        "pin.locked",
+        "Your PIN is locked after 3 wrong tries. Bring your ID to a Jirani officer, or SMS HELP to %(sms)s.",
+    ) % {"sms": settings.SMS_SHORT_CODE}
+    return End(f"{help_yourself} {_opens(dialogue)}".strip())
+
+
+def _opens(dialogue: Dialogue) -> str:
+    """Say when the lock opens by itself."""
+    opens_at = dialogue.facts.known.pin_opens_at
+    if opens_at is None:
+        return ""
+    on = calendar.business_date(opens_at, settings.TIME_ZONE)
+    when = {"day": words.day(on), "time": words.clock(opens_at)}
+    return pgettext("pin.locked", "It opens by itself on %(day)s at %(time)s.") % when
+
+
+@screen("pin.wait", samples=[samples.fresh])
+def wait(dialogue: Dialogue) -> View:
+    """The end while many PINs are guessed and this number was just wrong: no try is counted."""
     return End(
         pgettext(
-            "pin.locked",
-            "Your PIN is locked after 3 wrong tries. Bring your ID to a Jirani officer, or SMS HELP to %(sms)s.",
+            "pin.wait",
+            "Many wrong PINs come in just now, so we go slowly. Nothing was changed. Dial %(code)s again in "
+            "%(minutes)s minutes.",
         )
-        % {"sms": settings.SMS_SHORT_CODE}
+        % {"code": settings.USSD_CODE, "minutes": guard.BRAKE.wait // timedelta(minutes=1)}
     )
 
 
