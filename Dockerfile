@@ -32,4 +32,4 @@ VOLUME /models
 EXPOSE 8000
 # Granian ends gently on SIGTERM, as Celery does.
 CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--blocking-threads", "16", "--no-ws", \
-     "--respawn-failed-workers", "config.wsgi:application"]
+     "--http1-header-read-timeout", "5000", "--respawn-failed-workers", "config.wsgi:application"]
