@@ -52,7 +52,8 @@ from ussd import words
 TABLES = {
     name: rows
     for name, rows in checked_tables().items()
-    if name.split(".")[0] not in ("operations", "architecture", "metrics", "history")
+    if name.split(".")[0]
+    not in ("operations", "architecture", "metrics", "history", "requests", "data_rights", "people")
 }
 NAIROBI = ZoneInfo("Africa/Nairobi")
 PRODUCT = json.loads((REPOSITORY / "fixtures/products/jirani-30.json").read_text())

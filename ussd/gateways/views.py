@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from lending.services import people
+from lending.services import preferences
 from ussd import sessions, sms
 from ussd.gateways import africastalking
 from ussd.gateways.africastalking import GATEWAY, Unreadable, msisdn_of, plain, session_of
@@ -155,5 +155,5 @@ def sms_report(request: HttpRequest, secret: str) -> HttpResponse:
 @callback(_later)
 def sms_opt_out(request: HttpRequest, secret: str) -> HttpResponse:
     """Take the aggregator's word that a customer refuses our messages."""
-    people.stop_sms(msisdn=msisdn_of(request.POST.get("phoneNumber", "")), at=timezone.now())
+    preferences.stop(msisdn=msisdn_of(request.POST.get("phoneNumber", "")), at=timezone.now())
     return plain_answer("OK")

@@ -68,7 +68,7 @@ class Migration(migrations.Migration):
                 ('language', models.CharField(max_length=2)),
                 ('text', models.TextField()),
                 ('segments', models.PositiveSmallIntegerField()),
-                ('state', models.CharField(choices=[('due', 'Due'), ('sending', 'Being sent'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('unknown', 'Perhaps sent'), ('stopped', 'Not sent: the customer said stop')], default='due', max_length=10)),
+                ('state', models.CharField(choices=[('due', 'Due'), ('sending', 'Being sent'), ('sent', 'Sent'), ('delivered', 'Delivered'), ('failed', 'Failed'), ('unknown', 'Perhaps sent'), ('stopped', 'Not sent: the customer does not want it')], default='due', max_length=10)),
                 ('provider_message_id', models.CharField(blank=True, db_index=True, max_length=80)),
                 ('provider_status', models.CharField(blank=True, max_length=80)),
                 ('cost', models.CharField(blank=True, max_length=20)),
