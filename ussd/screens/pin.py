@@ -13,9 +13,9 @@ from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
 from lending.rules import identity
-from lending.services import people
+from lending.services import new_pins, people
 from ussd import samples
-from ussd.engine import START, Act, Again, Ask, Dialogue, Elsewhere, End, View, screen
+from ussd.engine import START, Act, Again, Ask, Choice, Dialogue, Elsewhere, End, Menu, View, screen
 
 PIN_TRIES = ("", "12", "abcd")
 
@@ -99,13 +99,42 @@ def check(dialogue: Dialogue, pin: str) -> None:
 
 @screen("pin.locked", samples=[samples.locked])
 def locked(dialogue: Dialogue) -> View:
-    """The end after three wrong PINs, with the way back."""
-    return End(
+    """After three wrong PINs, with the way back."""
+    return Menu(
+        pgettext("pin.locked", "Your PIN is locked after 3 wrong tries. Your money is safe. An officer helps you."),
+        (
+            Choice(pgettext("pin.locked", "Ask for a new PIN"), "pin.forgotten"),
+            Choice(pgettext("pin.locked", "Call me"), "help.call"),
+        ),
+        back=None,
+    )
+
+
+@screen("pin.forgotten", samples=[samples.fresh])
+def ask_for_new_pin(dialogue: Dialogue) -> View:
+    return Ask(
         pgettext(
-            "pin.locked",
-            "Your PIN is locked after 3 wrong tries. Bring your ID to a Jirani officer, or SMS HELP to %(sms)s.",
-        )
-        % {"sms": settings.SMS_SHORT_CODE}
+            "pin.forgotten", "Type your national ID number. An officer calls you and opens the way to a new PIN."
+        ),
+        parse=parse_identity,
+        act=_ask_new_pin,
+    )
+
+
+def _ask_new_pin(dialogue: Dialogue, national_id: str) -> str:
+    case = new_pins.ask_new_pin(
+        msisdn=dialogue.msisdn, national_id=national_id, language=dialogue.language, at=dialogue.at
+    )
+    dialogue.answers = {"reference": case.reference}
+    return "pin.asked"
+
+
+@screen("pin.asked", samples=[samples.asked])
+def new_pin_asked(dialogue: Dialogue) -> View:
+    """The same words whether the ID was right: nobody learns here what belongs to a number."""
+    return End(
+        pgettext("pin.asked", "An officer calls you by tomorrow, ref %(ref)s. They never ask for your PIN.")
+        % {"ref": dialogue.answers["reference"]}
     )
 
 
@@ -114,13 +143,14 @@ def ask_identity(dialogue: Dialogue) -> View:
     """The first screen after an officer's reset."""
     return Ask(
         pgettext("pin.reset", "An officer reset your PIN. Type your national ID number to choose a new one."),
-        parse=_parse_identity,
+        parse=parse_identity,
         save_as="national_id",
         then="pin.new",
     )
 
 
-def _parse_identity(typed: str) -> str:
+def parse_identity(typed: str) -> str:
+    """Return what may be an ID number of some country, or say that it is none."""
     if re.fullmatch(r"[0-9A-Za-z \-]{4,20}", typed, flags=re.ASCII):
         return typed
     raise Again(pgettext("pin.reset", "That is no ID number."))
