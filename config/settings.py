@@ -145,6 +145,8 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # --- what lending asks of the world, by dotted path (lending/ports.py) ----------------------------------
 PAYMENT_PROVIDERS = {"daraja": "lending.payments.providers.daraja.provider"}
 CREDIT_SCORER = "scoring.decide.scorer"
+FORGETTERS = ["ussd.forgetting.forget"]
+SIM_CHECK = "lending.ports.sim_change_unknown"
 IDENTITY_CHECK = "lending.services.people.accept_well_formed_identity"
 # Topic of an outbox row -> (function that handles it, queue whose workers are woken for it).
 OUTBOX_HANDLERS = {
@@ -163,6 +165,14 @@ OUTBOX_HANDLERS = {
     "limit_raise_offered": ("ussd.notices.send_notice", "messages"),
     "pin_locked": ("ussd.notices.send_notice", "messages"),
     "pin_reset": ("ussd.notices.send_notice", "messages"),
+    "request_taken": ("ussd.notices.send_notice", "messages"),
+    "request_taken_up": ("ussd.notices.send_notice", "messages"),
+    "request_answered": ("ussd.notices.send_notice", "messages"),
+    "kin_asked": ("ussd.notices.send_notice", "messages"),
+    "newcomer_invited": ("ussd.notices.send_notice", "messages"),
+    "agent_decided": ("ussd.notices.send_notice", "messages"),
+    "erasure_asked": ("lending.services.erasing.erase_from_outbox", "messages"),
+    "data_copy": ("ussd.notices.send_notice", "messages"),
     "savings_version_approved": ("lending.services.savings_notices.tell_savers", "messages"),
     "savings_terms_change": ("ussd.notices.send_notice", "messages"),
     "sms_due": ("ussd.sms.send_from_outbox", "messages"),

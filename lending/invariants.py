@@ -945,7 +945,7 @@ PROMISES = (
          WHERE asked.state <> CASE
                WHEN outcome IS NULL THEN 'submitted'
                WHEN outcome = 'approve' OR approved THEN 'approved'
-               WHEN outcome = 'decline' OR NOT approved THEN 'declined'
+               WHEN NOT approved OR (outcome = 'decline' AND asked.appealed_at IS NULL) THEN 'declined'
                ELSE 'referred' END
             OR (asked.state = 'approved') <> (loan.id IS NOT NULL)
         """,

@@ -124,6 +124,18 @@ class IdentityCheck(Protocol):
     def __call__(self, *, national_id: str, full_name: str, msisdn: str) -> bool: ...
 
 
+class Forget(Protocol):
+    """Erases what somebody whom lending does not know keeps about a number; returns what and how much."""
+
+    def __call__(self, *, msisdn: str, borrower_id: int) -> dict[str, int]: ...
+
+
+class SimCheck(Protocol):
+    """Asks the operator when the SIM of a number was last changed; None: it does not say."""
+
+    def __call__(self, *, msisdn: str) -> datetime | None: ...
+
+
 def payment_provider(name: str) -> PaymentProvider:
     """Return the rail that settings name; it may be a factory or an instance."""
     return cast(PaymentProvider, import_string(settings.PAYMENT_PROVIDERS[name])())
@@ -135,3 +147,16 @@ def credit_scorer() -> CreditScorer:
 
 def identity_check() -> IdentityCheck:
     return cast(IdentityCheck, import_string(settings.IDENTITY_CHECK))
+
+
+def forgetters() -> list[Forget]:
+    return [cast(Forget, import_string(path)) for path in settings.FORGETTERS]
+
+
+def sim_check() -> SimCheck:
+    return cast(SimCheck, import_string(settings.SIM_CHECK))
+
+
+def sim_change_unknown(*, msisdn: str) -> datetime | None:
+    """Answer for a lender whose operators do not tell: nobody knows."""
+    return None

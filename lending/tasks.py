@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from lending import closing, outbox
 from lending.payments import engine
+from lending.services import agents, erasing
 
 
 @shared_task(ignore_result=True)
@@ -17,6 +18,13 @@ def drain_outbox(queue: str) -> int:
 def run_payments(queue: str = "money") -> int:
     """Submit due intents and ask about unsettled attempts."""
     return engine.run_due(timezone.now())
+
+
+@shared_task(ignore_result=True)
+def forget() -> int:
+    """Make nameless whose records the law keeps no longer, and empty invitations that nobody took up."""
+    now = timezone.now()
+    return erasing.erase_due(now) + agents.forget_old(now)
 
 
 @shared_task(ignore_result=True)

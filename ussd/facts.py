@@ -5,13 +5,25 @@ from functools import cached_property
 
 from django.conf import settings
 
-from lending.models import Application, Borrower, Decision, LimitRaise, Loan
+from lending.models import Agent, Application, Borrower, Case, Decision, Invitation, LimitRaise, Loan, NextOfKin
 from lending.rules import calendar
 from lending.rules.country import Country
 from lending.rules.pricing import KeyFacts
-from lending.selectors import limits, loans, offers, people, products
+from lending.selectors import (
+    agents,
+    erasing,
+    limits,
+    loans,
+    offers,
+    people,
+    personal_data,
+    preferences,
+    products,
+    requests,
+)
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
+from lending.selectors.personal_data import Held, Look
 
 # "Did it go through?" is answered on the first screen for this long.
 RECENT = timedelta(hours=1)
@@ -77,7 +89,62 @@ class Facts:
         """Return the decision on an application of this customer."""
         return Decision.objects.select_related("application__product_version").get(application_id=application_id)
 
+    @cached_property
+    def held(self) -> Held:
+        return personal_data.held(self.known)
+
+    @cached_property
+    def looks(self) -> list[Look]:
+        return personal_data.looks(self.known.id)
+
+    @cached_property
+    def kin(self) -> NextOfKin | None:
+        return personal_data.kin_of(self.known.id)
+
+    @cached_property
+    def complaints(self) -> list[Case]:
+        return list(requests.complaints_of(self.msisdn, self.borrower))
+
+    @cached_property
+    def appealable(self) -> Application | None:
+        """Return the refusal that a person can still be asked to look at."""
+        return requests.appealable(self.known, self.at)
+
+    @cached_property
+    def obstacle(self) -> str:
+        """Return what has to end before this customer can be forgotten."""
+        return erasing.obstacle(self.known.identity_index)
+
+    @cached_property
+    def kept_until(self) -> date | None:
+        """Return until when the law would keep this customer's records."""
+        return erasing.kept_until(self.known.identity_index, self.at)
+
+    @cached_property
+    def known_kept_until(self) -> date | None:
+        """Return the same for somebody who asked to be forgotten: as it was when they asked."""
+        return erasing.asked_kept_until(self.known.id)
+
+    @cached_property
+    def agent(self) -> Agent | None:
+        return agents.agent_of(self.known.id)
+
+    @cached_property
+    def agent_counts(self) -> agents.Counts:
+        assert self.agent is not None, "this screen is for agents"
+        return agents.counts(self.agent.id, self.at)
+
+    @cached_property
+    def invitation(self) -> Invitation | None:
+        """Return what an agent typed of whoever holds this phone."""
+        return agents.invitation_of(self.msisdn, self.at)
+
+    @cached_property
+    def stopped(self) -> list[str]:
+        """Return the purposes for which this number wants no messages."""
+        return preferences.stopped(self.msisdn)
+
     def forget(self) -> None:
         """Read anew from here on: something was changed."""
-        for name in ("borrower", "open_loan", "offer", "offered_raise", "statement", "last_event", "undecided"):
-            self.__dict__.pop(name, None)
+        for name in set(self.__dict__) - {"msisdn", "at", "country"}:
+            del self.__dict__[name]

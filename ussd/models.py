@@ -118,7 +118,7 @@ class Sms(models.Model):
         DELIVERED = "delivered", "Delivered"
         FAILED = "failed", "Failed"
         UNKNOWN = "unknown", "Perhaps sent"
-        STOPPED = "stopped", "Not sent: the customer said stop"
+        STOPPED = "stopped", "Not sent: the customer does not want it"
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, null=True, blank=True, related_name="messages")
     msisdn = models.CharField(max_length=15)

@@ -12,15 +12,20 @@ from django.utils.translation import npgettext, pgettext
 
 from lending import outbox
 from lending.models import (
+    Agent,
     Application,
     AuditEvent,
     Borrower,
     BureauNotice,
+    Case,
     Decision,
     Draw,
+    Invitation,
     LimitRaise,
     Loan,
+    NextOfKin,
     PaymentIntent,
+    Preference,
     Receipt,
     Refund,
     Repayment,
@@ -31,31 +36,46 @@ from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.rules.savings_change import what_is_worse
-from lending.selectors import dues, loans, products, savings_versions
+from lending.selectors import dues, loans, personal_data, products, savings_versions
 from lending.selectors.overpayments import payout_receipt
+from lending.selectors.preferences import may_send
 from lending.selectors.savings_versions import TermsChange
 from lending.services import applications, bureau, receipts
-from ussd import campaigns, samples, sms, words
+from ussd import alphabet, campaigns, samples, sms, words
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
 
 logger = logging.getLogger(__name__)
 
+# Nobody reads on these numbers what was meant for their owner.
+GONE = (Borrower.State.DECEASED, Borrower.State.CLOSED)
 Payload = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell a borrower. `say` is called in their language; `unasked`: they may say stop to it.
+    """Something to tell somebody. `say` is called in their language; `unasked`: they may say stop to it, for its
+    `purpose`.
 
-    `by_law`: they cannot, and it still waits for contact hours.
+    `by_law`: they cannot, and it still waits for contact hours. `msisdn` and `language`: of whoever is told, where
+    that is not the borrower on their own number.
     """
 
     reference: str
-    borrower: Borrower
+    borrower: Borrower | None
     say: Callable[[], str]
     unasked: bool = False
     by_law: bool = False
+    purpose: str = Preference.Purpose.REMINDERS
+    msisdn: str = ""
+    language: str = ""
+
+    @property
+    def to(self) -> tuple[str, str]:
+        """Return number and language of whoever is told."""
+        if self.borrower is None:
+            return self.msisdn, self.language or "en"
+        return self.msisdn or self.borrower.msisdn, self.language or self.borrower.language
 
 
 def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
@@ -73,13 +93,14 @@ def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
 
 
 def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DUE) -> Sms:
-    with translation.override(notice.borrower.language):
+    msisdn, language = notice.to
+    with translation.override(language):
         return sms.write(
             reference=notice.reference,
             kind=topic,
-            msisdn=notice.borrower.msisdn,
+            msisdn=msisdn,
             text=notice.say(),
-            language=notice.borrower.language,
+            language=language,
             at=at,
             borrower=notice.borrower,
             state=state,
@@ -88,7 +109,7 @@ def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DU
 
 def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
     """Say whether an unasked message may go now; if not, record why or owe it for the morning."""
-    if notice.borrower.sms_stopped_at is not None and not notice.by_law:
+    if not _is_wanted(notice, at):
         _written(topic, notice, at, Sms.State.STOPPED)
         return False
     country = products.country_rules(settings.COUNTRY, calendar.business_date(at, settings.TIME_ZONE))
@@ -98,6 +119,14 @@ def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> 
     due_at = next_opening(country, at)
     outbox.write(topic, reference=f"{notice.reference}:{due_at.date()}", at=at, due_at=due_at, **payload)
     return False
+
+
+def _is_wanted(notice: Notice, at: datetime) -> bool:
+    """Say whether an unasked message is wanted at all. About the dead nothing is said on their own phone."""
+    borrower = notice.borrower
+    if borrower is None or borrower.state in GONE or borrower.hold == Borrower.Hold.DEATH:
+        return False
+    return notice.by_law or may_send(borrower, notice.purpose, at)
 
 
 def _unasked_today(notice: Notice, country: Country, at: datetime) -> int:
@@ -404,7 +433,9 @@ def _campaign(payload: Payload, at: datetime) -> Notice | None:
         said = campaigns.words_for(member)
     if said is None or member.borrower.state != Borrower.State.ACTIVE:
         return None
-    return Notice(f"campaign:{member.id}", member.borrower, lambda: said, unasked=True)
+    return Notice(
+        f"campaign:{member.id}", member.borrower, lambda: said, unasked=True, purpose=Preference.Purpose.TIPS
+    )
 
 
 def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
@@ -521,6 +552,7 @@ def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
         offered.borrower,
         lambda: raise_words(offered.limit_cents, offered.earned_by.currency),
         unasked=True,
+        purpose=Preference.Purpose.OFFERS,
     )
 
 
@@ -562,6 +594,250 @@ def pin_reset_words() -> str:
     ) % {"code": settings.USSD_CODE}
 
 
+# --- requests -----------------------------------------------------------------------------------------------
+def _request_taken(payload: Payload, at: datetime) -> Notice | None:
+    case = Case.objects.select_related("borrower").get(id=payload["case_id"])
+    if case.closed_at is not None or case.kind not in TAKEN:
+        return None
+    return _about(case, f"taken:{case.details.get('from', '')}", TAKEN[Case.Kind(case.kind)])
+
+
+def _request_taken_up(payload: Payload, at: datetime) -> Notice | None:
+    case = Case.objects.select_related("borrower").get(id=payload["case_id"])
+    return None if case.closed_at else _about(case, "taken_up", taken_up_words)
+
+
+def _request_answered(payload: Payload, at: datetime) -> Notice | None:
+    case = Case.objects.select_related("borrower").get(id=payload["case_id"])
+    say = ANSWERED.get(Case.Kind(case.kind))
+    return _about(case, "answered", say) if say and case.closed_at else None
+
+
+def _about(case: Case, what: str, say: Callable[[Case], str]) -> Notice:
+    """Tell whoever asked, on the phone from which they asked."""
+    return Notice(
+        f"request:{case.id}:{what}", case.borrower, lambda: say(case), msisdn=case.msisdn, language=case.language
+    )
+
+
+def call_back_words(case: Case) -> str:
+    """Say when an officer calls."""
+    begins, ends = (datetime.fromisoformat(case.details[name]) for name in ("from", "to"))
+    return pgettext(
+        "sms",
+        "Jirani: an officer calls you on %(day)s between %(from)s and %(to)s, ref %(ref)s. "
+        "Nobody at Jirani asks for your PIN.",
+    ) % {
+        "day": words.day(calendar.business_date(begins, settings.TIME_ZONE)),
+        "from": words.clock(begins),
+        "to": words.clock(ends),
+        "ref": case.reference,
+    }
+
+
+def _answer_day(case: Case) -> str:
+    """Return until when a request is answered, as a clause of a sentence; empty where nothing names a time."""
+    if case.answer_by is None:
+        return ""
+    return pgettext("sms", "We answer by %(day)s.") % {
+        "day": words.day(calendar.business_date(case.answer_by, settings.TIME_ZONE))
+    }
+
+
+def complaint_taken_words(case: Case) -> str:
+    """Confirm a complaint, with its reference and the day of the answer."""
+    said = pgettext("sms", "Jirani has your complaint, ref %(ref)s.") % {"ref": case.reference}
+    how = pgettext("sms", "To ask after it, dial %(code)s, Help.") % {"code": settings.USSD_CODE}
+    return " ".join(part for part in (said, _answer_day(case), how) if part)
+
+
+def taken_up_words(case: Case) -> str:
+    """Say that a person has begun."""
+    said = pgettext("sms", "Jirani: an officer looks into your complaint now, ref %(ref)s.") % {
+        "ref": case.reference
+    }
+    return " ".join(part for part in (said, _answer_day(case)) if part)
+
+
+def complaint_answered_words(case: Case) -> str:
+    """Say what came of a complaint; when it is not what was hoped for, also who else hears it."""
+    if case.outcome == Case.Outcome.PUT_RIGHT:
+        said = pgettext("sms", "Complaint %(ref)s: you are right, we put it right.") % {"ref": case.reference}
+        return f"{said} {case.answer}"
+    said = pgettext("sms", "Complaint %(ref)s: we found no mistake.") % {"ref": case.reference}
+    return " ".join(part for part in (said, case.answer, _elsewhere_words(case)) if part)
+
+
+def _elsewhere_words(case: Case) -> str:
+    if not case.details.get("escalate_to"):
+        return ""
+    return pgettext("sms", "Not content? %(who)s") % {"who": case.details["escalate_to"]}
+
+
+def taken_words(case: Case) -> str:
+    """Confirm any other request, with its reference; what it is about is not for everybody who holds the phone."""
+    said = pgettext("sms", "Jirani has your request, ref %(ref)s.") % {"ref": case.reference}
+    return " ".join(part for part in (said, _answer_day(case)) if part)
+
+
+def officer_calls_words(case: Case) -> str:
+    """Say that a person calls about a lost phone or a PIN."""
+    return pgettext(
+        "sms", "Jirani has your request, ref %(ref)s. An officer calls you by tomorrow and never asks for your PIN."
+    ) % {"ref": case.reference}
+
+
+def correction_words(case: Case) -> str:
+    """Say what came of a wish to correct."""
+    if case.outcome == Case.Outcome.PUT_RIGHT:
+        return pgettext("sms", "Request %(ref)s: your data at Jirani are corrected.") % {"ref": case.reference}
+    return pgettext(
+        "sms", "Request %(ref)s: we could not correct your data so. Bring your ID card to an officer, or send HELP."
+    ) % {"ref": case.reference}
+
+
+def condolence_words(case: Case) -> str:
+    """Tell the next of kin that a death is recorded and that nobody is asked for money."""
+    return pgettext(
+        "sms",
+        "Jirani: we are sorry for your loss. We write and call no more and ask nothing of the family. Ref %(ref)s.",
+    ) % {"ref": case.reference}
+
+
+TAKEN: dict[str, Callable[[Case], str]] = {
+    Case.Kind.CALL_BACK: call_back_words,
+    Case.Kind.COMPLAINT: complaint_taken_words,
+    Case.Kind.CORRECTION: taken_words,
+    Case.Kind.DATA_COPY: taken_words,
+    Case.Kind.NEW_PIN: officer_calls_words,
+    Case.Kind.LOST_PHONE: officer_calls_words,
+}
+ANSWERED: dict[str, Callable[[Case], str]] = {
+    Case.Kind.COMPLAINT: complaint_answered_words,
+    Case.Kind.CORRECTION: correction_words,
+    Case.Kind.DEATH: condolence_words,
+}
+
+
+# --- people -------------------------------------------------------------------------------------------------
+def _kin_asked(payload: Payload, at: datetime) -> Notice | None:
+    kin = NextOfKin.objects.select_related("borrower").get(id=payload["kin_id"])
+    if kin.ended_at is not None or kin.agreed_at is not None:
+        return None
+    return Notice(
+        f"kin_asked:{kin.id}",
+        None,
+        lambda: kin_asked_words(kin.borrower),
+        msisdn=kin.msisdn,
+        language=kin.borrower.language,
+    )
+
+
+def kin_asked_words(borrower: Borrower) -> str:
+    """Ask somebody whether they will speak for a customer who has died; nothing is said of any loan."""
+    return pgettext(
+        "sms",
+        "%(name)s names you at Jirani as the person who tells us should they die. It costs nothing and you owe "
+        "nothing. Reply YES or NO.",
+    ) % {"name": words.first_name(borrower.full_name)}
+
+
+def _newcomer_invited(payload: Payload, at: datetime) -> Notice | None:
+    invitation = Invitation.objects.get(id=payload["invitation_id"])
+    if not invitation.msisdn:
+        return None  # it ended meanwhile
+    return Notice(
+        f"newcomer_invited:{invitation.id}",
+        None,
+        invitation_words,
+        msisdn=invitation.msisdn,
+        language=invitation.language,
+    )
+
+
+def invitation_words() -> str:
+    """Ask a newcomer to dial, on the phone that an agent named; the agent sees no answer."""
+    return pgettext(
+        "sms",
+        "An agent helps you to register with Jirani. Dial %(code)s, agree or refuse, and choose a PIN. "
+        "Show your PIN to nobody, not to the agent.",
+    ) % {"code": settings.USSD_CODE}
+
+
+def _agent_decided(payload: Payload, at: datetime) -> Notice | None:
+    agent = Agent.objects.select_related("borrower").get(id=payload["agent_id"])
+    if agent.decided_at is None:
+        return None
+    return Notice(
+        f"agent_decided:{agent.id}:{agent.decided_at.isoformat()}", agent.borrower, lambda: agent_words(agent)
+    )
+
+
+def agent_words(agent: Agent) -> str:
+    """Tell a customer whether they may help others to register."""
+    if agent.state == Agent.State.APPROVED:
+        return pgettext(
+            "sms", "You may now help others to register with Jirani. Dial %(code)s, More, Help, Agent."
+        ) % {"code": settings.USSD_CODE}
+    return pgettext("sms", "You do not help others to register with Jirani now. Your own account is as before.")
+
+
+def _data_copy(payload: Payload, at: datetime) -> Notice | None:
+    """One of the messages of a copy. An account that was closed meanwhile gets none."""
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    if borrower.state == Borrower.State.CLOSED:
+        return None
+    say = COPY[payload["part"]]
+    held = personal_data.held(borrower)
+    return Notice(f"data_copy:{payload['origin']}:{payload['part']}", borrower, lambda: say(held))
+
+
+def copy_person_words(held: personal_data.Held) -> str:
+    """Say who somebody is for us; the ID and the number are masked, since others may hold the phone."""
+    return pgettext(
+        "sms",
+        "Your data 1/3: %(name)s, ID ending %(id)s, this number, since %(day)s %(year)d. Next of kin: %(kin)s.",
+    ) % {
+        "name": alphabet.active().clip(held.name, 40),
+        "id": held.id_ending,
+        "day": words.day(held.since),
+        "year": held.since.year,
+        "kin": alphabet.active().clip(held.next_of_kin, 20) or "-",
+    }
+
+
+def copy_money_words(held: personal_data.Held) -> str:
+    """Say what is kept of somebody's money, in counts."""
+    return pgettext(
+        "sms",
+        "Your data 2/3: loans %(loans)d, payments %(receipts)d, owed %(owed)s, saved %(saved)s, "
+        "M-PESA lines %(lines)d.",
+    ) % {
+        "loans": held.loans,
+        "receipts": held.receipts,
+        "owed": words.amount(held.owed_cents),
+        "saved": words.amount(held.saved_cents),
+        "lines": held.wallet_movements,
+    }
+
+
+def copy_rest_words(held: personal_data.Held) -> str:
+    """Say what somebody agreed to, who looked, and how to have everything on paper."""
+    agreed = sum(held.consents.values())
+    return pgettext(
+        "sms",
+        "Your data 3/3: agreed to %(agreed)d of %(asked)d purposes; officers looked %(looks)d times. "
+        "All of it on paper: ask an officer, or send HELP.",
+    ) % {"agreed": agreed, "asked": len(held.consents), "looks": held.looks}
+
+
+COPY: dict[str, Callable[[personal_data.Held], str]] = {
+    "person": copy_person_words,
+    "money": copy_money_words,
+    "rest": copy_rest_words,
+}
+
+
 NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "application_decided": _application_decided,
     "loan_disbursed": _loan_disbursed,
@@ -578,6 +854,13 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "limit_raise_offered": _limit_raise_offered,
     "pin_locked": _pin_locked,
     "pin_reset": _pin_reset,
+    "request_taken": _request_taken,
+    "request_taken_up": _request_taken_up,
+    "request_answered": _request_answered,
+    "kin_asked": _kin_asked,
+    "newcomer_invited": _newcomer_invited,
+    "agent_decided": _agent_decided,
+    "data_copy": _data_copy,
 }
 
 
@@ -620,9 +903,13 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()
-    for waiting in (None, loan, samples.loan(due_on=None)):
-        yield "answer BAL", sms.balance_words(waiting, samples.MOST_CENTS)
-    for word in ("LOAN", "HELP"):
-        yield f"answer {word}", sms.KEYWORDS[word].answer(samples.MSISDN, None, samples.AT)
-    yield "answer STOP", sms.stopped_words()
-    yield "answer START", sms.started_words()
+    for say in {*TAKEN.values(), *ANSWERED.values(), taken_up_words}:
+        for outcome in ("", *Case.Outcome):
+            yield f"{say.__name__} {outcome}", say(samples.request(outcome=outcome))
+    yield "kin_asked", kin_asked_words(samples.borrower())
+    yield "newcomer_invited", invitation_words()
+    for stands in (Agent.State.APPROVED, Agent.State.ENDED):
+        yield f"agent {stands}", agent_words(Agent(state=stands))
+    for part, tell in COPY.items():
+        yield f"data_copy {part}", tell(samples.held())
+    yield from sms.longest_answers()

@@ -1,6 +1,8 @@
 """The longest that a screen or an SMS may have to say, for measuring: nothing here is read from a database."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -9,12 +11,19 @@ from typing import Any
 from django.conf import settings
 
 from lending.models import (
+    AccessRecord,
+    Agent,
     Application,
     Borrower,
+    Case,
+    Consent,
     Decision,
+    Invitation,
     LimitRaise,
     Loan,
+    NextOfKin,
     PaymentIntent,
+    Preference,
     ProductVersion,
     Receipt,
     Refund,
@@ -23,8 +32,10 @@ from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
 from lending.rules.savings import SavingsTerms, read_terms
 from lending.rules.schedule import Period, Row
+from lending.selectors.agents import Counts
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
+from lending.selectors.personal_data import Held, Look
 from lending.selectors.savings_versions import TermsChange
 from ussd import words
 from ussd.engine import Sample
@@ -37,6 +48,7 @@ AT = datetime(2028, 9, 28, 20, 58, tzinfo=UTC)
 MSISDN = "254711000001"
 NAME = "Wanjirũ-Ñoñez’O'Néill{{name}} %s 🙂 [Quote]"
 REFERENCE = "WWWWWWWW"
+SPOKEN_REFERENCE = "WWWWWW"
 RECEIPT_NO = "SFC7XK2ABCDEFGH"
 
 
@@ -93,6 +105,45 @@ def receipt(**changes: Any) -> Receipt:
 
 def refund(**changes: Any) -> Refund:
     return Refund(**{"amount_cents": MOST_CENTS, "currency": "KES", "way": Refund.Way.WALLET} | changes)
+
+
+def request(**changes: Any) -> Case:
+    """A request with the longest words that each kind may carry."""
+    values: dict[str, Any] = {
+        "reference": SPOKEN_REFERENCE,
+        "kind": Case.Kind.COMPLAINT,
+        "topic": Case.Topic.TREATMENT,
+        "answer": "W" * 60,
+        "answer_by": AT,
+        "opened_at": AT,
+        "details": {"from": AT.isoformat(), "to": AT.isoformat(), "escalate_to": escalation()},
+    }
+    return Case(**values | changes)
+
+
+def held() -> Held:
+    """Everything that can be held about somebody, at its longest."""
+    return Held(
+        name="W" * 60,
+        msisdn=MSISDN,
+        id_ending="781",
+        since=DAY,
+        consents=dict.fromkeys(Consent.Purpose.values, True),
+        loans=999,
+        owed_cents=MOST_CENTS,
+        receipts=9_999,
+        saved_cents=MOST_CENTS,
+        wallet_movements=99_999,
+        next_of_kin="W" * 60,
+        looks=9_999,
+    )
+
+
+def escalation() -> str:
+    """Return who hears complaints that we did not settle, as the law names them."""
+    law = country().complaints
+    assert law is not None and law.escalate_to is not None
+    return law.escalate_to
 
 
 def intent() -> PaymentIntent:
@@ -166,6 +217,17 @@ class LongestFacts(Facts):
                 "offer": Offer(version(), MOST_CENTS, MOST_CENTS - 1),
                 "country": country(),
                 "offered_raise": None,
+                "held": held(),
+                "looks": [],
+                "kin": None,
+                "complaints": [],
+                "appealable": None,
+                "obstacle": "",
+                "kept_until": None,
+                "known_kept_until": None,
+                "agent": None,
+                "invitation": None,
+                "stopped": [],
             }
             | known
         )
@@ -194,6 +256,75 @@ ANSWERS: dict[str, Any] = {
     "application_id": 1,
     "consents": {},
 }
+
+
+def asked() -> Sample:
+    """Something was asked of officers, and there is a reference for it."""
+    answers = {"reference": SPOKEN_REFERENCE, "from": AT.isoformat(), "to": AT.isoformat(), "by": AT.isoformat()}
+    complaints = [
+        request(answer_by=AT), request(answer_by=None), request(outcome=Case.Outcome.NO_FAULT),
+        request(outcome=Case.Outcome.PUT_RIGHT, topic=Case.Topic.CHANGE),
+    ]  # fmt: skip
+    return Sample(LongestFacts(complaints=complaints), ANSWERS | answers | {"kin_name": NAME})
+
+
+def refused() -> Sample:
+    """The refusal whose reason is longest in the active language."""
+    code = max(words.REASONS, key=lambda one: len(words.why(decision(code=one))))
+    said = decision(code=code)
+    said.application.decision = said
+    return Sample(LongestFacts(appealable=said.application), ANSWERS)
+
+
+def held_in_full() -> Sample:
+    looks = [Look(DAY, "Product managers and more", purpose, 99) for purpose in AccessRecord.Purpose.values]
+    return Sample(LongestFacts(held=held(), looks=looks), ANSWERS)
+
+
+def agreement(purpose: str, *, given: bool = True) -> Callable[[], Sample]:
+    """Return the sample of somebody who gave an agreement, or did not."""
+
+    def sample() -> Sample:
+        some = replace(held(), consents={purpose: given})
+        return Sample(LongestFacts(held=some), ANSWERS | {"purpose": str(purpose)})
+
+    return _named(sample, f"{purpose} {'given' if given else 'not given'}")
+
+
+def not_yet(obstacle: str) -> Callable[[], Sample]:
+    """Return the sample of somebody who cannot be forgotten yet."""
+    return _named(lambda: Sample(LongestFacts(obstacle=obstacle), ANSWERS), obstacle)
+
+
+def _named(sample: Callable[[], Sample], name: str) -> Callable[[], Sample]:
+    sample.__name__ = name
+    return sample
+
+
+def kept_by_law() -> Sample:
+    return Sample(LongestFacts(kept_until=DAY, known_kept_until=DAY), ANSWERS)
+
+
+def with_kin() -> Sample:
+    return Sample(LongestFacts(kin=NextOfKin(name=NAME, msisdn=MSISDN)), ANSWERS)
+
+
+def agent() -> Sample:
+    facts = LongestFacts(agent=Agent(state=Agent.State.APPROVED), agent_counts=Counts(9_999, 9_999))
+    return Sample(facts, ANSWERS | {"newcomer": MSISDN})
+
+
+def invited() -> Sample:
+    invitation = Invitation(full_name="W" * 60, national_id="123456789")
+    return Sample(LongestFacts(borrower=None, invitation=invitation), ANSWERS)
+
+
+def stopped() -> Sample:
+    return Sample(LongestFacts(stopped=list(Preference.Purpose.values)), ANSWERS)
+
+
+def on_hold() -> Sample:
+    return Sample(LongestFacts(borrower=borrower(hold=Borrower.Hold.PHONE, held_at=AT)), ANSWERS)
 
 
 def stranger() -> Sample:

@@ -14,7 +14,7 @@ from unfold.enums import ActionVariant
 
 from lending.admin import cells, words
 from lending.admin.dialogs import DeclineForm, ReasonForm, act
-from lending.admin.history import History
+from lending.admin.history import LooksAreKept
 from lending.models import Application, Decision
 from lending.selectors import portfolio
 from lending.services import applications
@@ -45,7 +45,7 @@ class WaitingFilter(SimpleListFilter):
 
 
 @admin.register(Application)
-class ApplicationAdmin(History):
+class ApplicationAdmin(LooksAreKept):
     """The review desk."""
 
     list_display = ("reference", "customer", "principal", "state_label", "verdict", "score", "why", "submitted_at")
@@ -63,6 +63,7 @@ class ApplicationAdmin(History):
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
                     ("total", "apr_percent", "submitted_at"),
+                    "appealed_at",
                 )
             },
         ),

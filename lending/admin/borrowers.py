@@ -1,5 +1,6 @@
 """Customers: one page with everything, numbers masked."""
 
+import json
 from typing import Any
 
 from django.contrib import admin
@@ -14,9 +15,10 @@ from unfold.enums import ActionVariant
 from lending.admin import cells, refunds
 from lending.admin.changes import pending
 from lending.admin.dialogs import ReasonForm, act
-from lending.admin.history import History, HistoryInline
+from lending.admin.history import HistoryInline, LooksAreKept
 from lending.admin.refunds import RefundInline
 from lending.models import (
+    AccessRecord,
     Application,
     AuditEvent,
     Borrower,
@@ -27,8 +29,8 @@ from lending.models import (
     Receipt,
     SavingsAccount,
 )
-from lending.selectors import overpayments, search
-from lending.services import people
+from lending.selectors import overpayments, personal_data, preferences, search
+from lending.services import audit, people
 
 
 class LoanInline(HistoryInline):
@@ -90,6 +92,14 @@ class LimitRaiseInline(HistoryInline):
     raised_to = cells.amount("limit_cents", "Limit", "earned_by.currency")
 
 
+class LookInline(HistoryInline):
+    model = AccessRecord
+    verbose_name_plural = "Who looked"
+    fields = ("looked_at", "officer", "role", "purpose")
+    related = ("officer",)
+    ordering = ("-looked_at",)
+
+
 class CaseInline(HistoryInline):
     model = Case
     verbose_name_plural = "Cases"
@@ -124,7 +134,7 @@ class SavingsInline(HistoryInline):
 
 
 @admin.register(Borrower)
-class BorrowerAdmin(History):
+class BorrowerAdmin(LooksAreKept):
     """Everything about one customer; ussd adds the messages."""
 
     list_display = ("full_name", "phone", "state_label", "rung", "limit", "open_loan", "language", "registered_at")
@@ -133,7 +143,7 @@ class BorrowerAdmin(History):
     search_fields = ("full_name",)
     search_help_text = "Phone in any form, whole national ID, name, loan reference or receipt number"
     ordering = ("-registered_at",)
-    actions_detail = ("give_back", "reset_pin")
+    actions_detail = ("give_back", "reset_pin", "copy_of_data")
     inlines: tuple[type[HistoryInline], ...] = (
         LoanInline,
         ApplicationInline,
@@ -143,18 +153,22 @@ class BorrowerAdmin(History):
         ConsentInline,
         LimitRaiseInline,
         CaseInline,
+        LookInline,
         TrailInline,
     )
     fieldsets = (
         (None, {"fields": (("full_name", "phone", "identity"), ("state_label", "language", "registered_at"))}),
         ("Borrowing", {"fields": (("rung", "limit", "own_limit"), ("open_loan", "savings", "kept"))}),
         ("Proposed", {"fields": ("waiting",)}),
-        ("Access", {"fields": (("pin_state", "wrong_pins", "reminders"),)}),
+        ("Access", {"fields": (("pin_state", "wrong_pins", "unwanted"), ("hold", "held_at"))}),
     )
 
     phone = cells.masked("msisdn")
     limit = cells.amount("limit_cents", "Limit")
     own_limit = cells.amount("own_limit_cents", "At the customer's wish")
+
+    def customer_of(self, object_id: str) -> int | None:
+        return int(object_id)
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Borrower]":
         open_loans = Loan.objects.filter(borrower=OuterRef("pk"), state__in=Loan.OPEN)
@@ -180,9 +194,10 @@ class BorrowerAdmin(History):
     def wrong_pins(self, row: Borrower) -> int:
         return row.pin_failures
 
-    @display(description="Reminders by SMS")
-    def reminders(self, row: Borrower) -> str:
-        return f"Stopped {cells.moment(row.sms_stopped_at)}" if row.sms_stopped_at else "Wanted"
+    @display(description="Messages not wanted")
+    @cells.once
+    def unwanted(self, row: Borrower) -> str:
+        return ", ".join(preferences.stopped(row.msisdn)) or cells.NOTHING
 
     @display(description="National ID")
     def identity(self, row: Borrower) -> str:
@@ -233,6 +248,23 @@ class BorrowerAdmin(History):
     )
     def give_back(self, request: HttpRequest, form: refunds.GiveBackForm, object_id: str) -> HttpResponse:
         return refunds.propose(request, form, object_id)
+
+    @action(description="Copy of all data", permissions=["reset_pin"], icon="folder_shared")
+    def copy_of_data(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Hand out every row that names the customer, to be printed for them; the trail keeps who did it."""
+        borrower = Borrower.objects.get(pk=object_id)
+        audit.record(
+            "data_copied",
+            subject=f"borrower:{borrower.pk}",
+            borrower=borrower,
+            actor=request.user,
+            at=timezone.now(),
+        )
+        return HttpResponse(
+            json.dumps(personal_data.copy_of(borrower), indent=2, ensure_ascii=False, default=str),
+            content_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="customer-{borrower.pk}.json"'},
+        )
 
     @display(description="PIN")
     def pin_state(self, row: Borrower) -> str:

@@ -1,22 +1,24 @@
-"""Cases: what only a person can settle, and closing it with words."""
+"""Cases: what only a person can settle, what people asked of us, and closing either with words."""
 
 from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.timesince import timesince
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from lending.admin import cells
+from lending.admin import asked, cells
 from lending.admin.dialogs import MatchForm, ResolutionForm, act
-from lending.admin.history import History
+from lending.admin.history import LooksAreKept
 from lending.models import Case
 from lending.selectors import portfolio
+from lending.selectors import requests as asked_for
 from lending.services import cases, receipts
 
 MATCH_DIALOG: ActionDialog = {
@@ -55,27 +57,41 @@ class OpenFilter(SimpleListFilter):
     parameter_name = "work"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Open"), ("closed", "Closed")]
+        return [("open", "Open"), ("asked", "Asked for by people"), ("overdue", "Overdue"), ("closed", "Closed")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        if self.value() == "open":
-            return queryset.filter(portfolio.OPEN_CASES)
-        return queryset.exclude(portfolio.OPEN_CASES) if self.value() == "closed" else queryset
+        queues = {
+            "open": portfolio.OPEN_CASES,
+            "asked": asked_for.WAITING,
+            "overdue": asked_for.overdue(timezone.now()),
+            "closed": ~portfolio.OPEN_CASES,
+        }
+        return queryset.filter(queues.get(self.value() or "", Q()))
 
 
 @admin.register(Case)
-class CaseAdmin(History):
-    list_display = ("kind_label", "customer", "note", "opened_at", "state_label", "closed_by")
-    list_filter = (OpenFilter, "kind", "opened_at")
-    search_fields = ("subject_key", "note", "borrower__full_name", "receipt__receipt_no")
+class CaseAdmin(asked.SettlesRequests, LooksAreKept):
+    list_display = ("kind_label", "customer", "note", "age", "state_label", "answer_by", "closed_by")
+    list_filter = (OpenFilter, "kind", "topic", "opened_at")
+    search_fields = ("reference", "subject_key", "note", "borrower__full_name", "receipt__receipt_no")
     ordering = ("closed_at", "opened_at")
     list_select_related = ("borrower", "closed_by")
     detail_related = ("borrower", "receipt", "attempt__intent", "closed_by")
-    actions_detail = ("match_customer", "close")
+    actions_detail = ("match_customer", *asked.ALL, "close")
     fieldsets = (
         (None, {"fields": (("kind_label", "state_label", "opened_at"), "note")}),
+        (
+            "Asked",
+            {
+                "fields": (
+                    ("reference", "caller", "language"),
+                    ("topic_label", "age", "wished"),
+                    ("acknowledge_by", "acknowledged_at", "answer_by"),
+                )
+            },
+        ),
         ("About", {"fields": (("customer", "receipt_link", "attempt_link"), "subject_key")}),
-        ("Settled", {"fields": (("closed_at", "closed_by"), "resolution")}),
+        ("Settled", {"fields": (("closed_at", "closed_by"), "resolution", ("outcome_label", "answer"))}),
     )
 
     customer = cells.link_to("borrower", "Customer")
@@ -86,19 +102,43 @@ class CaseAdmin(History):
     def kind_label(self, row: Case) -> str:
         return row.get_kind_display()
 
-    @display(description="State", label={"Open": "warning", "Closed": "success"})
+    @display(description="State", label={"Open": "warning", "Overdue": "danger", "Closed": "success"})
     def state_label(self, row: Case) -> str:
+        if asked_for.is_overdue(row, timezone.now()):
+            return "Overdue"
         return "Closed" if row.closed_at else "Open"
+
+    @display(description="Age", ordering="opened_at")
+    def age(self, row: Case) -> str:
+        return timesince(row.opened_at, row.closed_at or timezone.now(), depth=1)
+
+    @display(description="Call")
+    def caller(self, row: Case) -> str:
+        """The whole number of whoever wants to be called: nobody can dial a mask."""
+        return f"+{row.msisdn}" if row.msisdn else cells.NOTHING
+
+    @display(description="About")
+    def topic_label(self, row: Case) -> str:
+        return row.get_topic_display() or cells.NOTHING
+
+    @display(description="Asked for")
+    def wished(self, row: Case) -> str:
+        said = {name: value for name, value in row.details.items() if value}
+        return cells.table((), said.items()) if said else cells.NOTHING
+
+    @display(description="Outcome")
+    def outcome_label(self, row: Case) -> str:
+        return row.get_outcome_display() or cells.NOTHING
 
     def has_close_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return may_close(request)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer what fits: nothing on a closed case, matching only for money that fits nobody."""
+        """Offer what fits: nothing on a closed case, and only what settles one of its kind."""
         case = Case.objects.filter(portfolio.OPEN_CASES, pk=object_id).first()
-        offered = super().get_actions_detail(request, object_id) if case else []
-        is_money = case is not None and case.kind == Case.Kind.UNMATCHED_RECEIPT and case.receipt_id
-        return [one for one in offered if is_money or not one.action_name.endswith("match_customer")]
+        fits = _what_fits(case) if case else ()
+        offered = super().get_actions_detail(request, object_id)
+        return [one for one in offered if one.action_name.endswith(fits)]
 
     @action(
         description="Match to a customer",
@@ -135,8 +175,17 @@ class CaseAdmin(History):
                 AlreadyClosed: "Nothing was changed: the case was closed before, by {refusal}.",
                 cases.StillInSuspense: "Nothing was changed: {refusal} is in suspense. Match it to its customer,"
                 " which closes the case.",
+                cases.NeedsAnAnswer: "Nothing was changed: whoever asked waits for an answer of its own kind.",
             },
         )
+
+
+def _what_fits(case: Case) -> tuple[str, ...]:
+    """Return the acts that settle a case of this kind."""
+    if case.kind == Case.Kind.UNMATCHED_RECEIPT and case.receipt_id:
+        return ("match_customer", "close")
+    fits = asked.SETTLES.get(case.kind, ("close",))
+    return tuple(name for name in fits if name != "take_up") if case.acknowledged_at else fits
 
 
 class AlreadyClosed(Exception):

@@ -96,6 +96,8 @@ def preview_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
     """Return a preview as rows: what, now, afterwards. Only what changes, and what is owed when."""
     if "payable_cents" in shown:
         return refund_rows(shown, currency)
+    if "full_name" in shown:
+        return [("Name", *shown["full_name"])]
     before, after = shown.get("before"), shown.get("after")
     if not before or not after:
         kept = cells.shown(shown.get("kept_cents"), currency)

@@ -11,7 +11,7 @@ from django.utils import timezone
 from lending.admin import cells, words
 from lending.models import Application, Case, Proposal, Receipt
 from lending.rules import calendar
-from lending.selectors import portfolio
+from lending.selectors import portfolio, requests
 
 SHOWN = 8
 
@@ -159,6 +159,10 @@ def waiting_badge() -> str:
 
 def cases_badge() -> str:
     return str(Case.objects.filter(portfolio.OPEN_CASES).count() or "")
+
+
+def asked_badge() -> str:
+    return str(Case.objects.filter(requests.WAITING).count() or "")
 
 
 def proposals_badge() -> str:

@@ -12,7 +12,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from lending.admin import words
-from lending.models import Borrower
+from lending.models import Borrower, Case
 from lending.selectors import search
 from lending.services import applications
 
@@ -23,7 +23,7 @@ class ReasonForm(BaseDialogForm):
     reason = forms.CharField(
         label="Reason",
         max_length=300,
-        help_text="Kept for ever with your name. Write what you saw, not only what you did.",
+        help_text="Kept for ever with your name. Write what you saw, not only what you did, and name nobody.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
 
@@ -45,6 +45,19 @@ class ResolutionForm(BaseDialogForm):
     resolution = forms.CharField(
         label="Resolution", max_length=300, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
     )
+
+
+class AnswerForm(ResolutionForm):
+    """What a complaint came to, and the words that the customer reads."""
+
+    outcome = forms.ChoiceField(label="Outcome", choices=Case.Outcome.choices, widget=UnfoldAdminSelectWidget())
+    words = forms.CharField(
+        label="The customer reads",
+        max_length=60,
+        help_text="In their language, calm and plain, up to 60 characters. No amounts that others should not read.",
+        widget=UnfoldAdminTextInputWidget(),
+    )
+    field_order = ("outcome", "words", "resolution")
 
 
 class MatchForm(ReasonForm):

@@ -3,8 +3,11 @@
 from typing import Any
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
+
+from lending.services import access
 
 
 class ReadOnly:
@@ -40,6 +43,22 @@ class History(ReadOnly, ModelAdmin):
         if self.fieldsets:
             return [name for _, options in self.fieldsets for name in _flat(options["fields"])]
         return self.readonly_fields or self.fields or [field.name for field in self.model._meta.fields]
+
+
+class LooksAreKept(History):
+    """A page about a customer: each look at it is written down, and the customer can read that it was."""
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().change_view(request, object_id, *args, **kwargs)
+        is_seen = request.method == "GET" and response.status_code == 200
+        if is_seen and (borrower_id := self.customer_of(object_id)):
+            access.record_look(borrower_id=borrower_id, officer=request.user, at=timezone.now())
+        return response
+
+    def customer_of(self, object_id: str) -> int | None:
+        """Return whose page it is."""
+        found: int | None = self.model.objects.filter(pk=object_id).values_list("borrower_id", flat=True).first()
+        return found
 
 
 class HistoryInline(ReadOnly, TabularInline):

@@ -13,7 +13,7 @@ from unfold.decorators import display
 from lending.admin import cells
 from lending.admin.changes import ChangesOfLoan, pending
 from lending.admin.disputes import TakesDisputes
-from lending.admin.history import History, HistoryInline
+from lending.admin.history import HistoryInline, LooksAreKept
 from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
 from lending.models import (
@@ -164,7 +164,7 @@ class LatenessFilter(SimpleListFilter):
 
 
 @admin.register(Loan)
-class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, History):
+class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
     list_display = (
         "reference",
         "customer",

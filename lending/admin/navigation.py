@@ -38,6 +38,10 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
         ),
         (("Cases", "support", listing("case", work="open"), "lending.view_case"), dashboard.cases_badge),
         (
+            ("Asked for by people", "contact_support", listing("case", work="asked"), "lending.view_case"),
+            dashboard.asked_badge,
+        ),
+        (
             ("Suspense", "help_center", listing("receipt", state__exact="suspense"), "lending.view_receipt"),
             dashboard.suspense_badge,
         ),
@@ -59,6 +63,9 @@ def _shelves() -> list[tuple[str, list[Room]]]:
             [
                 _room("Borrowers", "group", "lending", "borrower"),
                 _room("Applications", "assignment", "lending", "application"),
+                _room("Agents", "diversity_3", "lending", "agent"),
+                _room("Who looked", "visibility", "lending", "accessrecord"),
+                _room("Forgotten", "person_remove", "lending", "erasure"),
             ],
         ),
         (

@@ -4,7 +4,7 @@ from django.db import migrations
 
 HISTORY = (
     "entry", "posting", "account", "loan", "installment", "auditevent", "allocation", "decision", "receipt",
-    "repayment", "paymentattempt",
+    "repayment", "paymentattempt", "accessrecord",
 )  # fmt: skip
 
 FORWARD = """
@@ -130,6 +130,8 @@ CREATE TRIGGER loan_event_is_history BEFORE UPDATE OR DELETE ON lending_loaneven
 CREATE TRIGGER installment_is_history BEFORE UPDATE OR DELETE ON lending_installment
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER report_snapshot_is_history BEFORE UPDATE OR DELETE ON lending_reportsnapshot
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER access_record_is_history BEFORE UPDATE OR DELETE ON lending_accessrecord
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER decision_is_history BEFORE UPDATE OR DELETE ON lending_decision
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
@@ -308,6 +310,7 @@ DROP TRIGGER country_pack_is_history ON lending_countrypack;
 DROP TRIGGER product_version_is_history ON lending_productversion;
 DROP TRIGGER report_snapshot_is_history ON lending_reportsnapshot;
 DROP TRIGGER decision_is_history ON lending_decision;
+DROP TRIGGER access_record_is_history ON lending_accessrecord;
 DROP TRIGGER installment_is_history ON lending_installment;
 DROP TRIGGER loan_event_is_history ON lending_loanevent;
 DROP TRIGGER allocation_is_history ON lending_allocation;

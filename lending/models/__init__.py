@@ -1,5 +1,6 @@
 """Tables, constraints, choices. No rules live here: those are in lending.rules and lending.services."""
 
+from lending.models.agents import Agent, Invitation
 from lending.models.approvals import Proposal
 from lending.models.audit import AuditEvent
 from lending.models.ledger import Account, Checkpoint, Entry, PeriodClosing, Posting, PostingHash
@@ -30,6 +31,7 @@ from lending.models.payments import (
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
 from lending.models.reports import ReportSnapshot
+from lending.models.rights import AccessRecord, Erasure, NextOfKin, Preference
 from lending.models.savings import (
     GroupApproval,
     GroupMember,
@@ -47,7 +49,9 @@ from lending.models.savings import (
 )
 
 __all__ = [
+    "AccessRecord",
     "Account",
+    "Agent",
     "Allocation",
     "Application",
     "AuditEvent",
@@ -60,20 +64,24 @@ __all__ = [
     "Decision",
     "Draw",
     "Entry",
+    "Erasure",
     "GroupApproval",
     "GroupMember",
     "GroupWithdrawal",
     "Installment",
+    "Invitation",
     "JobRun",
     "LimitRaise",
     "Loan",
     "LoanEvent",
+    "NextOfKin",
     "OutboxMessage",
     "PaymentAttempt",
     "PaymentIntent",
     "PeriodClosing",
     "Posting",
     "PostingHash",
+    "Preference",
     "ProductVersion",
     "Proposal",
     "ProviderEvent",

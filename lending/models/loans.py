@@ -86,6 +86,9 @@ class Application(RefinancingPrice):
     terms_read = models.BooleanField(default=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.SUBMITTED)
     submitted_at = models.DateTimeField()
+    appealed_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the customer asked a person to look at the refusal."
+    )
 
     class Meta:
         indexes = [models.Index(fields=["borrower", "-submitted_at"], name="application_latest")]

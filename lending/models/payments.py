@@ -268,6 +268,41 @@ class Case(models.Model):
         SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
         REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
         DISPUTE = "dispute", "Customer says that it is wrong"
+        HELP = "help", "Asks for a person"
+        CALL_BACK = "call_back", "Wants to be called"
+        COMPLAINT = "complaint", "Complaint"
+        CORRECTION = "correction", "Wants data corrected"
+        DATA_COPY = "data_copy", "Wants a copy of all data"
+        NEW_PIN = "new_pin", "Forgot the PIN"
+        LOST_PHONE = "lost_phone", "Lost the phone"
+        SIM_CHANGED = "sim_changed", "SIM changed before a payout"
+        DEATH = "death", "Customer said to have died"
+
+    # What people ask of us, in distinction from what went wrong by itself.
+    ASKED = (
+        Kind.HELP,
+        Kind.CALL_BACK,
+        Kind.COMPLAINT,
+        Kind.CORRECTION,
+        Kind.DATA_COPY,
+        Kind.NEW_PIN,
+        Kind.LOST_PHONE,
+        Kind.DEATH,
+    )
+
+    class Topic(models.TextChoices):
+        """What complaints are about: the themes that regulators count by."""
+
+        PRICE = "price", "What it costs"
+        PAYMENT = "payment", "A payment"
+        CHANGE = "change", "Changed without a word"
+        TREATMENT = "treatment", "How somebody was treated"
+        DATA = "data", "Personal data"
+        OTHER = "other", "Said by SMS, not sorted yet"
+
+    class Outcome(models.TextChoices):
+        PUT_RIGHT = "put_right", "We were wrong and put it right"
+        NO_FAULT = "no_fault", "We found no mistake of ours"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")
@@ -275,15 +310,40 @@ class Case(models.Model):
     receipt = models.ForeignKey(Receipt, models.PROTECT, null=True, blank=True, related_name="cases")
     attempt = models.ForeignKey(PaymentAttempt, models.PROTECT, null=True, blank=True, related_name="cases")
     note = models.CharField(max_length=500, blank=True)
+    # What a person asked for beside: said to them, told by them, and promised to them.
+    reference = models.CharField(max_length=8, blank=True, help_text="Short code said to whoever asked.")
+    msisdn = models.CharField(max_length=15, blank=True, help_text="The number that asked.")
+    language = models.CharField(max_length=2, blank=True)
+    topic = models.CharField(max_length=9, choices=Topic.choices, blank=True)
+    details = models.JSONField(default=dict, help_text="What was asked for exactly.")
+    acknowledge_by = models.DateTimeField(null=True, blank=True)
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    answer_by = models.DateTimeField(null=True, blank=True)
     opened_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
     closed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
     resolution = models.CharField(max_length=300, blank=True)
+    outcome = models.CharField(max_length=9, choices=Outcome.choices, blank=True)
+    answer = models.CharField(max_length=60, blank=True, help_text="What the customer reads, in their language.")
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "subject_key"], condition=Q(closed_at__isnull=True), name="case_one_open"
+            ),
+            models.UniqueConstraint(fields=["reference"], condition=~Q(reference=""), name="case_reference"),
+            models.CheckConstraint(
+                name="case_complaint_has_topic_and_outcome",
+                condition=~Q(kind="complaint")
+                | ~Q(topic="")
+                & (Q(closed_at__isnull=True, outcome="") | Q(closed_at__isnull=False) & ~Q(outcome="")),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["answer_by"],
+                condition=Q(closed_at__isnull=True, answer_by__isnull=False),
+                name="case_to_answer",
             )
         ]
 

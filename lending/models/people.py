@@ -16,6 +16,14 @@ class Borrower(models.Model):
         ACTIVE = "active", "Active"
         BLOCKED = "blocked", "Blocked"
         DECEASED = "deceased", "Deceased"
+        CLOSED = "closed", "Closed at the customer's wish"
+
+    class Hold(models.TextChoices):
+        """Nothing moves on this number until a person has checked why it was said."""
+
+        PHONE = "phone", "The phone is said to be lost"
+        SIM = "sim", "The SIM was changed just now"
+        DEATH = "death", "Said to have died"
 
     class Language(models.TextChoices):
         ENGLISH = "en", "English"
@@ -38,13 +46,18 @@ class Borrower(models.Model):
     own_limit_cents = models.PositiveBigIntegerField(
         null=True, blank=True, help_text="The most that the customer wants to be offered; empty: no wish."
     )
-    sms_stopped_at = models.DateTimeField(null=True, blank=True)
+    hold = models.CharField(max_length=7, choices=Hold.choices, blank=True, help_text="Why all stands still.")
+    held_at = models.DateTimeField(null=True, blank=True)
     registered_at = models.DateTimeField()
 
     class Meta:
         constraints = [
             models.CheckConstraint(
                 name="borrower_msisdn_is_digits", condition=Q(msisdn__regex=r"^[1-9][0-9]{6,14}$")
+            ),
+            models.CheckConstraint(
+                name="borrower_held_when",
+                condition=Q(hold="", held_at__isnull=True) | ~Q(hold="") & Q(held_at__isnull=False),
             ),
         ]
 

@@ -46,6 +46,8 @@ LONGEST_WAIT = timedelta(seconds=60)
 PROMPT_STALE_AFTER = timedelta(minutes=10)
 # The loan was repaid by another road meanwhile: what the prompt brought would be too much.
 ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT, loan__outstanding_cents__lt=F("amount_cents"))
+# Nothing goes out to a number that a person has to check first.
+STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="")
 DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), (Purpose.COLLECT,))
 
 
@@ -147,6 +149,7 @@ def _due(provider: str, purposes: tuple[str, ...], at: datetime) -> QuerySet[Pay
         .filter(~Exists(tries))
         .exclude(Q(purpose=Purpose.COLLECT) & Exists(prompts))
         .exclude(ASKS_TOO_MUCH)
+        .exclude(STANDS_STILL)
         .select_related("loan")
     )
 

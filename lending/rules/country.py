@@ -163,8 +163,20 @@ class Bureau(Section):
 
 
 class Complaints(Section):
+    """How soon a complaint is acknowledged and answered, and who hears it when our answer is not enough."""
+
     acknowledge_hours: Count | None = None
     answer_days: Count
+    escalate_to: Text | None = None
+
+
+class DataRights(Section):
+    """How soon a wish about one's own data is answered, and who hears it when our answer is not enough."""
+
+    access_days: Count
+    correction_days: Count
+    erasure_days: Count
+    escalate_to: Text | None = None
 
 
 class Band(Frozen):
@@ -252,6 +264,7 @@ class Country(Frozen):
     retention: Retention | None = None
     bureau: Bureau | None = None
     complaints: Complaints | None = None
+    data_rights: DataRights | None = None
     provisioning: Provisioning | None = None
     exposure: Exposure | None = None
     raises: Raises | None = None

@@ -14,6 +14,10 @@ class InvalidNationalId(ValueError):
     """The national ID is not of the country's form."""
 
 
+class InvalidNumber(ValueError):
+    """The phone number is not of the country's form."""
+
+
 class WeakPin(ValueError):
     """The PIN is not four digits, or among the first that a thief tries."""
 
@@ -71,6 +75,22 @@ def clean_national_id(typed: str, pattern: str) -> str:
     if not re.fullmatch(pattern, value, flags=re.ASCII):
         raise InvalidNationalId(f"national ID must match {pattern}, got {len(value)} characters")
     return value
+
+
+def clean_number(typed: str, prefix: str) -> str:
+    """Return a phone number of the country as E.164 digits, however people write it.
+
+    >>> {clean_number(typed, "254") for typed in ("0711 000101", "+254711000101", "254711000101", "711000101")}
+    {'254711000101'}
+
+    Raises:
+        InvalidNumber: it has not nine digits of its own. The message never repeats it.
+    """
+    digits = re.sub(r"[\s\-+().]", "", typed)
+    own = digits.removeprefix("00").removeprefix(prefix) if len(digits) > 10 else digits.removeprefix("0")
+    if not re.fullmatch(r"[1-9][0-9]{8}", own, flags=re.ASCII):
+        raise InvalidNumber(f"number must have 9 digits after 0 or {prefix}, got {len(digits)}")
+    return prefix + own
 
 
 def mask(value: str) -> str:

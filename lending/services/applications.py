@@ -16,10 +16,11 @@ from lending import outbox, ports
 from lending.models import Application, Borrower, CountryPack, Decision, Loan, ProductVersion, Review
 from lending.rules import calendar, caps, money
 from lending.rules.country import country_from
-from lending.selectors import contracts, limits, loans, offers, products, refinancing
-from lending.services import audit
-from lending.services.loans import PRICE, approve_loan, new_reference
+from lending.selectors import contracts, limits, loans, offers, products, refinancing, requests
+from lending.services import audit, holds
+from lending.services.loans import PRICE, approve_loan
 from lending.services.people import lock_person
+from lending.services.references import new_reference
 from lending.services.refinancing import RefinancingRefused
 
 # The hop shows a decision for two seconds; only later does the SMS go out.
@@ -75,6 +76,10 @@ class Paused(Exception):
 
 class NotReferred(Exception):
     """The application is not waiting for an officer."""
+
+
+class NothingToAppeal(Exception):
+    """No refusal of the customer can be looked at again: none, too old, or a person has looked already."""
 
 
 class ReasonMissing(ValueError):
@@ -193,6 +198,7 @@ def decide(application_id: int, at: datetime) -> Decision:
     """
     if known := Decision.objects.filter(application_id=application_id).first():
         return known
+    holds.check_sim(Borrower.objects.get(applications=application_id), at)
     started = time.monotonic()
     verdict = ports.credit_scorer().assess(application_id, at)
     latency_ms = int((time.monotonic() - started) * 1000)
@@ -327,6 +333,35 @@ def _owe_notice(application: Application, what: str, *, at: datetime, due_at: da
         at=at,
         due_at=due_at,
     )
+
+
+@transaction.atomic
+def appeal(*, borrower_id: int, at: datetime) -> Application:
+    """Put the customer's latest refusal before a person, once; the officer sees the computer's reasons.
+
+    What was accepted stays as it was: same amount, same price. Repeats safely: one that waits is returned.
+
+    Raises:
+        NothingToAppeal: there is no refusal that can be looked at again.
+        HasOpenLoan, Blocked: a yes could not be carried out.
+    """
+    borrower = Borrower.objects.get(id=borrower_id)
+    lock_person(borrower)
+    borrower.refresh_from_db()
+    waiting = Application.objects.filter(borrower=borrower, state=Application.State.REFERRED)
+    if known := waiting.filter(appealed_at__isnull=False).first():
+        return known
+    if borrower.state != Borrower.State.ACTIVE:
+        raise Blocked
+    application = requests.appealable(borrower, at)
+    if application is None:
+        raise NothingToAppeal
+    if loans.open_loan_of_person(borrower.identity_index, beside=application.refinances):
+        raise HasOpenLoan
+    application.state, application.appealed_at = Application.State.REFERRED, at
+    application.save(update_fields=["state", "appealed_at"])
+    audit.record("refusal_appealed", subject=f"application:{application.id}", borrower=borrower, at=at)
+    return application
 
 
 # What an officer may tell a customer of a decline -> what the customer can do now.

@@ -7,9 +7,16 @@ from django.db import IntegrityError, transaction
 
 from lending.models import Case, Receipt
 
+# What is closed by a service of its own, which also tells whoever asked.
+ANSWERED_OTHERWISE = (Case.Kind.COMPLAINT, Case.Kind.CORRECTION, Case.Kind.LOST_PHONE, Case.Kind.DEATH)
+
 
 class StillInSuspense(Exception):
     """The case is about money that is nobody's yet; giving it to somebody closes the case."""
+
+
+class NeedsAnAnswer(Exception):
+    """Whoever asked is waiting for an answer of its own kind; words for the next officer alone are not one."""
 
 
 def open_case(*, kind: str, subject_key: str, note: str, at: datetime, **about: Any) -> Case:
@@ -37,9 +44,12 @@ def close_case(*, case_id: int, officer: Any, resolution: str, at: datetime) -> 
     Raises:
         ValueError: no resolution was given.
         StillInSuspense: words alone do not say whose the money is.
+        NeedsAnAnswer: it is a complaint, a correction or a reported death, which are settled otherwise.
     """
     if not resolution.strip():
         raise ValueError("a case is closed with a resolution in words")
+    if Case.objects.filter(id=case_id, kind__in=ANSWERED_OTHERWISE, closed_at__isnull=True).exists():
+        raise NeedsAnAnswer
     waiting = Case.objects.filter(
         id=case_id, kind=Case.Kind.UNMATCHED_RECEIPT, closed_at__isnull=True, receipt__state=Receipt.State.SUSPENSE
     ).select_related("receipt")

@@ -21,7 +21,7 @@ from lending.rules.facts import Contract, Life
 from lending.selectors import products
 from lending.services import audit, life, limits
 from lending.services.history_files import ToldLoan
-from lending.services.loans import new_references
+from lending.services.references import new_references
 
 CONSENT_TEXT = "history"
 

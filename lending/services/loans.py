@@ -4,7 +4,6 @@ The loan is live only when the operator completed the payout, and from that mome
 reserved. Each function is one transaction under the borrower's lock.
 """
 
-import secrets
 from datetime import datetime
 from typing import Any
 
@@ -22,26 +21,6 @@ from lending.services.people import lock_person
 from lending.services.receipts import apply_kept, move_later
 from lending.services.refinancing import pay_off
 from lending.wake import wake
-
-# Read aloud over a bad line: no letter or digit that sounds or looks like another.
-_SPOKEN = "23456789ACDEFHJKMNPRTWXY"
-
-
-def new_reference() -> str:
-    """Return a short code for the customer that nobody has yet; 24^6 values, and the column is unique."""
-    return new_references(1)[0]
-
-
-def new_references(count: int) -> list[str]:
-    """Return so many short codes that nobody has yet."""
-    found: set[str] = set()
-    while len(found) < count:
-        drawn = {"".join(secrets.choice(_SPOKEN) for _ in range(6)) for _ in range(count - len(found))}
-        for kind in (Application, Loan):
-            drawn -= set(kind.objects.filter(reference__in=drawn).values_list("reference", flat=True))
-        found |= drawn
-    return list(found)
-
 
 # What a loan costs, column by column.
 PRICE = [field.name for field in Price._meta.get_fields()]

@@ -7,7 +7,7 @@ at, so parallel guesses cannot outrun it. Source: docs/domain/pins.md.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,13 @@ from django.db.models import F
 
 from lending import outbox
 from lending.fields import blind_index
-from lending.models import Borrower, Case, Consent
+from lending.models import Borrower, Case
 from lending.ports import identity_check
 from lending.right_of_way import go_first
 from lending.rules import calendar, identity, limits
 from lending.selectors import products
 from lending.services import audit, cases
+from lending.services.consents import record as record_consent
 
 # OWASP's minimum for Argon2id; Django's default would cost half a second and 100 MiB a guess.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -52,7 +53,7 @@ class WrongIdentity(WrongPin):
 
 
 class PinLocked(Exception):
-    """Too many wrong guesses; time opens the way again, or an officer."""
+    """Too many wrong guesses, or the number stands still; time opens the way again, or an officer."""
 
 
 class ReasonMissing(ValueError):
@@ -138,7 +139,7 @@ def register_borrower(
         return _registered_meanwhile(msisdn, known_id)
     Borrower.objects.filter(id=borrower.id).update(pin_hash=_hash(borrower.id, pin))
     for purpose, granted in consents.items():
-        _give_consent(borrower, purpose, granted, text_version, language, at)
+        record_consent(borrower, purpose, granted, text_version, language, at)
     audit.record("registered", subject=f"borrower:{borrower.id}", borrower=borrower, at=at, origin=origin)
     borrower.refresh_from_db()
     return borrower
@@ -149,20 +150,6 @@ def _registered_meanwhile(msisdn: str, national_id: str) -> Borrower:
     if known.identity_index != identity_index(national_id):
         raise AlreadyRegistered(f"number of borrower {known.id}")
     return known
-
-
-def _give_consent(
-    borrower: Borrower, purpose: str, granted: bool, text_version: str, language: str, at: datetime
-) -> None:
-    Consent.objects.filter(borrower=borrower, purpose=purpose, withdrawn_at__isnull=True).update(withdrawn_at=at)
-    Consent.objects.create(
-        borrower=borrower,
-        purpose=purpose,
-        granted=granted,
-        text_version=text_version,
-        language=language,
-        given_at=at,
-    )
 
 
 def _peppered(borrower_id: int, pin: str) -> bytes:
@@ -201,7 +188,9 @@ def check_pin(*, borrower_id: int, pin: str, at: datetime) -> None:
 @transaction.atomic
 def _count_attempt(borrower_id: int, at: datetime) -> Borrower:
     """Count the guess before looking at it, in one statement: k parallel guesses count k."""
-    may_try = Borrower.objects.filter(id=borrower_id, pin_locked_at__isnull=True, pin_failures__lt=MAX_PIN_FAILURES)
+    may_try = Borrower.objects.filter(
+        id=borrower_id, pin_locked_at__isnull=True, pin_failures__lt=MAX_PIN_FAILURES, hold=""
+    )
     one_more = {"pin_failures": F("pin_failures") + 1}
     if not may_try.update(**one_more) and not (_reopen(borrower_id, at) and may_try.update(**one_more)):
         raise PinLocked
@@ -221,13 +210,14 @@ def _forget_failures(borrower: Borrower, at: datetime) -> None:
     """Begin anew after a right PIN; what an officer was asked to do about a lock is done."""
     Borrower.objects.filter(id=borrower.id, pin_locked_at__isnull=True).update(pin_failures=0, pin_locks=0)
     if borrower.pin_locks:
-        _close_lock_case(borrower.id, at=at, resolution="The customer typed the right PIN.")
+        _close_cases([Case.Kind.PIN_LOCKED], borrower.id, at=at, resolution="The customer typed the right PIN.")
 
 
-def _close_lock_case(borrower_id: int, *, at: datetime, resolution: str, officer: Any = None) -> None:
-    Case.objects.filter(
-        kind=Case.Kind.PIN_LOCKED, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True
-    ).update(closed_at=at, closed_by=officer, resolution=resolution[:300])
+def _close_cases(
+    kinds: Sequence[str], borrower_id: int, *, at: datetime, resolution: str, officer: Any = None
+) -> None:
+    mine = Case.objects.filter(kind__in=kinds, subject_key=f"borrower:{borrower_id}", closed_at__isnull=True)
+    mine.update(closed_at=at, closed_by=officer, resolution=resolution[:300])
 
 
 @transaction.atomic
@@ -287,7 +277,8 @@ def reset_pin(*, borrower_id: int, officer: Any, reason: str, at: datetime) -> N
         raise ReasonMissing("a PIN reset needs a reason")
     borrower = lock_borrower(borrower_id)
     Borrower.objects.filter(id=borrower_id).update(pin_hash="", pin_failures=0, pin_locked_at=None, pin_locks=0)
-    _close_lock_case(borrower_id, at=at, resolution=f"PIN reset: {reason}", officer=officer)
+    kinds = (Case.Kind.PIN_LOCKED, Case.Kind.NEW_PIN)
+    _close_cases(kinds, borrower_id, at=at, resolution=f"PIN reset: {reason}", officer=officer)
     audit.record(
         "pin_reset", subject=f"borrower:{borrower_id}", borrower=borrower, actor=officer, reason=reason, at=at
     )
@@ -317,14 +308,3 @@ def choose_pin_after_reset(*, borrower_id: int, national_id: str, new_pin: str, 
 def set_language(*, borrower_id: int, language: str, at: datetime) -> None:
     """Change the language of every screen and message from now on."""
     Borrower.objects.filter(id=borrower_id).update(language=Borrower.Language(language))
-
-
-@transaction.atomic
-def stop_sms(*, msisdn: str, at: datetime) -> None:
-    """Send nothing that the customer did not ask for any more; receipts and legal notices stay."""
-    Borrower.objects.filter(msisdn=msisdn, sms_stopped_at__isnull=True).update(sms_stopped_at=at)
-
-
-@transaction.atomic
-def start_sms(*, msisdn: str, at: datetime) -> None:
-    Borrower.objects.filter(msisdn=msisdn).update(sms_stopped_at=None)

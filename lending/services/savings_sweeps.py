@@ -49,7 +49,8 @@ def sweep(*, account_id: int, at: datetime) -> SavingsInstruction | None:
     live = Loan.objects.filter(borrower__savings_accounts=account, state=Loan.State.LIVE)
     loan = live.filter(due_on__lte=today(at)).first()
     locked = account.locked_until is not None and today(at) <= account.locked_until
-    if mandate is None or loan is None or locked or account.closing_at:
+    stands_still = account.borrower is not None and account.borrower.hold
+    if mandate is None or loan is None or locked or account.closing_at or stands_still:
         return None
     reference = f"sweep:{account.id}:loan:{loan.id}:{today(at)}"
     known = account.instructions.filter(kind=SavingsInstruction.Kind.SWEEP)

@@ -54,7 +54,18 @@ from ussd import campaigns, words
 TABLES = {
     name: rows
     for name, rows in checked_tables().items()
-    if name.split(".")[0] not in ("operations", "architecture", "metrics", "history", "gateways", "abuse")
+    if name.split(".")[0]
+    not in (
+        "operations",
+        "architecture",
+        "metrics",
+        "history",
+        "gateways",
+        "abuse",
+        "requests",
+        "data_rights",
+        "people",
+    )
 }
 NAIROBI = ZoneInfo("Africa/Nairobi")
 PRODUCT = json.loads((REPOSITORY / "fixtures/products/jirani-30.json").read_text())

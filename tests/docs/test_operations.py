@@ -11,13 +11,14 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from config import demo, environment, health
 from lending import outbox
 from lending.admin.borrowers import BorrowerAdmin
+from lending.admin.cases import CaseAdmin
 from lending.admin.loans import LoanAdmin
 from lending.admin.payments import ReceiptAdmin
 from lending.admin.products import ProductVersionAdmin
 from lending.admin.savings_products import SavingsProductVersionAdmin
 from lending.management.commands import sweep
 from lending.payments import breaker, engine
-from lending.services import changes, products, proposals, refunds, savings_terms
+from lending.services import changes, corrections, products, proposals, refunds, savings_terms
 from tests.docs.tables import REPOSITORY, Row, checked_tables
 from ussd import sessions
 
@@ -189,6 +190,7 @@ class TestGroups:
         shown[changes.RECEIPT_REVERSAL] = ReceiptAdmin.take_out.short_description
         shown[products.ACT] = ProductVersionAdmin.propose_version.short_description
         shown[savings_terms.ACT] = SavingsProductVersionAdmin.propose_version.short_description
+        shown[corrections.ACT] = CaseAdmin.propose_correction.short_description
         for act, words in shown.items():
             assert f'"{words}"' in listed[act]
 

@@ -23,7 +23,7 @@ from lending.services import audit, history, history_batches, history_files, lif
 from lending.services.history import Setting
 from lending.services.history_rows import CONSENT_TEXT, Borrowing
 from lending.services.life import earned_of
-from lending.services.loans import new_reference
+from lending.services.references import new_reference
 from tests import factories
 from tests.lending import lending
 from tests.lending.test_import_history import AMINA, BRIAN, CHEPTOO, bring_in, lent, paid, write

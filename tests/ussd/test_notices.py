@@ -8,6 +8,7 @@ import pytest
 from lending.models import (
     Application,
     Borrower,
+    LimitRaise,
     Loan,
     OutboxMessage,
     PaymentIntent,
@@ -17,7 +18,24 @@ from lending.models import (
     SavingsProductVersion,
 )
 from lending.payments.settling import GAVE_UP
-from lending.services import people, receipts, refunds, repayments, savings_instructions, savings_locks
+from lending.services import (
+    agents,
+    complaints,
+    consents,
+    corrections,
+    data_copies,
+    deaths,
+    help,
+    holds,
+    next_of_kin,
+    people,
+    preferences,
+    receipts,
+    refunds,
+    repayments,
+    savings_instructions,
+    savings_locks,
+)
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.lending import saving
@@ -352,7 +370,7 @@ class TestAReminder:
         assert len(aggregator.received) == 2
 
     def test_never_goes_to_who_said_stop(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
-        people.stop_sms(msisdn="254711000101", at=NOON)
+        preferences.stop(msisdn="254711000101", at=NOON)
         stopped = tell("repayment_reminder", self.DUE, **self.of(aminas_loan), days=2)
         assert stopped is not None and stopped.state == "stopped" and not aggregator.received
 
@@ -477,7 +495,7 @@ class TestAChangeOfSavingsTerms:
         self, amina: Borrower, aggregator: Aggregator
     ) -> None:
         account, version = saving.pot(amina), self.change()
-        people.stop_sms(msisdn=amina.msisdn, at=self.AT)
+        preferences.stop(msisdn=amina.msisdn, at=self.AT)
         assert self.tell(account, version, at=NIGHT) is None
         assert OutboxMessage.objects.filter(topic="savings_terms_change").count() == 1
         assert self.tell(account, version) is not None
@@ -496,6 +514,131 @@ def test_every_topic_of_ours_has_words(settings: Any) -> None:
 
 
 def test_receipts_still_go_to_who_said_stop(aminas_loan: Loan, aggregator: Aggregator) -> None:
-    people.stop_sms(msisdn="254711000101", at=NOON)
+    preferences.stop(msisdn="254711000101", at=NOON)
     tell("loan_disbursed", loan_id=aminas_loan.id)
     assert len(aggregator.received) == 1
+
+
+class TestAnOffer:
+    @pytest.fixture
+    def offered(self, aminas_loan: Loan) -> LimitRaise:
+        return LimitRaise.objects.create(
+            borrower_id=aminas_loan.borrower_id, earned_by=aminas_loan, rung=1, limit_cents=150_000, offered_at=NOON
+        )
+
+    def agree(self, offered: LimitRaise, granted: bool = True) -> None:
+        consents.answer(
+            borrower_id=offered.borrower_id, purpose="marketing", granted=granted, text_version="1", language="en",
+            at=NOON - timedelta(days=1),
+        )  # fmt: skip
+
+    def test_goes_to_who_agreed_to_offers(self, offered: LimitRaise, aggregator: Aggregator) -> None:
+        self.agree(offered)
+        assert "Your limit can be KES 1,500" in said(tell("limit_raise_offered", raise_id=offered.id))
+        assert len(aggregator.received) == 1
+
+    def test_goes_to_nobody_who_did_not(self, offered: LimitRaise, aggregator: Aggregator) -> None:
+        kept = tell("limit_raise_offered", raise_id=offered.id)
+        assert kept is not None and kept.state == "stopped" and not aggregator.received
+
+    def test_goes_to_nobody_who_stopped_offers_and_reminders_still_do(
+        self, offered: LimitRaise, aggregator: Aggregator
+    ) -> None:
+        self.agree(offered)
+        preferences.stop(msisdn="254711000101", at=NOON, purposes=["offers"])
+        tell("limit_raise_offered", raise_id=offered.id)
+        assert not aggregator.received
+        due = datetime(2026, 3, 30, 17, 30, tzinfo=NAIROBI)
+        tell("repayment_reminder", due, loan_id=offered.earned_by_id, due_on="2026-04-01", days=2)
+        assert len(aggregator.received) == 1
+
+
+class TestRequests:
+    def test_a_promised_call_is_told_each_time_that_it_moves(self, amina: Borrower, aggregator: Aggregator) -> None:
+        case = help.call_back(msisdn=amina.msisdn, part=2, language="en", at=NOON)
+        assert "on 2 Mar between 15:00 and 19:00" in said(tell("request_taken", case_id=case.id))
+        help.call_back(msisdn=amina.msisdn, part=0, language="en", at=NOON)
+        assert "on 3 Mar between 08:00 and 12:00" in said(tell("request_taken", case_id=case.id))
+        assert len(aggregator.received) == 2
+
+    def test_a_stranger_is_told_on_the_phone_that_asked(self, law: None, aggregator: Aggregator) -> None:
+        case = help.call_back(msisdn="254722000999", part=2, language="sw", at=NOON)
+        sent = tell("request_taken", case_id=case.id)
+        assert sent is not None and (sent.msisdn, sent.borrower, sent.language) == ("254722000999", None, "sw")
+
+    @pytest.mark.parametrize(
+        ("outcome", "words", "elsewhere"),
+        [
+            ("put_right", "you are right, we put it right. The fee is back.", False),
+            ("no_fault", "no mistake", True),
+        ],
+    )
+    def test_a_complaint_is_told_from_its_taking_to_its_answer(
+        self, amina: Borrower, aggregator: Aggregator, admin_user: Any, outcome: str, words: str, elsewhere: bool
+    ) -> None:
+        case = complaints.complain(msisdn=amina.msisdn, topic="price", language="en", at=NOON)
+        taken = said(tell("request_taken", case_id=case.id))
+        assert case.reference in taken and "We answer by 1 Apr." in taken
+        complaints.take_up(case_id=case.id, officer=admin_user, at=NOON)
+        assert "looks into your complaint now" in said(tell("request_taken_up", case_id=case.id))
+        complaints.answer(
+            case_id=case.id, officer=admin_user, outcome=outcome, words="The fee is back.", resolution="x", at=NOON
+        )
+        answered = said(tell("request_answered", case_id=case.id))
+        assert words in answered and ("dcps@centralbank.go.ke" in answered) == elsewhere
+        assert tell("request_taken", case_id=case.id).text == taken  # type: ignore[union-attr]
+
+    def test_a_corrected_name_is_told(self, amina: Borrower, aggregator: Aggregator, admin_user: Any) -> None:
+        case = corrections.ask_correction(msisdn=amina.msisdn, field="other", value="", language="en", at=NOON)
+        corrections.settle(case_id=case.id, officer=admin_user, put_right=True, resolution="x", at=NOON)
+        assert "are corrected" in said(tell("request_answered", case_id=case.id))
+
+    def test_a_copy_comes_in_three_messages(self, amina: Borrower, aggregator: Aggregator) -> None:
+        data_copies.send_summary(borrower_id=amina.id, origin="ussd:1", at=NOON)
+        for row in OutboxMessage.objects.filter(topic="data_copy"):
+            tell("data_copy", **row.payload)
+        texts = list(Sms.objects.filter(kind="data_copy").order_by("id").values_list("text", flat=True))
+        assert [text[:14] for text in texts] == ["Your data 1/3:", "Your data 2/3:", "Your data 3/3:"]
+        assert "ID ending 781" in texts[0] and "23456781" not in texts[0]
+
+    def test_a_next_of_kin_is_asked_without_a_word_about_loans(
+        self, amina: Borrower, aggregator: Aggregator
+    ) -> None:
+        kin = next_of_kin.name_kin(borrower_id=amina.id, name="Juma Ali", number="0733000111", at=NOON)
+        text = said(tell("kin_asked", kin_id=kin.id))
+        assert text.startswith("Amina names you") and "loan" not in text.lower()
+
+    def test_an_agent_and_a_newcomer_are_told(
+        self, amina: Borrower, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        asked = agents.ask_to_be_agent(borrower_id=amina.id, at=NOON)
+        agents.decide(agent_id=asked.id, state="approved", officer=admin_user, reason="Met", at=NOON)
+        assert "help others to register" in said(tell("agent_decided", agent_id=asked.id))
+        made = agents.invite(
+            agent_borrower_id=amina.id, msisdn="254722000999", full_name="Cheptoo K", national_id="23456783",
+            origin="1", at=NOON,
+        )  # fmt: skip
+        assert made is not None
+        sent = tell("newcomer_invited", invitation_id=made.id)
+        assert sent is not None and sent.msisdn == "254722000999" and "Amina" not in sent.text
+        agents.refuse(msisdn="254722000999", at=NOON)
+        Sms.objects.all().delete()
+        assert tell("newcomer_invited", invitation_id=made.id) is None
+
+
+class TestTheDead:
+    def test_nothing_is_asked_of_them_from_the_moment_that_it_is_said(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        holds.hold(aminas_loan.borrower, Borrower.Hold.DEATH, NOON)
+        due = datetime(2026, 3, 30, 17, 30, tzinfo=NAIROBI)
+        tell("repayment_reminder", due, loan_id=aminas_loan.id, due_on="2026-04-01", days=2)
+        assert not aggregator.received
+
+    def test_their_next_of_kin_is_told_that_nothing_is_asked_of_the_family(
+        self, amina: Borrower, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        case = deaths.report(reporter="254733000111", deceased=amina.msisdn, language="en", at=NOON)
+        deaths.confirm(case_id=case.id, officer=admin_user, resolution="Seen", at=NOON)
+        sent = tell("request_answered", case_id=case.id)
+        assert sent is not None and sent.msisdn == "254733000111" and "ask nothing of the family" in sent.text

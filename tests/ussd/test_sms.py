@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,7 +14,10 @@ from django.test import Client
 from django.utils import timezone
 
 from lending import outbox
-from lending.models import Borrower, Loan, PaymentIntent
+from lending.models import Borrower, Case, Loan, NextOfKin, PaymentIntent
+from lending.selectors.preferences import stopped
+from lending.services import next_of_kin
+from tests import factories
 from ussd import sms
 from ussd.gateways import africastalking
 from ussd.gateways.africastalking import NotSent, Rejected, Sent, SmsGateway, Unknown
@@ -224,8 +228,8 @@ class TestIncoming:
         [
             ("BAL", "You have no loan. Your limit is KES 1,000."),
             ("salio?", "You have no loan."),
-            ("help me please", "An officer reads your message."),
-            (" Msaada", "An officer reads your message."),
+            ("help me please", "An officer reads your message and calls you"),
+            (" Msaada", "An officer reads your message and calls you"),
             ("LOAN 500", "To borrow, dial *384*77#"),
             ("mkopo", "To borrow, dial *384*77#"),
             ("what is this", "Jirani: dial *384*77#"),
@@ -262,16 +266,95 @@ class TestIncoming:
 
     def test_stop_and_start_are_obeyed(self, client: Client, amina: Borrower) -> None:
         self.texts(client, "ACHA", "m1")
-        amina.refresh_from_db()
-        assert amina.sms_stopped_at is not None
+        assert stopped(MSISDN) == ["reminders", "offers", "tips"]
+        assert "No more reminders, offers, tips" in self.answer() and "receipts" in self.answer()
         self.texts(client, "START", "m2")
-        amina.refresh_from_db()
-        assert amina.sms_stopped_at is None
+        assert stopped(MSISDN) == []
+        assert "You get reminders, offers, tips again" in Sms.objects.get(kind="answer_start").text
+
+    @pytest.mark.parametrize(
+        ("text", "left"),
+        [
+            ("STOP offers", ["offers"]),
+            ("stop offers, tips", ["offers", "tips"]),
+            ("Acha vikumbusho", ["reminders"]),
+            ("STOP it", ["reminders", "offers", "tips"]),
+        ],
+    )
+    def test_stop_ends_what_it_names(self, client: Client, amina: Borrower, text: str, left: list[str]) -> None:
+        self.texts(client, text)
+        assert stopped(MSISDN) == left
+
+    def test_a_stop_of_a_stranger_is_kept(self, client: Client, law: None) -> None:
+        self.texts(client, "STOP")
+        assert stopped(MSISDN) == ["reminders", "offers", "tips"]
+
+    def test_help_reaches_officers_once_with_the_number_and_what_was_said(
+        self, client: Client, amina: Borrower
+    ) -> None:
+        for number, text in enumerate(("HELP pin 2580 id 23456781", "help 2 5 8 0")):
+            self.texts(client, text, f"m{number}")
+        case = Case.objects.get()
+        assert (case.kind, case.msisdn, case.borrower) == ("help", MSISDN, amina)
+        assert case.note == "HELP pin **** id ********\nhelp * * * *"
+        assert case.reference in Sms.objects.filter(kind="answer_help").latest("id").text
+
+    def test_what_nobody_understands_twice_is_read_by_a_person(self, client: Client, law: None) -> None:
+        self.texts(client, "my cow is sick", "m1")
+        assert not Case.objects.exists() and "HELP for a person" in self.answer()
+        self.texts(client, "cow very sick", "m2")
+        self.texts(client, "COW", "m3")
+        assert Case.objects.get().note == "cow very sick\nCOW" and Case.objects.get().borrower is None
+
+    def test_what_nobody_understood_the_week_before_is_forgotten(self, client: Client, law: None) -> None:
+        self.texts(client, "my cow is sick", "m1")
+        IncomingSms.objects.update(received_at=timezone.now() - timedelta(days=2))
+        self.texts(client, "cow very sick", "m2")
+        assert not Case.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("text", "kind", "said"),
+        [
+            ("CALL", "call_back", "An officer calls you, ref"),
+            ("complaint: too dear", "complaint", "We have your complaint, ref"),
+            ("MALALAMIKO", "complaint", "We have your complaint, ref"),
+        ],
+    )
+    def test_a_word_opens_what_an_officer_settles(
+        self, client: Client, amina: Borrower, text: str, kind: str, said: str
+    ) -> None:
+        self.texts(client, text)
+        assert Case.objects.get().kind == kind and said in self.answer()
+
+    def test_review_puts_the_last_refusal_before_a_person(
+        self, client: Client, amina: Borrower, fixed_scorer: Any
+    ) -> None:
+        now = timezone.now()
+        application = factories.apply(amina, at=now)
+        self.texts(client, "REVIEW", "m1")
+        assert "no refusal" in self.answer()
+        factories.decide(application, "decline", at=now)
+        self.texts(client, "REVIEW", "m2")
+        application.refresh_from_db()
+        assert application.state == "referred"
+        assert application.reference in Sms.objects.latest("id").text
+
+    @pytest.mark.parametrize(("text", "agreed"), [("YES", True), ("ndiyo", True), ("NO", False)])
+    def test_a_next_of_kin_answers_from_their_own_phone(
+        self, client: Client, brian: Borrower, text: str, agreed: bool
+    ) -> None:
+        next_of_kin.name_kin(borrower_id=brian.id, name="Amina", number=MSISDN, at=timezone.now())
+        self.texts(client, text)
+        kin = NextOfKin.objects.get()
+        assert (kin.agreed_at is not None, kin.ended_at is None) == (agreed, agreed)
+
+    def test_a_yes_to_nothing_is_helped_on(self, client: Client, amina: Borrower) -> None:
+        self.texts(client, "YES")
+        assert "HELP for a person" in self.answer()
 
     def test_an_opt_out_at_the_aggregator_is_obeyed(self, client: Client, amina: Borrower) -> None:
         assert post(client, "sms-optouts", senderId="20384", phoneNumber=f"+{MSISDN}").status_code == 200
-        amina.refresh_from_db()
-        assert amina.sms_stopped_at is not None
+        assert stopped(MSISDN) == ["reminders", "offers", "tips"]
 
     def test_no_word_moves_money(self, client: Client, aminas_loan: Loan) -> None:
         before = PaymentIntent.objects.count()

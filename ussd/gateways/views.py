@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
-from lending.services import people
+from lending.services import preferences
 from ussd import guard, sessions, sms
 from ussd.gateways.africastalking import AfricasTalking
 from ussd.gateways.infobip import Infobip
@@ -217,4 +217,4 @@ def sms_reports(request: HttpRequest, gateway: TextGateway) -> None:
 def sms_opt_out(request: HttpRequest, gateway: AfricasTalking) -> None:
     """Take the aggregator's word that a customer refuses our messages."""
     number = form_of(request).get("phoneNumber", "")
-    people.stop_sms(msisdn=msisdn_of(number, gateway.country), at=timezone.now())
+    preferences.stop(msisdn=msisdn_of(number, gateway.country), at=timezone.now())

@@ -1,11 +1,32 @@
 """Every screen of the conversation: importing this package declares them all."""
 
-from ussd.screens import borrow, business, home, language, loan, pin, register, repay, save, settings
+from ussd.screens import (
+    agent,
+    borrow,
+    business,
+    complaint,
+    data,
+    help,
+    home,
+    kin,
+    language,
+    loan,
+    pin,
+    register,
+    repay,
+    save,
+    settings,
+)
 
 __all__ = [
+    "agent",
     "borrow",
     "business",
+    "complaint",
+    "data",
+    "help",
     "home",
+    "kin",
     "language",
     "loan",
     "pin",

@@ -17,7 +17,9 @@ def start(dialogue: Dialogue) -> View:
         served = dialogue.msisdn.startswith(dialogue.facts.country.dialling_prefix)
         return Go("register.language" if served else "register.abroad")
     if borrower.state != Borrower.State.ACTIVE:
-        return Go("home.blocked")
+        return Go("data.closed" if borrower.state == Borrower.State.CLOSED else "home.blocked")
+    if borrower.hold:
+        return Go("home.held")
     if borrower.pin_hash:
         return Go("home")
     return Go("pin.locked" if borrower.pin_is_locked_at(dialogue.at) else "pin.reset")
@@ -84,7 +86,8 @@ def more(dialogue: Dialogue) -> View:
             Choice(pgettext("more.menu", "Language"), LANGUAGES),
             Choice(pgettext("more.menu", "PIN and limit"), "settings.menu"),
             Choice(pgettext("more.menu", "Statement"), "loan.statement"),
-            Choice(pgettext("more.menu", "Help"), "home.help"),
+            Choice(pgettext("more.menu", "My data"), "data.menu"),
+            Choice(pgettext("more.menu", "Help"), "help.menu"),
         ),
     )
 
@@ -133,6 +136,16 @@ def blocked(dialogue: Dialogue) -> View:
     return End(
         pgettext("home.blocked", "Your account is closed for now. Ask a Jirani officer: SMS HELP to %(sms)s.")
         % {"sms": settings.SMS_SHORT_CODE}
+    )
+
+
+@screen("home.held", samples=[samples.on_hold])
+def held(dialogue: Dialogue) -> View:
+    """Everything stands still until a person has checked; why is not said to whoever holds the phone."""
+    return Menu(
+        pgettext("home.held", "This account rests until an officer has spoken with you. Your money is safe."),
+        (Choice(pgettext("home.held", "Call me"), "help.call"),),
+        back=None,
     )
 
 

@@ -14,9 +14,9 @@ from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
 from lending.rules import calendar, identity
-from lending.services import people
+from lending.services import new_pins, people
 from ussd import guard, samples, words
-from ussd.engine import START, Act, Again, Ask, Dialogue, Elsewhere, End, View, screen
+from ussd.engine import START, Act, Again, Ask, Choice, Dialogue, Elsewhere, End, Menu, View, screen
 
 PIN_TRIES = ("", "12", "abcd")
 
@@ -107,12 +107,16 @@ def check(dialogue: Dialogue, pin: str) -> None:
 
 @screen("pin.locked", samples=[samples.locked])
 def locked(dialogue: Dialogue) -> View:
-    """The end after three wrong PINs, with the ways back."""
-    help_yourself = pgettext(
-        "pin.locked",
-        "Your PIN is locked after 3 wrong tries. Bring your ID to a Jirani officer, or SMS HELP to %(sms)s.",
-    ) % {"sms": settings.SMS_SHORT_CODE}
-    return End(f"{help_yourself} {_opens(dialogue)}".strip())
+    """After three wrong PINs, with the ways back."""
+    locked_now = pgettext("pin.locked", "Your PIN is locked after 3 wrong tries. Your money is safe.")
+    return Menu(
+        f"{locked_now} {_opens(dialogue)}".strip(),
+        (
+            Choice(pgettext("pin.locked", "Ask for a new PIN"), "pin.forgotten"),
+            Choice(pgettext("pin.locked", "Call me"), "help.call"),
+        ),
+        back=None,
+    )
 
 
 def _opens(dialogue: Dialogue) -> str:
@@ -138,18 +142,47 @@ def wait(dialogue: Dialogue) -> View:
     )
 
 
+@screen("pin.forgotten", samples=[samples.fresh])
+def ask_for_new_pin(dialogue: Dialogue) -> View:
+    return Ask(
+        pgettext(
+            "pin.forgotten", "Type your national ID number. An officer calls you and opens the way to a new PIN."
+        ),
+        parse=parse_identity,
+        act=_ask_new_pin,
+    )
+
+
+def _ask_new_pin(dialogue: Dialogue, national_id: str) -> str:
+    case = new_pins.ask_new_pin(
+        msisdn=dialogue.msisdn, national_id=national_id, language=dialogue.language, at=dialogue.at
+    )
+    dialogue.answers = {"reference": case.reference}
+    return "pin.asked"
+
+
+@screen("pin.asked", samples=[samples.asked])
+def new_pin_asked(dialogue: Dialogue) -> View:
+    """The same words whether the ID was right: nobody learns here what belongs to a number."""
+    return End(
+        pgettext("pin.asked", "An officer calls you by tomorrow, ref %(ref)s. They never ask for your PIN.")
+        % {"ref": dialogue.answers["reference"]}
+    )
+
+
 @screen("pin.reset", samples=[samples.fresh], resume="pin.reset")
 def ask_identity(dialogue: Dialogue) -> View:
     """The first screen after an officer's reset."""
     return Ask(
         pgettext("pin.reset", "An officer reset your PIN. Type your national ID number to choose a new one."),
-        parse=_parse_identity,
+        parse=parse_identity,
         save_as="national_id",
         then="pin.new",
     )
 
 
-def _parse_identity(typed: str) -> str:
+def parse_identity(typed: str) -> str:
+    """Return what may be an ID number of some country, or say that it is none."""
     if re.fullmatch(r"[0-9A-Za-z \-]{4,20}", typed, flags=re.ASCII):
         return typed
     raise Again(pgettext("pin.reset", "That is no ID number."))

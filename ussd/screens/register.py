@@ -4,12 +4,13 @@ from django.conf import settings
 from django.utils.translation import pgettext
 
 from lending.rules import identity
-from lending.services import people
-from ussd import samples
-from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Menu, View, screen
+from lending.services import agents, people
+from ussd import alphabet, samples
+from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
 
 CONSENT_VERSION = "consent-1"
+NAME_ROOM = 40
 ID_SEPTETS = 20
 
 
@@ -28,10 +29,17 @@ def ask_consent(dialogue: Dialogue) -> View:
                 "register.wallet",
                 {"consents": {"service": True, "scoring": True}},
             ),
-            Choice(pgettext("register.consent", "I refuse"), "register.refused"),
+            Choice(pgettext("register.consent", "I refuse"), act=_refuse),
+            Choice(pgettext("register.consent", "Help"), "help.stranger"),
         ),
         must_be_seen=True,
     )
+
+
+def _refuse(dialogue: Dialogue, _: None) -> str:
+    """Keep nothing, not even what an agent typed."""
+    agents.refuse(msisdn=dialogue.msisdn, at=dialogue.at)
+    return "register.refused"
 
 
 @screen("register.refused", samples=[samples.stranger])
@@ -79,6 +87,8 @@ def ask_marketing(dialogue: Dialogue) -> View:
 
 @screen("register.name", samples=[samples.stranger], resume="register.name")
 def ask_name(dialogue: Dialogue) -> View:
+    if dialogue.facts.invitation is not None:
+        return Go("register.invited")
     return Ask(
         pgettext("register.name", "Type your full name as on your ID card."),
         parse=parse_name,
@@ -86,6 +96,35 @@ def ask_name(dialogue: Dialogue) -> View:
         then="register.national_id",
         whole=True,
     )
+
+
+@screen("register.invited", samples=[samples.invited], resume="register.name")
+def ask_whether_it_is_them(dialogue: Dialogue) -> View:
+    """What an agent typed, for whoever holds this phone to agree to; the ID is masked."""
+    invitation = dialogue.facts.invitation
+    if invitation is None:
+        return Go("register.name")
+    values = {
+        "name": alphabet.active().clip(invitation.full_name, NAME_ROOM),
+        "id": identity.mask(invitation.national_id),
+    }
+    return Menu(
+        pgettext("register.invited", "An agent typed: %(name)s, ID %(id)s. Is that you?") % values,
+        (
+            Choice(
+                pgettext("register.invited", "Yes, that is me"),
+                "register.pin",
+                {"full_name": invitation.full_name, "national_id": invitation.national_id},
+            ),
+            Choice(pgettext("register.invited", "No, I type it myself"), act=_type_myself),
+        ),
+        must_be_seen=True,
+    )
+
+
+def _type_myself(dialogue: Dialogue, _: None) -> str:
+    agents.refuse(msisdn=dialogue.msisdn, at=dialogue.at)
+    return "register.name"
 
 
 def parse_name(typed: str) -> str:
@@ -147,6 +186,7 @@ def _register(dialogue: Dialogue, typed: str) -> str:
         raise Again(pin.weak()) from None
     except (people.AlreadyRegistered, people.IdentityRefused, identity.InvalidName, identity.InvalidNationalId):
         raise Elsewhere("register.not_possible") from None
+    agents.finish(msisdn=dialogue.msisdn, at=dialogue.at)
     return START
 
 

@@ -1,9 +1,12 @@
-"""Settings: another PIN, another limit."""
+"""Settings: another PIN, another limit, fewer messages."""
+
+from functools import partial
 
 from django.utils.translation import pgettext
 
+from lending.models import Preference
 from lending.rules import identity
-from lending.services import limits, people
+from lending.services import limits, people, preferences
 from ussd import samples, words
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
@@ -17,8 +20,45 @@ def menu(dialogue: Dialogue) -> View:
         (
             Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"),
             Choice(pgettext("settings.menu", "My limit"), "settings.limit"),
+            Choice(pgettext("settings.menu", "Messages"), "settings.messages"),
+            Choice(pgettext("settings.menu", "Forgot PIN"), "pin.forgotten"),
         ),
     )
+
+
+@screen("settings.messages", samples=[samples.fresh, samples.stopped])
+def messages(dialogue: Dialogue) -> View:
+    """Which messages that nobody asked for are wanted; one step stops one, without a PIN and without a reason."""
+    stopped = dialogue.facts.stopped
+    return Menu(
+        pgettext("settings.messages", "Receipts, costs and what the law asks of us always come. Beside them:"),
+        [
+            Choice(message_words(purpose, wanted=purpose not in stopped), act=partial(_turn, purpose=purpose))
+            for purpose in preferences.EVERY
+        ],
+    )
+
+
+def message_words(purpose: str, *, wanted: bool) -> str:
+    """Return what choosing a line does: it ends what comes, and brings back what was ended."""
+    said = {
+        Preference.Purpose.REMINDERS: (
+            pgettext("settings.messages", "Stop reminders"), pgettext("settings.messages", "Reminders again"),
+        ),
+        Preference.Purpose.OFFERS: (
+            pgettext("settings.messages", "Stop offers"), pgettext("settings.messages", "Offers again"),
+        ),
+        Preference.Purpose.TIPS: (
+            pgettext("settings.messages", "Stop tips"), pgettext("settings.messages", "Tips again"),
+        ),
+    }  # fmt: skip
+    return said[Preference.Purpose(purpose)][0 if wanted else 1]
+
+
+def _turn(dialogue: Dialogue, _: None, *, purpose: str) -> str:
+    change = preferences.start if purpose in dialogue.facts.stopped else preferences.stop
+    change(msisdn=dialogue.msisdn, purposes=[purpose], at=dialogue.at)
+    return "settings.messages"
 
 
 @screen("settings.pin", samples=[samples.fresh], tries=pin.PIN_TRIES)

@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from lending.models import (
     AuditEvent,
     Borrower,
+    Erasure,
     JobRun,
     PaymentAttempt,
     PeriodClosing,
@@ -14,7 +15,7 @@ from lending.models import (
     ProviderEvent,
     Refund,
 )
-from lending.services import groups, savings, savings_sweeps
+from lending.services import access, agents, complaints, groups, savings, savings_sweeps
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -34,6 +35,10 @@ def fill(borrower: Borrower) -> None:
         currency="KES", state="failed", asked_at=NOON,
     )  # fmt: skip
     save(borrower)
+    agents.ask_to_be_agent(borrower_id=borrower.id, at=NOON)
+    access.record_look(borrower_id=borrower.id, officer=User.objects.create_user("looker"), at=NOON)
+    complaints.complain(msisdn=borrower.msisdn, topic="price", language="en", at=NOON)
+    Erasure.objects.create(borrower=borrower, asked_at=NOON, done_at=NOON)
     AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
     JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
     people = [User.objects.create_user(name) for name in ("maker", "checker")]

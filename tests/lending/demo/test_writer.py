@@ -23,7 +23,8 @@ from lending.models import (
 )
 from lending.payments.engine import reference_of
 from lending.rules import accounting
-from lending.services import loans, people
+from lending.services import people
+from lending.services.references import new_reference
 from tests.lending.demo.player import Player, StoryRail, references
 
 pytestmark = pytest.mark.django_db
@@ -166,7 +167,7 @@ class TestLoad:
     def test_speaks_codes_like_those_of_the_services(self):
         codes = list(Loan.objects.values_list("reference", flat=True))
         assert len(set(codes)) == len(codes)
-        assert set(writer.SPOKEN) >= set("".join(codes)) and set(writer.SPOKEN) >= set(loans.new_reference())
+        assert set(writer.SPOKEN) >= set("".join(codes)) and set(writer.SPOKEN) >= set(new_reference())
 
     def test_owes_nobody_a_message_about_the_past(self):
         assert not OutboxMessage.objects.exists()

@@ -9,7 +9,7 @@ import pytest
 from lending import closing
 from lending.models import Borrower, BureauNotice, JobRun, Loan, OutboxMessage
 from lending.selectors.metrics import REPORTS
-from lending.services import bureau, people
+from lending.services import bureau, preferences
 from tests import factories
 from tests.factories import NAIROBI, NOON, pay
 from tests.ussd.test_sms import Aggregator, aggregator
@@ -167,7 +167,7 @@ class TestTelling:
         assert notice.delivered_at == at(date(2026, 5, 2))
 
     def test_waits_for_the_morning_and_is_not_stopped(self, notice: BureauNotice, aggregator: Aggregator) -> None:
-        people.stop_sms(msisdn="254711000102", at=NOON)
+        preferences.stop(msisdn="254711000102", at=NOON)
         assert self.tell(notice, at(WARNED_ON, 3)) is None
         again = OutboxMessage.objects.exclude(reference=f"bureau_notice:{notice.id}").get(topic="bureau_notice")
         assert again.due_at == at(WARNED_ON, 8)

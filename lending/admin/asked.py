@@ -1,0 +1,138 @@
+"""What officers do about requests that words alone do not settle: corrections, lost phones, new SIMs, deaths."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
+from unfold.decorators import action
+from unfold.enums import ActionVariant
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
+from lending.models import Case
+from lending.rules import identity
+from lending.services import complaints, corrections, deaths, holds, lost_phones, proposals, requests
+
+REFUSALS: dict[type[Exception], str] = {
+    requests.NotOpen: "Nothing was changed: it is settled already.",
+    proposals.AlreadyPending: "Nothing was changed: {refusal}.",
+    identity.InvalidName: "Nothing was changed: that is no name.",
+    ValueError: "Nothing was changed: {refusal}.",
+}
+# What settles a case of a kind, by the names of the acts below; any other is closed with words.
+SETTLES: dict[str, tuple[str, ...]] = {
+    Case.Kind.COMPLAINT: ("take_up", "answer_complaint"),
+    Case.Kind.CORRECTION: ("propose_correction", "settle_correction", "leave_uncorrected"),
+    Case.Kind.LOST_PHONE: ("give_number_back", "keep_stopped"),
+    Case.Kind.SIM_CHANGED: ("lift_hold",),
+    Case.Kind.DEATH: ("confirm_death", "not_dead"),
+}
+ALL = tuple(name for names in SETTLES.values() for name in names)
+
+
+class CorrectionForm(ReasonForm):
+    """The right name, as on the card."""
+
+    full_name = forms.CharField(
+        label="Full name as on the ID card", max_length=60, widget=UnfoldAdminTextInputWidget()
+    )
+    field_order = ("full_name", "reason")
+
+
+def _settling(
+    name: str,
+    description: str,
+    icon: str,
+    explained: str,
+    done: str,
+    service: Callable[..., Any],
+    form_class: Any = ResolutionForm,
+    variant: ActionVariant = ActionVariant.DEFAULT,
+) -> Any:
+    """Return an act on a case: a dialog, and one service called with what was typed."""
+
+    def settle(self: Any, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        names = [name for name in getattr(form_class, "base_fields", {}) if not name.startswith("_")]
+        typed = {name: form.cleaned_data[name] for name in names}
+        return act(
+            request,
+            lambda: service(case_id=int(object_id), officer=request.user, at=timezone.now(), **typed),
+            done,
+            reverse("admin:lending_case_change", args=[object_id]),
+            REFUSALS,
+        )
+
+    settle.__name__ = name
+    dialog = {
+        "title": description,
+        "description": explained,
+        "form_class": form_class,
+        "form_submit_text": description,
+    }
+    return action(description=description, permissions=["close"], icon=icon, variant=variant, dialog=dialog)(settle)
+
+
+def _answer(*, words: str, **said: Any) -> None:
+    complaints.answer(words=words, **said)
+
+
+def _lift(*, case_id: int, officer: Any, resolution: str, at: Any) -> None:
+    holds.lift_sim_hold(case_id=case_id, officer=officer, resolution=resolution, at=at)
+
+
+class SettlesRequests:
+    """The acts on requests, for the room of cases."""
+
+    take_up = _settling(
+        "take_up", "Take up", "front_hand", "The customer gets an SMS that an officer looks into it now.",
+        "It is yours. The customer is told.", complaints.take_up, None,
+    )  # fmt: skip
+    answer_complaint = _settling(
+        "answer_complaint", "Answer", "reply",
+        "The customer gets an SMS with the outcome and your words; of no mistake, also who else hears complaints.",
+        "Answered: the customer is told.", _answer, AnswerForm, ActionVariant.PRIMARY,
+    )  # fmt: skip
+    propose_correction = _settling(
+        "propose_correction", "Propose the right name", "edit",
+        "First look at the ID card. A second officer has to agree; then the customer gets an SMS.",
+        "Proposed: it waits for a second person.", corrections.propose_correction, CorrectionForm,
+        ActionVariant.PRIMARY,
+    )  # fmt: skip
+    settle_correction = _settling(
+        "settle_correction", "It is put right", "task_alt", "The customer gets an SMS that the data are corrected.",
+        "The wish is settled. The customer is told.",
+        lambda **said: corrections.settle(put_right=True, **said),
+    )  # fmt: skip
+    leave_uncorrected = _settling(
+        "leave_uncorrected", "It cannot be put right", "block",
+        "The customer gets an SMS to bring the ID card to an officer.",
+        "The wish is settled. The customer is told.",
+        lambda **said: corrections.settle(put_right=False, **said),
+    )  # fmt: skip
+    give_number_back = _settling(
+        "give_number_back", "Give the number back", "lock_open",
+        "Only after you have spoken with the customer, who has the SIM again. They choose a new PIN by their "
+        "national ID at the next dial.",
+        "The number works again.", lambda **said: lost_phones.settle(give_back=True, **said),
+    )  # fmt: skip
+    keep_stopped = _settling(
+        "keep_stopped", "Leave it as it is", "phonelink_lock",
+        "A number that was stopped stays stopped. The case is closed.",
+        "The case is closed.", lambda **said: lost_phones.settle(give_back=False, **said),
+    )  # fmt: skip
+    lift_hold = _settling(
+        "lift_hold", "Let payouts go on", "lock_open", "Only after you have checked who holds the new SIM.",
+        "Payouts go on.", _lift,
+    )  # fmt: skip
+    confirm_death = _settling(
+        "confirm_death", "Record the death", "local_florist",
+        "Each live loan ends as its terms say for a death, nobody is written to any more, and whoever told us gets "
+        "an SMS that nothing is asked of the family.",
+        "Recorded.", deaths.confirm,
+    )  # fmt: skip
+    not_dead = _settling(
+        "not_dead", "It is not so", "undo", "What was stopped goes on.", "What was stopped goes on.", deaths.refuse,
+    )  # fmt: skip

@@ -1,0 +1,98 @@
+"""A death, told by the next of kin: asking stops at once, and an officer confirms before anything is final.
+
+Source: docs/domain/people.md, "A death".
+"""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from lending.models import Borrower, Case, Loan, NextOfKin
+from lending.rules import requests
+from lending.selectors import people
+from lending.selectors.preferences import number_index
+from lending.services import audit, changes, holds
+from lending.services.people import lock_person
+from lending.services.requests import ask, close, locked
+
+
+@transaction.atomic
+def report(*, reporter: str, deceased: str, language: str, at: datetime) -> Case:
+    """Take the word that somebody died, and have an officer call whoever said it.
+
+    From a next of kin who agreed to be one it stops everything on all numbers of the person at once; from
+    anybody else it only opens the case. Whoever reports hears the same words.
+    """
+    case = ask(
+        kind=Case.Kind.DEATH,
+        about=number_index(deceased)[:32],
+        msisdn=reporter,
+        note="Call and speak kindly. Confirm only with a document or two people who knew them.",
+        language=language,
+        at=at,
+        details={"number": deceased},
+        answer_by=at + requests.CALL_WITHIN,
+        is_told=False,
+    )
+    borrower = people.find_borrower(deceased)
+    if borrower is not None and _speaks_for(reporter, borrower):
+        lock_person(borrower)
+        for number in Borrower.objects.filter(identity_index=borrower.identity_index):
+            holds.hold(number, Borrower.Hold.DEATH, at)
+        Case.objects.filter(id=case.id).update(borrower=borrower)
+    case.refresh_from_db()
+    return case
+
+
+def _speaks_for(reporter: str, borrower: Borrower) -> bool:
+    return NextOfKin.objects.filter(
+        borrower__identity_index=borrower.identity_index,
+        number_index=number_index(reporter),
+        agreed_at__isnull=False,
+        ended_at__isnull=True,
+    ).exists()
+
+
+@transaction.atomic
+def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
+    """Record the death: each live loan ends as its rules say for a death, and nobody is written to any more.
+
+    Raises:
+        NotOpen: it was settled already.
+        ValueError: no resolution was given, or nobody is registered under that number.
+    """
+    case = locked(case_id, Case.Kind.DEATH)
+    borrower = case.borrower
+    if borrower is None or borrower.msisdn != case.details["number"]:
+        borrower = people.find_borrower(case.details["number"])
+    if borrower is None:
+        raise ValueError("nobody is registered under that number")
+    close(case, officer=officer, resolution=resolution, at=at)
+    lock_person(borrower)
+    for loan in Loan.objects.filter(identity_index=borrower.identity_index, state=Loan.State.LIVE):
+        changes.change_loan(
+            loan_id=loan.id, kind="death", origin=f"case:{case.id}", actor=officer, reason=resolution, at=at
+        )
+    for number in Borrower.objects.filter(identity_index=borrower.identity_index):
+        holds.lift(number, officer, resolution, at)
+    Borrower.objects.filter(identity_index=borrower.identity_index).update(state=Borrower.State.DECEASED)
+    audit.record("death_confirmed", subject=f"borrower:{borrower.id}", borrower=borrower, actor=officer, at=at)
+    return case
+
+
+@transaction.atomic
+def refuse(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
+    """Settle a report that is not so: everything goes on.
+
+    Raises:
+        NotOpen: it was settled already.
+        ValueError: no resolution was given.
+    """
+    case = locked(case_id, Case.Kind.DEATH)
+    close(case, officer=officer, resolution=resolution, at=at, is_told=False)
+    borrower = people.find_borrower(case.details["number"])
+    if borrower is not None:
+        for number in Borrower.objects.filter(identity_index=borrower.identity_index, hold=Borrower.Hold.DEATH):
+            holds.lift(number, officer, resolution, at)
+    return case

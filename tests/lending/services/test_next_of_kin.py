@@ -1,0 +1,114 @@
+"""The next of kin, and the death that they tell."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from lending.models import Borrower, Case, Loan, NextOfKin, OutboxMessage
+from lending.rules import identity
+from lending.services import deaths, next_of_kin, people, requests
+from tests import factories
+from tests.factories import NOON
+
+KIN = "254733000111"
+
+
+@pytest.fixture
+def officer(db: None) -> User:
+    return User.objects.create_user("wambui")
+
+
+def name(amina: Borrower, number: str = "0733 000111") -> NextOfKin:
+    return next_of_kin.name_kin(borrower_id=amina.id, name="Juma Ali", number=number, at=NOON)
+
+
+class TestNaming:
+    def test_asks_their_own_phone_once(self, amina: Borrower) -> None:
+        assert name(amina) == name(amina)
+        kin = NextOfKin.objects.get()
+        assert (kin.msisdn, kin.agreed_at) == (KIN, None)
+        assert OutboxMessage.objects.filter(topic="kin_asked").count() == 1
+
+    def test_counts_after_their_yes_and_is_forgotten_after_their_no(self, amina: Borrower) -> None:
+        name(amina)
+        assert next_of_kin.answer(msisdn=KIN, agreed=True, at=NOON)
+        assert NextOfKin.objects.get().agreed_at == NOON
+        assert not next_of_kin.answer(msisdn=KIN, agreed=False, at=NOON)  # asked and answered
+        name(amina, "0733000112")
+        assert next_of_kin.answer(msisdn="254733000112", agreed=False, at=NOON)
+        assert set(NextOfKin.objects.values_list("name", "msisdn")) == {("", "")}
+
+    def test_nobody_asked_this_number(self, law: None) -> None:
+        assert not next_of_kin.answer(msisdn=KIN, agreed=True, at=NOON)
+
+    def test_can_be_taken_back(self, amina: Borrower) -> None:
+        name(amina)
+        next_of_kin.take_back(borrower_id=amina.id, at=NOON)
+        next_of_kin.take_back(borrower_id=amina.id, at=NOON)
+        assert NextOfKin.objects.get().ended_at == NOON
+
+    def test_is_somebody_else_with_a_number(self, amina: Borrower) -> None:
+        with pytest.raises(next_of_kin.OwnNumber):
+            name(amina, "0711000101")
+        with pytest.raises(identity.InvalidNumber):
+            name(amina, "12")
+
+
+class TestADeath:
+    def report(self, reporter: str = KIN) -> Case:
+        return deaths.report(reporter=reporter, deceased="254711000101", language="sw", at=NOON)
+
+    @pytest.fixture
+    def kin(self, amina: Borrower) -> NextOfKin:
+        kin = name(amina)
+        next_of_kin.answer(msisdn=KIN, agreed=True, at=NOON)
+        return kin
+
+    def test_told_by_the_next_of_kin_stops_everything_at_once(self, amina: Borrower, kin: NextOfKin) -> None:
+        assert self.report() == self.report()
+        amina.refresh_from_db()
+        assert amina.hold == "death" and amina.state == "active"
+        assert Case.objects.get().borrower == amina
+
+    @pytest.mark.parametrize("agreed", [True, False])
+    def test_told_by_anybody_else_opens_the_case_alone(self, amina: Borrower, agreed: bool) -> None:
+        name(amina)
+        if agreed:
+            next_of_kin.answer(msisdn=KIN, agreed=True, at=NOON)
+        case = self.report("254722000999" if agreed else KIN)
+        amina.refresh_from_db()
+        assert amina.hold == "" and case.borrower is None and case.reference
+
+    def test_confirmed_ends_the_loan_as_a_death_does(
+        self, aminas_loan: Loan, amina: Borrower, kin: NextOfKin, officer: User, books_balance: Any
+    ) -> None:
+        case = self.report()
+        with pytest.raises(ValueError, match="resolution"):
+            deaths.confirm(case_id=case.id, officer=officer, resolution="", at=NOON)
+        later = NOON + timedelta(days=5)
+        deaths.confirm(case_id=case.id, officer=officer, resolution="Burial permit seen", at=later)
+        amina.refresh_from_db()
+        aminas_loan.refresh_from_db()
+        assert (amina.state, amina.hold) == ("deceased", "") and aminas_loan.stopped_on == later.date()
+        with pytest.raises(requests.NotOpen):
+            deaths.refuse(case_id=case.id, officer=officer, resolution="x", at=NOON)
+        books_balance()
+
+    def test_of_somebody_without_a_loan_is_recorded_too(
+        self, amina: Borrower, kin: NextOfKin, officer: User
+    ) -> None:
+        deaths.confirm(case_id=self.report().id, officer=officer, resolution="Seen", at=NOON)
+        amina.refresh_from_db()
+        assert amina.state == "deceased"
+
+    def test_that_is_not_so_lets_everything_go_on(self, amina: Borrower, kin: NextOfKin, officer: User) -> None:
+        deaths.refuse(case_id=self.report().id, officer=officer, resolution="She answered herself", at=NOON)
+        amina.refresh_from_db()
+        assert (amina.hold, amina.state) == ("", "active")
+        people.check_pin(borrower_id=amina.id, pin=factories.PIN, at=NOON)
+
+    def test_of_a_stranger_cannot_be_confirmed(self, law: None, officer: User) -> None:
+        with pytest.raises(ValueError, match="nobody is registered"):
+            deaths.confirm(case_id=self.report().id, officer=officer, resolution="Seen", at=NOON)
