@@ -2,6 +2,7 @@
 
 from lending.models.approvals import Proposal
 from lending.models.audit import AuditEvent
+from lending.models.business import BookEntry
 from lending.models.ledger import Account, Checkpoint, Entry, PeriodClosing, Posting, PostingHash
 from lending.models.limits import LimitRaise
 from lending.models.loans import (
@@ -33,6 +34,7 @@ from lending.models.reports import ReportSnapshot
 from lending.models.savings import (
     GroupApproval,
     GroupMember,
+    GroupRefusal,
     GroupWithdrawal,
     SavingsAccount,
     SavingsGroup,
@@ -51,6 +53,7 @@ __all__ = [
     "Allocation",
     "Application",
     "AuditEvent",
+    "BookEntry",
     "Borrower",
     "BureauNotice",
     "Case",
@@ -62,6 +65,7 @@ __all__ = [
     "Entry",
     "GroupApproval",
     "GroupMember",
+    "GroupRefusal",
     "GroupWithdrawal",
     "Installment",
     "JobRun",

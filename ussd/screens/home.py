@@ -51,6 +51,8 @@ def _last(line: StatementLine | None) -> str:
     }
     if line.kind == "paid_out":
         return pgettext("home", "Last: %(amount)s sent %(time)s, ref %(ref)s") % values
+    if line.kind == "saved":
+        return pgettext("home", "Last: %(amount)s to save %(time)s, ref %(ref)s") % values
     return pgettext("home", "Last: %(amount)s repaid %(time)s, ref %(ref)s") % values
 
 

@@ -14,7 +14,7 @@ from lending.models import (
     ProviderEvent,
     Refund,
 )
-from lending.services import groups, savings, savings_sweeps
+from lending.services import business, groups, savings, savings_sweeps
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -34,6 +34,7 @@ def fill(borrower: Borrower) -> None:
         currency="KES", state="failed", asked_at=NOON,
     )  # fmt: skip
     save(borrower)
+    business.write(borrower_id=borrower.id, kind="sale", amount_cents=50_000, origin="book", at=NOON)
     AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
     JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
     people = [User.objects.create_user(name) for name in ("maker", "checker")]
