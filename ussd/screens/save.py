@@ -9,7 +9,7 @@ from django.utils.translation import npgettext, pgettext
 
 from lending.models import SavingsAccount, SavingsMovement
 from lending.rules import calendar, money
-from lending.rules.savings import goal_of, read_terms
+from lending.rules.savings import GOAL_WEEKS, goal_of, read_terms
 from lending.selectors import savings as selectors
 from lending.services import deposits, savings, savings_holds, savings_instructions, savings_locks, savings_sweeps
 from ussd import saving_samples as worst
@@ -212,11 +212,11 @@ def ask_weekly(dialogue: Dialogue) -> View:
     """Small amounts are suggested: more people keep them up."""
     smaller, larger = dialogue.facts.saver.suggestions()
     currency = dialogue.facts.saver.product().currency
+    said = pgettext("save.weekly", "How much each week? A small amount is easier to keep.")
+    if smaller < larger:
+        said += " " + pgettext("save.weekly", "Try %(smaller)s or %(larger)s.")
     return Ask(
-        pgettext(
-            "save.weekly", "How much each week? A small amount is easier to keep, from %(smaller)s to %(larger)s."
-        )
-        % {"smaller": words.amount(smaller, currency), "larger": words.amount(larger, currency)},
+        said % {"smaller": words.amount(smaller, currency), "larger": words.amount(larger, currency)},
         parse=lambda typed: read_deposit(typed, currency),
         save_as="weekly_cents",
         then="save.confirm",
@@ -295,14 +295,23 @@ def not_now(dialogue: Dialogue) -> View:
 
 
 # --- paying in ------------------------------------------------------------------------------------------------
-@screen("save.suggest", samples=[worst.saved], resume="save.pot")
+@screen("save.suggest", samples=[worst.saved, worst.plain], resume="save.pot")
 @of_pot
 def suggest(dialogue: Dialogue, account: SavingsAccount) -> View:
-    amounts = dict.fromkeys(dialogue.facts.saver.suggestions())
-    listed = [Choice(in_account(cents, account), act=partial(pay_in, cents)) for cents in amounts]
+    listed = [
+        Choice(in_account(cents, account), act=partial(pay_in, cents)) for cents in _amounts(dialogue, account)
+    ]
     other = Choice(pgettext("save.suggest", "Another amount"), "save.amount")
     text = pgettext("save.suggest", "How much do you pay in? Pay from your M-PESA.")
     return Menu(text, (*listed, other), back_to="save.pot")
+
+
+def _amounts(dialogue: Dialogue, account: SavingsAccount) -> list[int]:
+    """Return what a week's deposit comes to by the goal, else what is suggested; each of them once."""
+    if account.target_cents:
+        unit = money.currency(account.currency).payable_cents
+        return [max(unit, money.round_to(account.target_cents // GOAL_WEEKS, unit))]
+    return sorted(set(dialogue.facts.saver.suggestions()))
 
 
 @screen("save.amount", samples=[worst.saved], resume="save.pot", tries=AMOUNT_TRIES)
