@@ -470,9 +470,8 @@ def _deposit_received(payload: Payload, at: datetime) -> Notice | None:
     saving = SavingsInstruction.objects.select_related("account__group").filter(receipt=receipt).first()
     if receipt.borrower is None or saving is None or saving.state == SavingsInstruction.State.REJECTED:
         return None  # it is not saved any more, which has an SMS of its own
-    return Notice(
-        f"deposit_received:{receipt.id}", receipt.borrower, lambda: saving_words.deposit_words(receipt, saving)
-    )
+    # Thanked for like any payment: should it be taken back, that is told like any payment, too.
+    return Notice(_thanks(payload), receipt.borrower, lambda: saving_words.deposit_words(receipt, saving))
 
 
 def _deposit_kept(payload: Payload, at: datetime) -> Notice | None:
