@@ -15,6 +15,7 @@ from lending.models import (
 )
 from lending.rules import paybill_account as paybill
 from lending.selectors.groups import Part, Waiting
+from lending.selectors.loans import StatementLine
 from lending.selectors.savings_versions import TermsChange
 from ussd import samples, saving_words
 from ussd.engine import Sample
@@ -153,7 +154,7 @@ class LongestSaver(Saver):
         )
 
     def paybill_account(self, account: SavingsAccount) -> str:
-        return paybill.write("GROUP", 999_999)
+        return paybill.write("GRP", 99_999_999)
 
 
 def _sample(saver: LongestSaver, **known: Any) -> Sample:
@@ -198,6 +199,12 @@ def key_open() -> Sample:
 
 def swept() -> Sample:
     return _sample(LongestSaver([pot()], stays_cents=MOST))
+
+
+def just_saved() -> Sample:
+    """Money for savings came just now, beside a loan."""
+    last = StatementLine(samples.AT, "saved", MOST, samples.RECEIPT_NO)
+    return Sample(samples.LongestFacts(open_loan=samples.loan(), last_event=last), ANSWERS)
 
 
 def in_group() -> Sample:

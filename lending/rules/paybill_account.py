@@ -1,4 +1,4 @@
-"""What somebody types as account of a paybill payment that is to be saved: SAVE or GROUP, a number, a check digit.
+"""What somebody types as account of a paybill payment that is to be saved: SAVE or GRP, a number, a check digit.
 
 The numbers stand close together, so one that was mistyped would be somebody else's; the check digit finds every
 single wrong digit and nearly every swap. The letters S and G are in no loan's reference.
@@ -7,8 +7,8 @@ Source of the check digit: ISO/IEC 7812-1, annex B (Luhn).
 
 import re
 
-# SAVE names an account of one person, GROUP the membership of one person in a group.
-KINDS = ("SAVE", "GROUP")
+# SAVE names an account of one person, GRP the membership of one person in a group.
+KINDS = ("SAVE", "GRP")
 _FORM = re.compile(rf"(?P<kind>{'|'.join(KINDS)})(?P<number>[1-9][0-9]*)(?P<check>[0-9])", re.ASCII)
 
 

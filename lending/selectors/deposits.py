@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from lending.models import Borrower, GroupMember, PaymentIntent, SavingsAccount, SavingsInstruction
 from lending.rules import paybill_account as accounts
 
+# Receipts that are savings, or on their way to be.
+SAVED = Q(
+    pk__in=SavingsInstruction.objects.filter(receipt__isnull=False)
+    .exclude(state=SavingsInstruction.State.REJECTED)
+    .values("receipt")
+)
 # A bigint: what is longer is no number of ours.
 _MOST = 2**63 - 1
 
@@ -39,7 +45,7 @@ def target_of_account(typed: str) -> Target | None:
     if read is None or read[1] > _MOST:
         return None
     kind, number = read
-    if kind == "GROUP":
+    if kind == "GRP":
         member = GroupMember.objects.select_related("borrower", "group__savings_account").filter(id=number).first()
         if member is None:
             return None
@@ -61,7 +67,7 @@ def paybill_account(account: SavingsAccount, borrower: Borrower) -> str:
     if account.group_id is None:
         return accounts.write("SAVE", account.id)
     same = GroupMember.objects.get(group_id=account.group_id, identity_index=borrower.identity_index)
-    return accounts.write("GROUP", same.id)
+    return accounts.write("GRP", same.id)
 
 
 def on_its_way_cents(account_id: int) -> int:

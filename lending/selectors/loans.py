@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.db.models import Q
-
 from lending.models import Allocation, Application, Draw, Installment, Loan, PaymentIntent, Receipt
 from lending.rules import arrears
 from lending.rules.allocation import KINDS, Due, total_of
+from lending.selectors.deposits import SAVED
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,6 @@ def days_past_due(loan: Loan, on: date) -> int:
     return arrears.days_past_due([item.due_on for item, _ in dues(loan)], on)
 
 
-# Money that came to be saved and did not come back.
-_SAVED = Q(saving__isnull=False) & ~Q(saving__state="rejected")
-
-
 def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     """Return the newest movements, newest first."""
     made = Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False, credit_limit_cents=None)
@@ -97,7 +92,7 @@ def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
         for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None)
-        .exclude(_SAVED)
+        .exclude(SAVED)
         .order_by("-paid_at")[:limit]
     )
     return _newest([*lent, *refinanced, *repaid], limit)
@@ -109,7 +104,7 @@ def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:
 
 def last_event(borrower_id: int, since: datetime) -> StatementLine | None:
     """Return the newest movement after a moment, also into savings: "did it go through?" on the first screen."""
-    paid_in = Receipt.objects.filter(_SAVED, borrower_id=borrower_id).order_by("-paid_at")[:1]
+    paid_in = Receipt.objects.filter(SAVED, borrower_id=borrower_id).order_by("-paid_at")[:1]
     saved = (StatementLine(one.paid_at, "saved", one.amount_cents, one.receipt_no) for one in paid_in)
     lines = _newest([*statement(borrower_id, limit=1), *saved], 1)
     return lines[0] if lines and lines[0].at >= since else None

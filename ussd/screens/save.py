@@ -102,8 +102,10 @@ def _lock_choice(dialogue: Dialogue, account: SavingsAccount) -> Choice:
 
 
 def _standing(dialogue: Dialogue, account: SavingsAccount) -> list[str]:
+    earned = dialogue.facts.saver.month(account)[0] + selectors.earned_cents(account)
     values = {
         "name": saving_words.name(account),
+        "earned": in_account(earned, account),
         "saved": in_account(account.balance_cents, account),
         "target": in_account(account.target_cents or 0, account),
         "free": in_account(selectors.available_cents(account), account),
@@ -120,6 +122,8 @@ def _standing(dialogue: Dialogue, account: SavingsAccount) -> list[str]:
         lines.append(pgettext("save.pot", "Free: %(free)s"))
     if dialogue.facts.saver.on_its_way_cents(account):
         lines.append(pgettext("save.pot", "On its way: %(coming)s"))
+    if earned:
+        lines.append(pgettext("save.pot", "Interest this month: %(earned)s"))
     return [line % values for line in lines]
 
 
