@@ -1,6 +1,6 @@
 """What a conversation reads about one customer's business book."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from lending.models import BookEntry
 from lending.rules.business import Totals
@@ -26,7 +26,8 @@ class Trader:
         return business.owed(self.borrower_id, self.at)
 
     def weeks(self) -> dict[date, Totals]:
-        return business.weeks(self.borrower_id, self.at)
+        """Return what the weeks of half a year came to."""
+        return business.weeks(self.borrower_id, self.at, self.today - timedelta(weeks=26))
 
     def last(self) -> BookEntry | None:
         """Return the line that would be taken back."""

@@ -306,7 +306,7 @@ def suggest(dialogue: Dialogue, account: SavingsAccount) -> View:
         Choice(in_account(cents, account), act=partial(pay_in, cents)) for cents in _amounts(dialogue, account)
     ]
     other = Choice(pgettext("save.suggest", "Another amount"), "save.amount")
-    text = pgettext("save.suggest", "How much do you pay in? Pay from your M-PESA.")
+    text = pgettext("save.suggest", "How much do you pay in from your M-PESA? We take no fee.")
     return Menu(text, (*listed, other), back_to="save.pot")
 
 

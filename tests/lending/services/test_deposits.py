@@ -150,6 +150,16 @@ class TestReceipt:
         attempt.refresh_from_db()
         assert attempt.state == "failed"
 
+    def test_a_prompt_whose_account_the_operator_lost_is_looked_at_by_a_person(
+        self, rail: Operator, aminas_loan: Loan, pot: SavingsAccount
+    ) -> None:
+        attempt = sent(ask(pot, aminas_loan.borrower))
+        pay("0711000101", 10_000, "SAV1", at=LATER)
+        settling.settle(attempt.id, paid(), at=LATER, source="stk")
+        aminas_loan.refresh_from_db()
+        assert aminas_loan.outstanding_cents == 43_000
+        assert [case.kind for case in Case.objects.all()] == ["receipt_mismatch"]
+
     def test_a_prompt_that_failed_says_how_to_save_otherwise(
         self, rail: Operator, amina: Borrower, pot: SavingsAccount
     ) -> None:
