@@ -439,6 +439,18 @@ SUB_LEDGERS = (
         ),
     ),
     Invariant(
+        "savings in transit are the deposits that their holders have not taken",
+        "instructions",
+        "SELECT count(*) FROM lending_savingsinstruction WHERE state = 'open' AND receipt_id IS NOT NULL",
+        _control(
+            "savings_in_transit",
+            -1,
+            "SELECT receipt.currency, asked.amount_cents AS cents FROM lending_savingsinstruction asked"
+            " JOIN lending_receipt receipt ON receipt.id = receipt_id WHERE asked.state = 'open'",
+            "instructions",
+        ),
+    ),
+    Invariant(
         "suspense is the receipts that fit nobody",
         "receipts",
         "SELECT count(*) FROM lending_receipt WHERE state = 'suspense'",
@@ -507,15 +519,17 @@ MONEY_IN = (
         """,  # noqa: S608 - made of a name of ours
     ),
     Invariant(
-        "a receipt is its repayment and what is over",
+        "a receipt is its repayment or saving and what is over",
         "receipts",
         "SELECT count(*) FROM lending_receipt",
         """
         SELECT format('receipt %s of %s: %s repaid, %s over', receipt_no, receipt.amount_cents,
                       coalesce(repayment.amount_cents, 0), over_cents)
           FROM lending_receipt receipt LEFT JOIN lending_repayment repayment ON repayment.receipt_id = receipt.id
-         WHERE coalesce(repayment.amount_cents, 0) + over_cents
-               <> CASE WHEN state IN ('suspense', 'reversed') THEN 0 ELSE receipt.amount_cents END
+          LEFT JOIN lending_savingsinstruction saving
+            ON saving.receipt_id = receipt.id AND saving.state <> 'rejected'
+         WHERE coalesce(repayment.amount_cents, 0) + over_cents + coalesce(saving.amount_cents, 0)
+               <> CASE WHEN receipt.state IN ('suspense', 'reversed') THEN 0 ELSE receipt.amount_cents END
         """,
     ),
     Invariant(
@@ -551,16 +565,16 @@ MONEY_IN = (
         """,  # noqa: S608
     ),
     Invariant(
-        "a repayment prompt brings in no more than it asked for",
+        "a prompt brings in no more than it asked for",
         "prompts",
-        "SELECT count(*) FROM lending_paymentintent WHERE purpose = 'collect'",
+        "SELECT count(*) FROM lending_paymentintent WHERE purpose IN ('collect', 'save')",
         """
         SELECT format('intent %s asked for %s, receipt %s brought %s',
                       intent.id, intent.amount_cents, receipt.receipt_no, receipt.amount_cents)
           FROM lending_receipt receipt
           JOIN lending_paymentattempt attempt ON attempt.id = receipt.attempt_id
           JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
-         WHERE receipt.amount_cents > intent.amount_cents OR intent.purpose <> 'collect'
+         WHERE receipt.amount_cents > intent.amount_cents OR intent.purpose NOT IN ('collect', 'save')
         """,
     ),
 )
@@ -595,12 +609,12 @@ MONEY_OUT = (
         """
         SELECT count(*) FROM lending_paymentattempt attempt
           JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
-         WHERE purpose <> 'collect' AND receipt_no <> ''
+         WHERE purpose NOT IN ('collect', 'save') AND receipt_no <> ''
         """,
         """
         SELECT format('receipt %s: attempts %s', upper(receipt_no), string_agg(attempt.id::text, ', '))
           FROM lending_paymentattempt attempt JOIN lending_paymentintent intent ON intent.id = attempt.intent_id
-         WHERE purpose <> 'collect' AND receipt_no <> ''
+         WHERE purpose NOT IN ('collect', 'save') AND receipt_no <> ''
          GROUP BY attempt.provider, upper(receipt_no) HAVING count(*) > 1
         """,
     ),

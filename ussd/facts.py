@@ -24,6 +24,8 @@ from lending.selectors import (
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
 from lending.selectors.personal_data import Held, Look
+from ussd.saver import Saver
+from ussd.trader import Trader
 
 # "Did it go through?" is answered on the first screen for this long.
 RECENT = timedelta(hours=1)
@@ -52,6 +54,14 @@ class Facts:
         """Return the borrower on screens that only a borrower can reach."""
         assert self.borrower is not None, "this screen is for registered customers"
         return self.borrower
+
+    @cached_property
+    def saver(self) -> Saver:
+        return Saver(self.known, self.at, self.today, settings.COUNTRY)
+
+    @cached_property
+    def trader(self) -> Trader:
+        return Trader(self.known.id, self.at, self.today, self.country.currency)
 
     @cached_property
     def open_loan(self) -> Loan | None:

@@ -20,6 +20,7 @@ from lending.models import (
     Case,
     Decision,
     Draw,
+    GroupWithdrawal,
     Invitation,
     LimitRaise,
     Loan,
@@ -31,17 +32,16 @@ from lending.models import (
     Repayment,
     Review,
     SavingsAccount,
+    SavingsInstruction,
 )
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
-from lending.rules.savings_change import what_is_worse
 from lending.selectors import dues, loans, personal_data, products, savings_versions
 from lending.selectors.overpayments import payout_receipt
 from lending.selectors.preferences import may_send
-from lending.selectors.savings_versions import TermsChange
 from lending.services import applications, bureau, receipts
-from ussd import alphabet, campaigns, samples, sms, words
+from ussd import alphabet, campaigns, samples, saving_samples, saving_words, sms, words
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
 
@@ -404,7 +404,7 @@ def _ways_to_pay(intent: PaymentIntent) -> dict[str, str]:
         "amount": words.amount(intent.amount_cents, intent.currency),
         "code": settings.USSD_CODE,
         "paybill": settings.DARAJA_PAYBILL,
-        "account": words.local_number(intent.msisdn),
+        "account": saving_words.account_to_type(intent),
     }
 
 
@@ -501,46 +501,48 @@ def _savings_terms_change(payload: Payload, at: datetime) -> Notice | None:
     return Notice(
         f"savings_terms_change:{payload['version_id']}:{account.id}:{borrower.id}",
         borrower,
-        lambda: terms_change_words(change, account.currency),
+        lambda: saving_words.terms_change_words(change, account.currency),
         by_law=True,
     )
 
 
-def terms_change_words(change: TermsChange, currency: str) -> str:
-    """Say what changes in somebody's savings, from which day, and before worse terms that they may leave first."""
-    said = [_new_terms_words(change, currency)]
-    if change.is_locked:
-        said.append(pgettext("sms", "Until your lock ends nothing changes."))
-    elif what_is_worse(change.after, change.before):
-        said.append(pgettext("sms", "Until then you can take your money out free."))
-    if len(_changed(change)) > 1:
-        said.append(pgettext("sms", "More changes: send HELP."))
-    return " ".join(said)
+def _deposit_received(payload: Payload, at: datetime) -> Notice | None:
+    receipt = Receipt.objects.select_related("borrower").get(id=payload["receipt_id"])
+    saving = SavingsInstruction.objects.select_related("account__group").filter(receipt=receipt).first()
+    if receipt.borrower is None or saving is None or saving.state == SavingsInstruction.State.REJECTED:
+        return None  # it is not saved any more, which has an SMS of its own
+    # Thanked for like any payment: should it be taken back, that is told like any payment, too.
+    return Notice(_thanks(payload), receipt.borrower, lambda: saving_words.deposit_words(receipt, saving))
 
 
-def _changed(change: TermsChange) -> list[str]:
-    """Return the terms that are other ones, what earns more or less first."""
-    fields = ("interest", "minimum_balance_cents", "dormant_after_days", "lock", "save_first")
-    return [name for name in fields if getattr(change.before, name) != getattr(change.after, name)]
+def _deposit_kept(payload: Payload, at: datetime) -> Notice | None:
+    receipt = Receipt.objects.select_related("borrower").get(id=payload["receipt_id"])
+    if receipt.borrower is None or not receipt.over_cents:
+        return None
+    return Notice(f"deposit_kept:{receipt.id}", receipt.borrower, lambda: saving_words.kept_words(receipt))
 
 
-def _new_terms_words(change: TermsChange, currency: str) -> str:
-    before, after, day = change.before, change.after, words.day(change.on)
-    if before.interest and after.interest and before.interest.rates != after.interest.rates:
-        return pgettext("sms", "Jirani: from %(day)s your savings earn %(new)s a year, now %(old)s.") % {
-            "day": day,
-            "new": words.rates(after.interest),
-            "old": words.rates(before.interest),
-        }
-    if before.interest == after.interest and before.minimum_balance_cents != after.minimum_balance_cents:
-        return pgettext("sms", "Jirani: from %(day)s %(new)s must stay in your savings, now %(old)s.") % {
-            "day": day,
-            "new": words.amount(after.minimum_balance_cents, currency),
-            "old": words.amount(before.minimum_balance_cents, currency),
-        }
-    return pgettext("sms", "Jirani: the terms of your savings change on %(day)s. To know how, send HELP.") % {
-        "day": day
-    }
+def _savings_paid_out(payload: Payload, at: datetime) -> Notice | None:
+    asked = SavingsInstruction.objects.select_related(
+        "account__group", "account__borrower", "member__borrower"
+    ).get(id=payload["instruction_id"])
+    whose = asked.member.borrower if asked.member else asked.account.borrower
+    assert whose is not None, "money leaves a group for a member"
+    is_paid = asked.state == SavingsInstruction.State.CONFIRMED
+    say = saving_words.paid_out_words if is_paid else saving_words.not_paid_out_words
+    return Notice(f"savings_paid_out:{asked.id}", whose, lambda: say(asked))
+
+
+def _group_asked(payload: Payload, at: datetime) -> Notice | None:
+    asked = GroupWithdrawal.objects.select_related("account__group", "asked_by__borrower").get(
+        id=payload["withdrawal_id"]
+    )
+    borrower = Borrower.objects.get(id=payload["borrower_id"])
+    is_waiting = asked.state == GroupWithdrawal.State.ASKED
+    if is_waiting != (payload["said"] == "asked"):
+        return None  # it is decided by now, which has an SMS of its own
+    say = saving_words.asked_words if is_waiting else saving_words.decided_words
+    return Notice(f"group_{payload['said']}:{asked.id}:{borrower.id}", borrower, lambda: say(asked))
 
 
 def _limit_raise_offered(payload: Payload, at: datetime) -> Notice | None:
@@ -852,6 +854,12 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "repayment_reminder": _repayment_reminder,
     "campaign": _campaign,
     "limit_raise_offered": _limit_raise_offered,
+    "deposit_received": _deposit_received,
+    "deposit_kept": _deposit_kept,
+    "savings_paid_out": _savings_paid_out,
+    "savings_not_paid_out": _savings_paid_out,
+    "group_asked": _group_asked,
+    "group_decided": _group_asked,
     "pin_locked": _pin_locked,
     "pin_reset": _pin_reset,
     "request_taken": _request_taken,
@@ -899,7 +907,8 @@ def longest() -> Iterator[tuple[str, str]]:
         yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
     yield "bureau_notice", bureau_words(loan, samples.DAY)
     for change in samples.terms_changes():
-        yield "savings_terms_change", terms_change_words(change, "KES")
+        yield "savings_terms_change", saving_words.terms_change_words(change, "KES")
+    yield from saving_samples.longest_messages()
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
     yield "pin_locked", pin_locked_words()
     yield "pin_reset", pin_reset_words()

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from inspect import unwrap
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,6 +25,8 @@ ROOTS = (START, engine.LANGUAGES, "home.resume", "lost", "sorry", "busy", "over"
 # Services that move money or promise it at the customer's word. What only asks a person to look is not among them.
 MOVES_MONEY = {
     "lending.services.applications": {"submit"},
+    "lending.services.groups": {"ask_withdrawal", "ask_share_out"},
+    "lending.services.savings_instructions": {"instruct_withdrawal"},
 }
 
 
@@ -78,7 +81,9 @@ def _named_by_tables(view: Callable[..., Any]) -> Iterator[set[str]]:
 def _codes(view: Callable[..., Any]) -> list[tuple[CodeType, dict[str, Any]]]:
     """Return the code of a function and of all that it calls in the screens, with what names mean there."""
     seen: dict[CodeType, dict[str, Any]] = {}
-    left: list[tuple[CodeType, dict[str, Any]]] = [(_function(view).__code__, _function(view).__globals__)]
+    # Behind a decorator stands the function that it was put on.
+    views = {_function(view), _function(unwrap(view))}
+    left: list[tuple[CodeType, dict[str, Any]]] = [(one.__code__, one.__globals__) for one in views]
     while left:
         code, known = left.pop()
         if code in seen:

@@ -25,10 +25,10 @@ def amount(cents: int, currency: str = "KES") -> str:
 
 def day(on: date) -> str:
     """Return a short date: "14 Mar", "14 Machi"."""
-    return f"{on.day} {_month(on.month)}"
+    return f"{on.day} {month(on.month)}"
 
 
-def _month(number: int) -> str:
+def month(number: int) -> str:
     return (
         pgettext("month", "Jan"),
         pgettext("month", "Feb"),

@@ -24,7 +24,7 @@ from lending.models import Loan, LoanEvent, Receipt
 from lending.rules import calendar, money
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, refinancing
-from lending.services import changes, life, products, proposals, receipts, refunds, savings_terms
+from lending.services import changes, deposits, life, products, proposals, receipts, refunds, savings_terms
 
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
@@ -45,6 +45,7 @@ SENTENCES: dict[type[Exception], str] = {
     changes.NotALoanToChange: "Nothing was changed: {refusal}, so this means nothing for it.",
     changes.TwoPeopleNeeded: "Nothing was changed: this has to be proposed.",
     receipts.NotCounted: "Nothing was changed: receipt {refusal} is out of the books already.",
+    deposits.HandedOn: "Nothing was changed: {refusal}. It can only be taken out of the savings again.",
     refunds.NothingKept: "Nothing was changed: nothing is kept for this customer.",
     refunds.TooLittle: "Nothing was changed: less is kept than a wallet can get. It can go into savings.",
     refunds.RefundUnderWay: "Nothing was changed: a refund to this customer is on its way, and how it ends has to"

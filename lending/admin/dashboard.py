@@ -116,7 +116,7 @@ def cards() -> list[Card]:
             "Collected today",
             cells.shown(now.collected_cents, currency),
             f"since midnight, {today:%-d %B}",
-            listing("receipt", paid_at__gte=start.isoformat()),
+            listing("receipt", paid_at__gte=start.isoformat(), to="loans"),
             "lending.view_receipt",
         ),
     ]

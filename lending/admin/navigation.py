@@ -96,6 +96,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
                 _room("Movements", "sync_alt", "lending", "savingsmovement"),
                 _room("Savings products", "sell", "lending", "savingsproductversion"),
                 _room("May pay loans", "key", "lending", "sweepmandate"),
+                _room("Business books", "menu_book", "lending", "bookentry"),
                 _room("Savings groups", "groups", "lending", "savingsgroup"),
                 _room("Group withdrawals", "how_to_vote", "lending", "groupwithdrawal"),
             ],

@@ -16,9 +16,10 @@ from lending.admin.cases import MATCH_DIALOG, match, may_close
 from lending.admin.changes import ReceiptReversalForm, pending, propose_reversal
 from lending.admin.dialogs import MatchForm, act
 from lending.admin.history import History, HistoryInline
-from lending.models import PaymentAttempt, PaymentIntent, ProviderEvent, Rail, Receipt
+from lending.models import PaymentAttempt, PaymentIntent, ProviderEvent, Rail, Receipt, SavingsInstruction
 from lending.payments.breaker import restart_rail
 from lending.selectors import portfolio
+from lending.selectors.deposits import SAVED
 
 
 class AttemptInline(HistoryInline):
@@ -133,6 +134,21 @@ class AttemptAdmin(History):
         return row.get_state_display()
 
 
+class WhereTo(SimpleListFilter):
+    """Money for loans, or money that is saved."""
+
+    title = "where to"
+    parameter_name = "to"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("loans", "Loans"), ("savings", "Savings")]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Receipt]") -> "QuerySet[Receipt]":
+        if self.value() is None:
+            return queryset
+        return queryset.filter(SAVED) if self.value() == "savings" else queryset.exclude(SAVED)
+
+
 @admin.register(Receipt)
 class ReceiptAdmin(History):
     list_display = (
@@ -145,14 +161,23 @@ class ReceiptAdmin(History):
         "source",
         "paid_at",
     )
-    list_filter = ("state", "source", "provider", "paid_at")
+    list_filter = ("state", WhereTo, "source", "provider", "paid_at")
     search_fields = ("receipt_no", "account_reference", "borrower__full_name", "borrower__msisdn")
     search_help_text = "Receipt number, account as typed, name or phone number"
     ordering = ("-paid_at",)
     detail_related = ("borrower", "attempt__intent")
     actions_detail = ("match_customer", "take_out")
     fieldsets = (
-        (None, {"fields": (("receipt_no", "amount", "over"), ("customer", "state_label", "paid_at"), "waiting")}),
+        (
+            None,
+            {
+                "fields": (
+                    ("receipt_no", "amount", "over"),
+                    ("customer", "state_label", "paid_at"),
+                    ("saved", "waiting"),
+                )
+            },
+        ),
         (
             "As the rail told it",
             {
@@ -182,6 +207,11 @@ class ReceiptAdmin(History):
     )
     def state_label(self, row: Receipt) -> str:
         return row.get_state_display()
+
+    @display(description="To be saved")
+    def saved(self, row: Receipt) -> str:
+        asked = SavingsInstruction.objects.filter(receipt=row).select_related("account").first()
+        return cells.link(asked.account, asked.get_state_display()) if asked else cells.NOTHING
 
     @display(description="Waiting for a second person")
     def waiting(self, row: Receipt) -> str:

@@ -12,6 +12,7 @@ from lending.admin.history import History, HistoryInline
 from lending.models import (
     GroupApproval,
     GroupMember,
+    GroupRefusal,
     GroupWithdrawal,
     SavingsAccount,
     SavingsGroup,
@@ -282,6 +283,18 @@ class ApprovalInline(HistoryInline):
         return cells.link(row.member.borrower)
 
 
+class RefusalInline(HistoryInline):
+    model = GroupRefusal
+    verbose_name_plural = "Refusals"
+    fields = ("person", "refused_at")
+    related = ("member__borrower",)
+    ordering = ("refused_at",)
+
+    @display(description="Member")
+    def person(self, row: GroupRefusal) -> str:
+        return cells.link(row.member.borrower)
+
+
 @admin.register(GroupWithdrawal)
 class GroupWithdrawalAdmin(History):
     list_display = ("purpose", "group", "amount", "agreed", "state_label", "asked_at")
@@ -290,7 +303,7 @@ class GroupWithdrawalAdmin(History):
     ordering = ("-asked_at",)
     list_select_related = ("account__group",)
     detail_related = ("account__group", "asked_by__borrower", "to_member__borrower")
-    inlines = (ApprovalInline,)
+    inlines = (ApprovalInline, RefusalInline)
     fieldsets = (
         (
             None,
@@ -329,6 +342,7 @@ class GroupWithdrawalAdmin(History):
         label={
             GroupWithdrawal.State.ASKED.label: "warning",
             GroupWithdrawal.State.APPROVED.label: "success",
+            GroupWithdrawal.State.REFUSED.label: "info",
             GroupWithdrawal.State.CANCELLED.label: "info",
         },
     )

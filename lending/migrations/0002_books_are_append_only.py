@@ -171,6 +171,47 @@ CREATE TRIGGER savings_version_change_is_history BEFORE UPDATE OR DELETE ON lend
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER group_approval_is_history BEFORE UPDATE OR DELETE ON lending_groupapproval
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER group_refusal_is_history BEFORE UPDATE OR DELETE ON lending_grouprefusal
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER book_entry_is_history BEFORE UPDATE OR DELETE ON lending_bookentry
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+
+-- A line of a trader's book is taken back by one that says the same of the same day, once, and never by halves.
+CREATE FUNCTION lending_book_reversal_mirrors() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    first lending_bookentry;
+BEGIN
+    SELECT * INTO first FROM lending_bookentry WHERE id = NEW.reverses_id;
+    IF first.reverses_id IS NOT NULL OR (NEW.borrower_id, NEW.kind, NEW.amount_cents, NEW.happened_on, NEW.customer)
+       IS DISTINCT FROM (first.borrower_id, first.kind, first.amount_cents, first.happened_on, first.customer) THEN
+        RAISE EXCEPTION 'book entry % cannot be taken back by this', NEW.reverses_id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'book_reversal_mirrors';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER book_reversal_mirrors BEFORE INSERT ON lending_bookentry
+    FOR EACH ROW WHEN (NEW.reverses_id IS NOT NULL) EXECUTE FUNCTION lending_book_reversal_mirrors();
+
+-- Whoever said yes does not say no to the same withdrawal, nor the other way round.
+CREATE FUNCTION lending_group_says_it_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM lending_groupwithdrawal WHERE id = NEW.withdrawal_id FOR NO KEY UPDATE;
+    IF TG_TABLE_NAME = 'lending_grouprefusal' AND EXISTS (
+           SELECT FROM lending_groupapproval WHERE withdrawal_id = NEW.withdrawal_id AND member_id = NEW.member_id)
+       OR TG_TABLE_NAME = 'lending_groupapproval' AND EXISTS (
+           SELECT FROM lending_grouprefusal WHERE withdrawal_id = NEW.withdrawal_id AND member_id = NEW.member_id)
+    THEN
+        RAISE EXCEPTION 'member % has said their word to group withdrawal %', NEW.member_id, NEW.withdrawal_id
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'group_says_it_once';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE TRIGGER group_approval_is_their_word BEFORE INSERT ON lending_groupapproval
+    FOR EACH ROW EXECUTE FUNCTION lending_group_says_it_once();
+CREATE TRIGGER group_refusal_is_their_word BEFORE INSERT ON lending_grouprefusal
+    FOR EACH ROW EXECUTE FUNCTION lending_group_says_it_once();
 
 -- Money of a group leaves only when enough of its own members agreed to this very withdrawal.
 CREATE FUNCTION lending_group_withdrawal_is_agreed() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -293,6 +334,13 @@ DROP FUNCTION lending_refund_is_kept();
 DROP TRIGGER group_is_paid_once ON lending_savingsinstruction;
 DROP TRIGGER group_withdrawal_is_agreed ON lending_groupwithdrawal;
 DROP TRIGGER group_approval_is_history ON lending_groupapproval;
+DROP TRIGGER group_refusal_is_history ON lending_grouprefusal;
+DROP TRIGGER group_approval_is_their_word ON lending_groupapproval;
+DROP TRIGGER group_refusal_is_their_word ON lending_grouprefusal;
+DROP FUNCTION lending_group_says_it_once();
+DROP TRIGGER book_reversal_mirrors ON lending_bookentry;
+DROP FUNCTION lending_book_reversal_mirrors();
+DROP TRIGGER book_entry_is_history ON lending_bookentry;
 DROP TRIGGER savings_version_change_is_history ON lending_savingsversionchange;
 DROP TRIGGER savings_movement_is_history ON lending_savingsmovement;
 DROP FUNCTION lending_group_is_paid_once();

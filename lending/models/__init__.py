@@ -3,6 +3,7 @@
 from lending.models.agents import Agent, Invitation
 from lending.models.approvals import Proposal
 from lending.models.audit import AuditEvent
+from lending.models.business import BookEntry
 from lending.models.ledger import Account, Checkpoint, Entry, PeriodClosing, Posting, PostingHash
 from lending.models.limits import LimitRaise
 from lending.models.loans import (
@@ -35,6 +36,7 @@ from lending.models.rights import AccessRecord, Erasure, NextOfKin, Preference
 from lending.models.savings import (
     GroupApproval,
     GroupMember,
+    GroupRefusal,
     GroupWithdrawal,
     SavingsAccount,
     SavingsGroup,
@@ -55,6 +57,7 @@ __all__ = [
     "Allocation",
     "Application",
     "AuditEvent",
+    "BookEntry",
     "Borrower",
     "BureauNotice",
     "Case",
@@ -67,6 +70,7 @@ __all__ = [
     "Erasure",
     "GroupApproval",
     "GroupMember",
+    "GroupRefusal",
     "GroupWithdrawal",
     "Installment",
     "Invitation",

@@ -21,7 +21,11 @@ class PaymentIntent(models.Model):
     class Purpose(models.TextChoices):
         DISBURSE = "disburse", "Pay out a loan"
         COLLECT = "collect", "Ask for a repayment"
+        SAVE = "save", "Ask for a deposit"
         REFUND = "refund", "Give money back"
+
+    # What puts a prompt on the customer's own phone: one at a time for each of them.
+    PROMPTS = (Purpose.COLLECT, Purpose.SAVE)
 
     class State(models.TextChoices):
         OPEN = "open", "Open"
@@ -33,6 +37,9 @@ class PaymentIntent(models.Model):
     provider = models.CharField(max_length=20)
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="payment_intents")
     loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="payment_intents")
+    savings_account = models.ForeignKey(
+        "lending.SavingsAccount", models.PROTECT, null=True, blank=True, related_name="payment_intents"
+    )
     msisdn = models.CharField(max_length=15, help_text="Whose wallet.")
     amount_cents = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
@@ -42,8 +49,19 @@ class PaymentIntent(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.CheckConstraint(name="intent_positive", condition=Q(amount_cents__gt=0))]
+        constraints = [
+            models.CheckConstraint(name="intent_positive", condition=Q(amount_cents__gt=0)),
+            models.CheckConstraint(
+                name="intent_saves_into_an_account",
+                condition=Q(purpose="save", savings_account__isnull=False, loan__isnull=True)
+                | ~Q(purpose="save") & Q(savings_account__isnull=True),
+            ),
+        ]
         indexes = [models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due")]
+
+    @property
+    def is_prompt(self) -> bool:
+        return self.purpose in self.PROMPTS
 
     def __str__(self) -> str:
         return f"{self.get_purpose_display()}: {money.show(self.amount_cents, self.currency)}"

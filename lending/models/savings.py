@@ -172,6 +172,7 @@ class GroupWithdrawal(models.Model):
     class State(models.TextChoices):
         ASKED = "asked", "Waits for approvals"
         APPROVED = "approved", "Approved, being paid"
+        REFUSED = "refused", "Refused"
         CANCELLED = "cancelled", "Cancelled"
 
     account = models.ForeignKey(SavingsAccount, models.PROTECT, related_name="group_withdrawals")
@@ -204,6 +205,17 @@ class GroupApproval(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["withdrawal", "member"], name="group_approval_once")]
+
+
+class GroupRefusal(models.Model):
+    """One member's no to one withdrawal. Whoever said yes or no has said it."""
+
+    withdrawal = models.ForeignKey(GroupWithdrawal, models.PROTECT, related_name="refusals")
+    member = models.ForeignKey(GroupMember, models.PROTECT, related_name="refusals")
+    refused_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["withdrawal", "member"], name="group_refusal_once")]
 
 
 class SavingsHold(models.Model):
@@ -257,6 +269,14 @@ class SavingsInstruction(models.Model):
         GroupWithdrawal, models.PROTECT, null=True, blank=True, related_name="instructions"
     )
     member = models.ForeignKey(GroupMember, models.PROTECT, null=True, blank=True, related_name="instructions")
+    receipt = models.OneToOneField(
+        "lending.Receipt",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="saving",
+        help_text="The money that reached us and is handed on.",
+    )
     state = models.CharField(max_length=9, choices=State.choices, default=State.OPEN)
     instructed_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -265,6 +285,9 @@ class SavingsInstruction(models.Model):
         constraints = [
             models.CheckConstraint(name="instruction_positive", condition=Q(amount_cents__gt=0)),
             models.UniqueConstraint(fields=["withdrawal", "member"], name="group_member_paid_once"),
+            models.CheckConstraint(
+                name="instruction_hands_on_deposits", condition=Q(receipt__isnull=True) | Q(kind="deposit")
+            ),
         ]
         indexes = [
             models.Index(fields=["instructed_at"], condition=Q(state="open"), name="instruction_open"),

@@ -21,7 +21,7 @@ PROBE = timedelta(seconds=30)
 
 def rail_of(provider: str, purpose: str) -> str:
     """Return the name of the breaker for one direction of a rail."""
-    return f"{provider}-collect" if purpose == PaymentIntent.Purpose.COLLECT else provider
+    return f"{provider}-collect" if purpose in PaymentIntent.PROMPTS else provider
 
 
 def claim(name: str, at: datetime) -> bool:

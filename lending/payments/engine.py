@@ -48,7 +48,7 @@ PROMPT_STALE_AFTER = timedelta(minutes=10)
 ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT, loan__outstanding_cents__lt=F("amount_cents"))
 # Nothing goes out to a number that a person has to check first.
 STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="")
-DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), (Purpose.COLLECT,))
+DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), PaymentIntent.PROMPTS)
 
 
 def run_due(at: datetime, limit: int = 50) -> int:
@@ -140,14 +140,14 @@ def _due(provider: str, purposes: tuple[str, ...], at: datetime) -> QuerySet[Pay
     """Return open intents that may be sent now: no try of theirs is under way, and no other prompt is out."""
     tries = PaymentAttempt.objects.filter(intent=OuterRef("pk")).exclude(state__in=[State.FAILED, State.CREATED])
     prompts = PaymentAttempt.objects.filter(
-        intent__borrower=OuterRef("borrower"), intent__purpose=Purpose.COLLECT, state__in=LIVE
+        intent__borrower=OuterRef("borrower"), intent__purpose__in=PaymentIntent.PROMPTS, state__in=LIVE
     )
     return (
         PaymentIntent.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(provider=provider, purpose__in=purposes, state=PaymentIntent.State.OPEN, due_at__lte=at)
         .filter(Q(leased_until__isnull=True) | Q(leased_until__lte=at))
         .filter(~Exists(tries))
-        .exclude(Q(purpose=Purpose.COLLECT) & Exists(prompts))
+        .exclude(Q(purpose__in=PaymentIntent.PROMPTS) & Exists(prompts))
         .exclude(ASKS_TOO_MUCH)
         .exclude(STANDS_STILL)
         .select_related("loan")
@@ -172,7 +172,7 @@ def _attempt_to_send(intent: PaymentIntent, at: datetime) -> PaymentAttempt:
 
 def _submit(attempt: PaymentAttempt) -> Answer:
     rail = payment_provider(attempt.provider)
-    send = rail.request_payment if attempt.intent.purpose == Purpose.COLLECT else rail.disburse
+    send = rail.request_payment if attempt.intent.is_prompt else rail.disburse
     return _answer(send, attempt)
 
 
@@ -266,7 +266,7 @@ def _drop_prompt(at: datetime) -> bool:
     begun = PaymentAttempt.objects.filter(intent=OuterRef("pk"))
     intent = (
         PaymentIntent.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(purpose=Purpose.COLLECT, state=PaymentIntent.State.OPEN, due_at__lte=at)
+        .filter(purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN, due_at__lte=at)
         .filter(~Exists(begun.exclude(state__in=[State.FAILED, State.CREATED])))
         .filter(Q(due_at__lte=stale) | Exists(begun.filter(created_at__lte=stale)) | ASKS_TOO_MUCH)
         .first()
@@ -312,14 +312,14 @@ def _take_unsettled(at: datetime) -> PaymentAttempt | None:
     attempt.queries += 1
     attempt.next_query_at = settling.next_query_at(attempt, at)
     attempt.save(update_fields=["state", "result_text", "queries", "next_query_at"])
-    if at - attempt.created_at >= settling.ALARM_AFTER and attempt.intent.purpose != Purpose.COLLECT:
+    if at - attempt.created_at >= settling.ALARM_AFTER and not attempt.intent.is_prompt:
         settling.alarm_unknown(attempt, at)
     return attempt
 
 
 def _is_forgotten_prompt(attempt: PaymentAttempt, at: datetime) -> bool:
     """Say whether asking about a prompt is of no more use."""
-    if attempt.intent.purpose != Purpose.COLLECT or attempt.result_code == "0":
+    if not attempt.intent.is_prompt or attempt.result_code == "0":
         return False
     age = at - (attempt.submitted_at or attempt.created_at)
     known = bool(attempt.request_id)

@@ -17,6 +17,7 @@ from lending.payments import breaker
 from lending.payments.parties import is_same_party, names_a_wallet
 from lending.ports import Accepted, Answer, Failed, NotFound, NotSent, Succeeded, Unknown
 from lending.rules.receipts import as_printed
+from lending.selectors import deposits
 from lending.services import cases, loans, receipts, refunds, repayments
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def next_query_at(attempt: PaymentAttempt, at: datetime) -> datetime | None:
     """Return when to ask next, or None when asking has been tried for long enough."""
     sent_at = attempt.submitted_at or attempt.created_at
     waits = QUERY_AFTER
-    if attempt.intent.purpose == Purpose.COLLECT:
+    if attempt.intent.is_prompt:
         waits = sorted([*QUERY_AFTER, PROMPT_FORGOTTEN_AFTER])
     return next((sent_at + wait for wait in waits if sent_at + wait > at), None)
 
@@ -127,7 +128,7 @@ def _mark_succeeded(attempt: PaymentAttempt, answer: Succeeded, at: datetime) ->
 
 def _book_payout(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> None:
     """Hand a payout to the service that knows what it means; what a prompt brought is booked already."""
-    if attempt.intent.purpose != Purpose.COLLECT:
+    if not attempt.intent.is_prompt:
         SERVICES[attempt.intent.purpose].payout_succeeded(
             attempt_id=attempt.id,
             receipt_no=answer.receipt_no,
@@ -142,7 +143,7 @@ def _claim_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, sou
 
     Two payouts told under one number at the same moment meet at the unique reference of their posting.
     """
-    if attempt.intent.purpose == Purpose.COLLECT:
+    if attempt.intent.is_prompt:
         return _record_receipt(attempt, answer, at, source)
     same = PaymentAttempt.objects.filter(provider=attempt.provider, receipt_no=answer.receipt_no)
     return not same.exclude(id=attempt.id).exists()
@@ -173,12 +174,14 @@ def _record_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime, so
 
 
 def account_reference(intent: PaymentIntent) -> str:
-    """Return what the customer's statement and a paybill payment name: the loan, else the number."""
+    """Return what the customer's statement and a paybill payment name: the loan, the savings, else the number."""
+    if intent.savings_account is not None:
+        return deposits.paybill_account(intent.savings_account, intent.borrower)
     return intent.loan.reference if intent.loan else intent.msisdn
 
 
 def _another_receipt(attempt: PaymentAttempt, answer: Succeeded, at: datetime) -> str:
-    if attempt.intent.purpose == Purpose.COLLECT:
+    if attempt.intent.is_prompt:
         return "succeeded before; another receipt was recorded"  # it is other money, whoever asked for it
     return _refuse(attempt, f"paid as {attempt.receipt_no} and again as {answer.receipt_no}", at)
 
@@ -242,6 +245,8 @@ def _paybill_receipt(attempt: PaymentAttempt) -> Receipt | None:
         attempt__isnull=True,
         recorded_at__gte=sent_at,
         paid_at__gte=sent_at - CLOCK_SKEW,
+        # A payment to a loan is no answer to a prompt for savings, nor to one for other savings.
+        saving__account=intent.savings_account,
     ).order_by("paid_at", "id")
     # Somebody else may pay the same amount for this customer: that is no answer to the prompt.
     return next((receipt for receipt in unclaimed if is_same_party(receipt.party, intent.msisdn)), None)
@@ -299,8 +304,7 @@ def _fail_intent(attempt: PaymentAttempt, answer: Failed, at: datetime) -> None:
     intent = attempt.intent
     intent.state, intent.leased_until = PaymentIntent.State.FAILED, None
     intent.save(update_fields=["state", "leased_until"])
-    is_prompt = intent.purpose == Purpose.COLLECT
-    service = repayments.prompt_failed if is_prompt else SERVICES[intent.purpose].payout_failed
+    service = repayments.prompt_failed if intent.is_prompt else SERVICES[intent.purpose].payout_failed
     service(attempt_id=attempt.id, code=answer.code, text=answer.text, at=at)
 
 
@@ -322,7 +326,7 @@ def _not_found(attempt_id: int, at: datetime) -> str:
     """
     attempt = lock(attempt_id)
     age = at - (attempt.submitted_at or attempt.created_at)
-    takes_ids = attempt.intent.purpose != Purpose.COLLECT
+    takes_ids = not attempt.intent.is_prompt
     if attempt.state != State.UNKNOWN or attempt.request_id or not takes_ids or age < NOT_FOUND_COUNTS_AFTER:
         return "not found; asked again later"
     attempt.state, attempt.next_query_at = State.CREATED, None

@@ -21,6 +21,7 @@ from lending.models import PaymentAttempt
 from lending.payments import events, tokens
 from lending.payments.providers import daraja_messages as messages
 from lending.payments.providers.daraja_messages import Unreadable
+from lending.selectors.deposits import target_of_account
 from lending.services.receipts import borrower_of_account
 
 logger = logging.getLogger(__name__)
@@ -152,4 +153,5 @@ def _verdict(body: Any, at: datetime) -> str:
         return "C2B00013" if str(error) == "amount" else "C2B00016"
     if not events.is_our_paybill(payment.shortcode):
         return "C2B00015"
-    return "0" if borrower_of_account(payment.account_reference) else "C2B00012"
+    account = payment.account_reference
+    return "0" if borrower_of_account(account) or target_of_account(account) else "C2B00012"

@@ -246,6 +246,21 @@ def savings_deposit(cents: int, partner: str) -> list[Line]:
     return nonzero(debit("mpesa_paybill", cents), credit("customer_savings", cents))
 
 
+def savings_in_transit(cents: int) -> list[Line]:
+    """Money that is to be saved reached our paybill; we owe it to whoever holds the savings."""
+    return nonzero(debit("mpesa_paybill", cents), credit("savings_in_transit", cents))
+
+
+def savings_handed_on(cents: int) -> list[Line]:
+    """The holder of the savings has it."""
+    return nonzero(debit("savings_in_transit", cents), credit("mpesa_paybill", cents))
+
+
+def savings_kept(cents: int) -> list[Line]:
+    """The holder did not take it: it is kept for whoever paid."""
+    return nonzero(debit("savings_in_transit", cents), credit("customer_overpayments", cents))
+
+
 def savings_withdrawal(cents: int, partner: str) -> list[Line]:
     """Savings paid out."""
     if partner:

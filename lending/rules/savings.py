@@ -332,6 +332,19 @@ def suggested_deposits(inflow_cents: int, goal: Goal, unit_cents: int) -> tuple[
     return max(unit_cents, low), max(unit_cents, high)
 
 
+# A goal that is near is reached more often: twelve weeks of small deposits.
+GOAL_WEEKS = 12
+
+
+def goal_of(weekly_cents: int, opened_on: date) -> tuple[int, date]:
+    """Return what a small deposit each week comes to, and by when.
+
+    >>> goal_of(5_000, date(2026, 3, 2))
+    (60000, datetime.date(2026, 5, 25))
+    """
+    return weekly_cents * GOAL_WEEKS, opened_on + timedelta(weeks=GOAL_WEEKS)
+
+
 def exit_opens_at(asked_at: datetime, exit_after_hours: int) -> datetime:
     """Return when the early-exit key, once turned, opens a locked goal."""
     return asked_at + timedelta(hours=exit_after_hours)

@@ -7,11 +7,13 @@ from datetime import date, datetime
 from lending.models import Allocation, Application, Draw, Installment, Loan, PaymentIntent, Receipt
 from lending.rules import arrears
 from lending.rules.allocation import KINDS, Due, total_of
+from lending.selectors.deposits import SAVED
 
 
 @dataclass(frozen=True)
 class StatementLine:
-    """One movement for the mini-statement. `kind` is paid_out, refinanced (paid off by a new loan) or repaid."""
+    """One movement for the mini-statement. `kind` is paid_out, refinanced (paid off by a new loan), repaid or,
+    of the last event only, saved."""
 
     at: datetime
     kind: str
@@ -89,9 +91,9 @@ def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     )
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
-        for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None).order_by("-paid_at")[
-            :limit
-        ]
+        for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None)
+        .exclude(SAVED)
+        .order_by("-paid_at")[:limit]
     )
     return _newest([*lent, *refinanced, *repaid], limit)
 
@@ -101,13 +103,15 @@ def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:
 
 
 def last_event(borrower_id: int, since: datetime) -> StatementLine | None:
-    """Return the newest movement after a moment: "did it go through?" on the first screen."""
-    lines = statement(borrower_id, limit=1)
+    """Return the newest movement after a moment, also into savings: "did it go through?" on the first screen."""
+    paid_in = Receipt.objects.filter(SAVED, borrower_id=borrower_id).order_by("-paid_at")[:1]
+    saved = (StatementLine(one.paid_at, "saved", one.amount_cents, one.receipt_no) for one in paid_in)
+    lines = _newest([*statement(borrower_id, limit=1), *saved], 1)
     return lines[0] if lines and lines[0].at >= since else None
 
 
 def pending_prompt(borrower_id: int) -> PaymentIntent | None:
-    """Return the repayment prompt that is on its way or on the customer's phone: one at a time."""
+    """Return the prompt that is on its way or on the customer's phone: one at a time, whatever it is for."""
     return PaymentIntent.objects.filter(
-        borrower_id=borrower_id, purpose=PaymentIntent.Purpose.COLLECT, state=PaymentIntent.State.OPEN
+        borrower_id=borrower_id, purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN
     ).first()

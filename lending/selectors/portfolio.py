@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet, Sum
 
 from lending.models import Application, Case, PaymentAttempt, PaymentIntent, Proposal, Receipt
 from lending.rules import calendar
+from lending.selectors.deposits import SAVED
 from lending.selectors.metrics import snapshots
 from lending.selectors.metrics.asking import home_currency
 from lending.selectors.metrics.portfolio import PAR, PORTFOLIO, loans_late_by
@@ -87,7 +88,7 @@ def figures(on: date) -> Figures:
         gross_portfolio_cents=portfolio["gross_portfolio_cents"],
         par0=par[0],
         par30=par[30],
-        collected_cents=_sum(Receipt.objects.filter(received_on(on)), "amount_cents"),
+        collected_cents=_sum(Receipt.objects.filter(received_on(on)).exclude(SAVED), "amount_cents"),
     )
 
 

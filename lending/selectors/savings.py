@@ -14,6 +14,7 @@ from lending.models import (
     SavingsMovement,
     SavingsProductVersion,
     SavingsVersionChange,
+    SweepMandate,
     WalletMovement,
 )
 from lending.rules import calendar, money
@@ -33,6 +34,27 @@ def product_in_force(country: str, code: str, on: date) -> SavingsProductVersion
     if version is None:
         raise NothingInForce(f"no savings product {code} for {country} on {on}; run manage.py load_fixtures")
     return version
+
+
+# What goals are opened under.
+GOAL_PRODUCT = "jirani-goal"
+
+
+def pots_of(borrower_id: int) -> list[SavingsAccount]:
+    """Return somebody's own accounts that are open, the one that they used last first."""
+    mine = SavingsAccount.objects.filter(borrower_id=borrower_id, closing_at=None)
+    open_now = mine.exclude(state=SavingsAccount.State.CLOSED)
+    return list(open_now.select_related("product_version", "group").order_by("-used_on", "-id"))
+
+
+def mandate_of(account_id: int) -> SweepMandate | None:
+    """Return the owner's word that an account may pay their loan, if it is in force."""
+    return SweepMandate.objects.filter(account_id=account_id, withdrawn_at=None).first()
+
+
+def last_lines(account_id: int, limit: int = 5) -> list[SavingsMovement]:
+    """Return the newest movements of an account, newest first."""
+    return list(SavingsMovement.objects.filter(account_id=account_id).order_by("-value_on", "-id")[:limit])
 
 
 def terms_of(account: SavingsAccount) -> rules.SavingsTerms:

@@ -21,7 +21,7 @@ from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
 from lending.selectors import contracts, products, refinancing
-from lending.services import audit, life, proposals, receipts, refunds
+from lending.services import audit, deposits, life, proposals, receipts, refunds
 from lending.services.people import lock_person
 
 # What takes a second person, and what it is called in the trail of acts.
@@ -227,10 +227,12 @@ def preview_receipt_reversal(receipt_id: int, on: date) -> dict[str, Any]:
 
     Raises:
         NotCounted: it is out of the books already.
+        HandedOn: it is in somebody's savings.
     """
     receipt = Receipt.objects.get(id=receipt_id)
     if receipt.state == Receipt.State.REVERSED:
         raise receipts.NotCounted(receipt.receipt_no)
+    deposits.refuse_handed_on(receipt)
     seen = {"receipt_state": receipt.state, "kept_cents": receipt.over_cents}
     repayment = getattr(receipt, "repayment", None)
     if repayment is None or hasattr(repayment.event, "reversed_by"):

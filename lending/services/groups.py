@@ -10,10 +10,12 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 
+from lending import outbox
 from lending.models import (
     Borrower,
     GroupApproval,
     GroupMember,
+    GroupRefusal,
     GroupWithdrawal,
     SavingsAccount,
     SavingsGroup,
@@ -30,7 +32,11 @@ class NotAMember(Exception):
 
 
 class AlreadyEnded(Exception):
-    """The withdrawal was approved or cancelled before."""
+    """The withdrawal was approved, refused or cancelled before."""
+
+
+class AlreadySaid(Exception):
+    """The member said the opposite before: a word is a word, and PostgreSQL holds them to it."""
 
 
 class NothingToShare(Exception):
@@ -192,13 +198,30 @@ def _ask(account: SavingsAccount, kind: str, amount_cents: int, **facts: object)
     if not 0 < amount_cents <= available:
         raise savings_holds.NotEnoughSavings(amount_cents, available)
     assert account.group is not None
-    return GroupWithdrawal.objects.create(
+    asked = GroupWithdrawal.objects.create(
         account=account,
         kind=kind,
         amount_cents=amount_cents,
         approvals_needed=account.group.approvals_needed,
         **facts,
     )
+    _tell_members("asked", asked, asked.asked_at)
+    return asked
+
+
+def _tell_members(said: str, asked: GroupWithdrawal, at: datetime) -> None:
+    """Owe each member a word about what was asked for or decided."""
+    topic = f"group_{said}"
+    members = GroupMember.objects.filter(group_id=asked.account.group_id, left_at=None).order_by("id")
+    notices = (
+        (
+            f"{topic}:{asked.id}:{borrower_id}",
+            at,
+            {"withdrawal_id": asked.id, "borrower_id": borrower_id, "said": said},
+        )
+        for borrower_id in members.values_list("borrower_id", flat=True)
+    )
+    outbox.write_many(topic, notices, at=at)
 
 
 @transaction.atomic
@@ -209,25 +232,71 @@ def approve(*, withdrawal_id: int, borrower_id: int, at: datetime) -> GroupWithd
 
     Raises:
         NotAMember: the person is not in the group now.
-        AlreadyEnded: it was cancelled.
+        AlreadyEnded: it was refused or cancelled.
+        AlreadySaid: they refused it before.
         NotEnoughSavings: the money has gone meanwhile; the approval is not kept either.
     """
-    asked = GroupWithdrawal.objects.select_related("account").get(id=withdrawal_id)
-    savings.lock_account(asked.account_id)
-    asked.refresh_from_db()
-    assert asked.account.group_id is not None
-    member = member_of(asked.account.group_id, borrower_id)
-    if asked.state == GroupWithdrawal.State.CANCELLED:
+    asked, member = _locked(withdrawal_id, borrower_id)
+    if asked.state in (GroupWithdrawal.State.CANCELLED, GroupWithdrawal.State.REFUSED):
         raise AlreadyEnded(withdrawal_id)
     if asked.state == GroupWithdrawal.State.APPROVED:
         return asked
-    GroupApproval.objects.get_or_create(withdrawal=asked, member=member, defaults={"approved_at": at})
+    if asked.refusals.filter(member=member).exists():
+        raise AlreadySaid(withdrawal_id)
+    if asked.approvals.filter(member=member).exists():
+        return asked
+    GroupApproval.objects.create(withdrawal=asked, member=member, approved_at=at)
     if approvals(asked) >= asked.approvals_needed:
-        asked.state, asked.ended_at = GroupWithdrawal.State.APPROVED, at
-        asked.save(update_fields=["state", "ended_at"])
+        _end(asked, GroupWithdrawal.State.APPROVED, at)
         _instruct(asked, at)
         audit.record("group_withdrawal_approved", subject=f"group_withdrawal:{asked.id}", at=at)
     return asked
+
+
+def _locked(withdrawal_id: int, borrower_id: int) -> tuple[GroupWithdrawal, GroupMember]:
+    """Lock the account of a withdrawal, and return both it and the membership of whoever has a say."""
+    asked = GroupWithdrawal.objects.select_related("account").get(id=withdrawal_id)
+    savings.lock_account(asked.account_id)
+    asked.refresh_from_db(fields=["state", "ended_at"])
+    assert asked.account.group_id is not None
+    return asked, member_of(asked.account.group_id, borrower_id)
+
+
+def _end(asked: GroupWithdrawal, state: str, at: datetime) -> None:
+    asked.state, asked.ended_at = state, at
+    asked.save(update_fields=["state", "ended_at"])
+    _tell_members("decided", asked, at)
+
+
+@transaction.atomic
+def refuse(*, withdrawal_id: int, borrower_id: int, at: datetime) -> GroupWithdrawal:
+    """Add one member's no; it is over once those who are left could not agree any more.
+
+    Repeats safely: a member who says no again changes nothing.
+
+    Raises:
+        NotAMember: the person is not in the group now.
+        AlreadyEnded: it was approved or cancelled.
+        AlreadySaid: they agreed to it before.
+    """
+    asked, member = _locked(withdrawal_id, borrower_id)
+    if asked.refusals.filter(member=member).exists():
+        return asked
+    if asked.state != GroupWithdrawal.State.ASKED:
+        raise AlreadyEnded(withdrawal_id)
+    if asked.approvals.filter(member=member).exists():
+        raise AlreadySaid(withdrawal_id)
+    GroupRefusal.objects.create(withdrawal=asked, member=member, refused_at=at)
+    members = GroupMember.objects.filter(group_id=asked.account.group_id, left_at=None).count()
+    if members - refusals(asked) < asked.approvals_needed:
+        _end(asked, GroupWithdrawal.State.REFUSED, at)
+        audit.record("group_withdrawal_refused", subject=f"group_withdrawal:{asked.id}", at=at)
+    return asked
+
+
+def refusals(asked: GroupWithdrawal) -> int:
+    """Return how many refusals count: those of people who are members now."""
+    return asked.refusals.filter(member__left_at__isnull=True).count()
 
 
 def approvals(asked: GroupWithdrawal) -> int:
@@ -241,17 +310,16 @@ def cancel(*, withdrawal_id: int, borrower_id: int, at: datetime) -> GroupWithdr
 
     Raises:
         NotAMember: somebody else asked.
-        AlreadyEnded: it was approved.
+        AlreadyEnded: it was approved or refused.
     """
     asked = GroupWithdrawal.objects.select_for_update().get(id=withdrawal_id)
     borrower = Borrower.objects.get(id=borrower_id)
     if asked.asked_by.identity_index != borrower.identity_index:
         raise NotAMember(f"borrower {borrower_id} did not ask for withdrawal {withdrawal_id}")
-    if asked.state == GroupWithdrawal.State.APPROVED:
+    if asked.state in (GroupWithdrawal.State.APPROVED, GroupWithdrawal.State.REFUSED):
         raise AlreadyEnded(withdrawal_id)
     if asked.state == GroupWithdrawal.State.ASKED:
-        asked.state, asked.ended_at = GroupWithdrawal.State.CANCELLED, at
-        asked.save(update_fields=["state", "ended_at"])
+        _end(asked, GroupWithdrawal.State.CANCELLED, at)
     return asked
 
 

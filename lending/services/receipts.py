@@ -29,9 +29,10 @@ from lending.models import (
 )
 from lending.rules import accounting, calendar, identity, money
 from lending.rules.allocation import Due
-from lending.rules.receipts import as_printed
+from lending.rules.receipts import as_printed, event_key
 from lending.selectors import contracts, loans, products, refinancing
-from lending.services import audit, cases, life, refunds
+from lending.selectors.deposits import Target, target_of_account, target_of_intent
+from lending.services import audit, cases, deposits, life, refunds, savings
 from lending.services.people import identity_index, lock_person
 
 PAYBILL = "mpesa_paybill"
@@ -70,7 +71,8 @@ def record_receipt(
 
     Whoever paid, the person whose account was named gets the credit, on whichever of their numbers the loan
     is. Without a live loan it recovers one that was written off. What is more than was owed is kept for the
-    customer; what fits nobody goes to suspense with a case. A receipt seen before is returned as it stands;
+    customer; what was paid to be saved is handed on to the holder of those savings and pays no loan; what fits
+    nobody goes to suspense with a case. A receipt seen before is returned as it stands;
     if it now claims other facts, a person gets a case and nothing changes.
 
     Raises:
@@ -83,7 +85,8 @@ def record_receipt(
     facts = {"amount_cents": amount_cents, "currency": currency}
     if known := Receipt.objects.filter(provider=provider, receipt_no=receipt_no).first():
         return _known(known, facts, attempt, at)
-    borrower = _whose(account_reference, party, attempt)
+    target = target_of_intent(attempt.intent) if attempt else target_of_account(account_reference)
+    borrower = target.borrower if target else _whose(account_reference, party, attempt)
     try:
         with transaction.atomic():
             if borrower is not None:
@@ -103,6 +106,8 @@ def record_receipt(
             )
             if borrower is None:
                 _hold(receipt, at)
+            elif target is not None:
+                _save(receipt, target, at)
             else:
                 _allocate(receipt, at)
             return receipt
@@ -121,6 +126,9 @@ def _known(known: Receipt, facts: dict[str, Any], attempt: PaymentAttempt | None
         told = f"{known.receipt_no} is claimed by attempt {attempt.id}, too, and pays for something else"
         _open_mismatch(known, f"attempt:{attempt.id}", told, at)
         raise ReceiptTaken(known)
+    elif attempt is not None and attempt.intent.savings_account_id and not hasattr(known, "saving"):
+        told = f"{known.receipt_no} was asked for savings {attempt.intent.savings_account_id}, and went elsewhere"
+        _open_mismatch(known, f"savings:{attempt.id}", told, at)
     return known
 
 
@@ -163,7 +171,8 @@ def as_kept(typed: str, at: datetime) -> str:
     safely: what is kept is kept as it is.
     """
     kept = typed if _KEPT.fullmatch(typed) else _masked(typed, at)
-    return typed if kept == typed or _of_loan_or_number(typed) else kept
+    is_known = kept == typed or _of_loan_or_number(typed) or target_of_account(typed)
+    return typed if is_known else kept
 
 
 def _masked(typed: str, at: datetime) -> str:
@@ -246,7 +255,26 @@ def _post(
 
 def key_of(receipt: Receipt) -> str:
     """Return what names a receipt as an event."""
-    return f"receipt:{receipt.provider}:{receipt.receipt_no}"
+    return event_key(receipt.provider, receipt.receipt_no)
+
+
+def _save(receipt: Receipt, target: Target, at: datetime) -> None:
+    """Hand on what is to be saved, under the person's lock; what those savings do not take is kept."""
+    try:
+        with transaction.atomic():
+            deposits.take(receipt, target, at)
+    except (savings.AccountClosed, deposits.NotTheirAccount):
+        _keep(receipt, PAYBILL)
+        _tell("deposit_kept", receipt, at)
+    else:
+        _tell("deposit_received", receipt, at)
+
+
+def _keep(receipt: Receipt, source: str) -> None:
+    receipt.over_cents = receipt.amount_cents
+    receipt.save(update_fields=["over_cents"])
+    kept = accounting.repayment(Due(), receipt.amount_cents, source)
+    _post(receipt, Posting.Kind.REPAYMENT, "kept", kept, receipt.borrower)
 
 
 def _allocate(receipt: Receipt, at: datetime, *, source: str = PAYBILL) -> None:
@@ -254,10 +282,7 @@ def _allocate(receipt: Receipt, at: datetime, *, source: str = PAYBILL) -> None:
     assert receipt.borrower is not None
     loan = loans.loan_to_repay(receipt.borrower.identity_index)
     if loan is None:
-        receipt.over_cents = receipt.amount_cents
-        receipt.save(update_fields=["over_cents"])
-        kept = accounting.repayment(Due(), receipt.amount_cents, source)
-        _post(receipt, Posting.Kind.REPAYMENT, "kept", kept, receipt.borrower)
+        _keep(receipt, source)
     else:
         _repay(receipt, loan, source, at)
     _tell("repayment_received", receipt, at)
@@ -316,6 +341,7 @@ def apply_kept(loan: Loan, at: datetime) -> None:
         paid_at__gte=loan.approved_at,
         over_cents__gt=0,
         repayment__isnull=True,
+        saving__isnull=True,  # what was to be saved pays a loan only at its owner's word
     ).exclude(refund_parts__refund__state__in=Refund.SPOKEN_FOR)
     for receipt in early.order_by("paid_at", "id"):
         _repay(receipt, loan, "customer_overpayments", at)
@@ -382,6 +408,7 @@ def release_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
         OpenLoanInTheWay: the loan would be open again beside another one.
         RefinancingUnderWay: a new loan is on its way to pay that loan off.
         RefundUnderWay: what is kept of it may just be leaving.
+        HandedOn: it is in somebody's savings.
     """
     receipt = _locked(receipt_id)
     if receipt.state == Receipt.State.SUSPENSE:
@@ -410,6 +437,7 @@ def reverse_receipt(*, receipt_id: int, actor: Any, reason: str, at: datetime) -
         OpenLoanInTheWay: the loan would be open again beside another one.
         RefinancingUnderWay: a new loan is on its way to pay that loan off.
         RefundUnderWay: what is kept of it may just be leaving.
+        HandedOn: it is in somebody's savings.
     """
     receipt = _locked(receipt_id)
     if receipt.state == Receipt.State.REVERSED:
@@ -439,6 +467,7 @@ def _take_out(receipt: Receipt, actor: Any, reason: str, at: datetime) -> None:
     """Undo whatever the receipt did, to a loan and beside it, as if it had never come."""
     if receipt.borrower is not None:
         refunds.refuse_while_under_way(receipt.borrower)
+    deposits.take_back(receipt, at)
     repayment = Repayment.objects.filter(receipt=receipt).select_related("event__reversed_by").first()
     if repayment is not None and not hasattr(repayment.event, "reversed_by"):
         if new := refinancing.under_way(repayment.loan_id):

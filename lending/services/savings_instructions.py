@@ -9,10 +9,19 @@ from typing import Any
 
 from django.db import transaction
 
-from lending.models import Refund, SavingsAccount, SavingsHold, SavingsInstruction, SavingsMovement
+from lending import outbox
+from lending.models import (
+    GroupMember,
+    Receipt,
+    Refund,
+    SavingsAccount,
+    SavingsHold,
+    SavingsInstruction,
+    SavingsMovement,
+)
 from lending.rules import savings as rules
 from lending.selectors import savings as selectors
-from lending.services import refunds, savings, savings_holds, savings_interest
+from lending.services import handing_on, refunds, savings, savings_holds, savings_interest
 from lending.services.people import lock_person
 from lending.services.savings import lock_account, refuse_closed, today
 
@@ -30,8 +39,18 @@ class InstructionMismatch(Exception):
 
 
 @transaction.atomic
-def instruct_deposit(*, account_id: int, amount_cents: int, reference: str, at: datetime) -> SavingsInstruction:
+def instruct_deposit(
+    *,
+    account_id: int,
+    amount_cents: int,
+    reference: str,
+    at: datetime,
+    receipt: Receipt | None = None,
+    member: GroupMember | None = None,
+) -> SavingsInstruction:
     """Announce money to the holder; it counts when confirmed. The same `reference` is the same instruction.
+
+    `receipt` is the money, where it came through us; `member` whose contribution to a group it is.
 
     Raises:
         AccountClosed: nothing comes in any more.
@@ -45,6 +64,8 @@ def instruct_deposit(*, account_id: int, amount_cents: int, reference: str, at: 
         kind=SavingsInstruction.Kind.DEPOSIT,
         amount_cents=amount_cents,
         reference=reference,
+        receipt=receipt,
+        member=member,
         instructed_at=at,
     )
 
@@ -118,6 +139,8 @@ def confirm_instruction(
     _end(instruction, account, SavingsInstruction.State.CONFIRMED, at)
     if refund := _refund_of(instruction):
         refunds.give(refund, moved_at, at)
+    handing_on.hand_on(instruction, moved_at)
+    _tell_of_payout("savings_paid_out", instruction, at)
     deposit = instruction.kind == SavingsInstruction.Kind.DEPOSIT
     return savings.record_movement(
         account_id=account.id,
@@ -148,14 +171,24 @@ def reject_instruction(*, reference: str, at: datetime) -> SavingsInstruction:
             _stay_open(account, at)
         if refund := _refund_of(instruction):
             refunds.let_go(refund, at)
+        handing_on.keep_instead(instruction, at)
+        _tell_of_payout("savings_not_paid_out", instruction, at)
     return instruction
 
 
+def _tell_of_payout(topic: str, instruction: SavingsInstruction, at: datetime) -> None:
+    """Owe whoever waits for their savings a word. A sweep is told as the repayment that it becomes."""
+    if instruction.kind == SavingsInstruction.Kind.WITHDRAWAL:
+        outbox.write(topic, reference=f"{topic}:{instruction.id}", instruction_id=instruction.id, at=at)
+
+
 def _locked(reference: str) -> tuple[SavingsInstruction, SavingsAccount]:
-    """Lock the account of an instruction, and before it the person whose overpayment it moves."""
+    """Lock the account of an instruction, and before it the person whose overpayment or payment it moves."""
     instruction = SavingsInstruction.objects.get(reference=reference)
     if refund := _refund_of(instruction):
         lock_person(refund.borrower)
+    elif instruction.receipt is not None and instruction.receipt.borrower is not None:
+        lock_person(instruction.receipt.borrower)
     account = lock_account(instruction.account_id)
     instruction.refresh_from_db()
     return instruction, account

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -17,12 +17,14 @@ from lending.models import Borrower, Loan, OutboxMessage, PaymentAttempt, Paymen
 from lending.rules import (
     accounting,
     arrears,
+    business,
     calendar,
     caps,
     contact,
     identity,
     limits,
     money,
+    paybill_account,
     pin_waits,
     pricing,
     savings_change,
@@ -35,17 +37,17 @@ from lending.rules.facts import Contract, Fact, Life
 from lending.rules.life import play
 from lending.rules.refunds import split
 from lending.rules.terms import read_terms
-from lending.selectors import books, portfolio
+from lending.selectors import books, deposits, portfolio
 from lending.selectors.contracts import fact_of
 from lending.selectors.metrics import REPORTS
 from lending.selectors.products import price_of
-from lending.services import changes, loans, periods, receipts, refunds, savings
+from lending.services import changes, groups, loans, periods, receipts, refunds, savings, savings_instructions
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
-from tests.lending import posters
+from tests.lending import posters, saving
 from tests.lending.lending import lend, noon, product
 from tests.lending.rules.packs import LAWS
 from ussd import campaigns, words
@@ -118,6 +120,63 @@ def test_every_marked_table_is_checked_and_every_check_has_a_table() -> None:
 def test_a_figure_is_the_one_in_the_code(row: Row) -> None:
     real = value_at(row["In the code"])
     assert same(figure(row["Figure"]), real), f"{row}: the code says {real}"
+
+
+MONDAY = date(2026, 3, 2)
+
+
+def _book(told: str) -> list[business.Entry]:
+    """Read lines such as "sale 500, credit_given Mary 200, undo"."""
+    entries: list[business.Entry] = []
+    for line in told.split(", "):
+        kind, *customer, amount = line.rsplit(" ") if line != "undo" else ("undo", "0")
+        if kind == "undo":
+            entries.append(replace(entries[-1], cents=-entries[-1].cents))
+        else:
+            entries.append(business.Entry(kind, cents(amount), MONDAY, " ".join(customer)))
+    return entries
+
+
+class TestBusinessBook:
+    @rows("business.kinds")
+    def test_each_kind_counts_where_the_table_says(self, row: Row) -> None:
+        one = business.Entry(row["Kind"], 100, MONDAY, "Mary")
+        day = business.totals([one])
+        owed = sum(business.owed([business.Entry("credit_given", 100, MONDAY, "Mary"), one]).values()) - 100
+        sign = {"+": 100, "-": -100, "": 0}
+        assert [day.sold_cents, day.costs_cents, day.cash_cents, owed] == [
+            sign[row[column]] for column in ("Sold", "Spent", "Cash in the tin", "Customers owe")
+        ]
+
+    @rows("business.day")
+    def test_a_day_comes_to_what_was_written(self, row: Row) -> None:
+        day = business.totals(_book(row["Lines"]))
+        assert [day.sold_cents, day.costs_cents, day.profit_cents, day.cash_cents] == [
+            _signed(row[column]) for column in ("Sold", "Spent", "Left", "Cash")
+        ]
+
+    @rows("business.owed")
+    def test_customers_owe_what_they_have_not_paid(self, row: Row) -> None:
+        owed = business.owed(_book(row["Lines"]))
+        said = ", ".join(f"{who} {money.show(owing, 'KES').removeprefix('KES ')}" for who, owing in owed.items())
+        assert (said or "nobody") == row["Owed"]
+
+    @rows("business.tin")
+    def test_the_tin_is_expected_from_the_last_count(self, row: Row) -> None:
+        expected = None if row["Expected"] == "-" else cents(row["Expected"])
+        count = business.Count(cents(row["Counted"]), business.expected_cash(_book(row["Before"])))
+        assert (count.expected_cents, count.difference_cents) == (expected, _signed(row["Difference"]))
+
+    @rows("business.loan")
+    def test_a_loan_fits_an_average_week_or_not(self, row: Row) -> None:
+        lefts = [_signed(left) for left in row["Left in each week, KES"].split(", ")]
+        weeks = {
+            MONDAY - timedelta(weeks=len(lefts) - place): business.Totals(sales_cents=left)
+            for place, left in enumerate(lefts)
+        }
+        said = business.affordability(weeks, cents(row["To repay"]), int(row["Within days"]), MONDAY)
+        verdict = "yes" if said.fits else "no" if said.is_known else "too few weeks"
+        assert (said.instalment_cents, verdict) == (cents(row["In a week"]), row["Fits"])
 
 
 AGREED = PRODUCT["terms"]
@@ -378,6 +437,9 @@ LEGS = {
     "partner reports savings of KES 200": accounting.savings_deposit(20_000, "Umoja Bank"),
     "partner reports a withdrawal of KES 50": accounting.savings_withdrawal(5_000, "Umoja Bank"),
     "partner's interest of KES 10, tax 1.50": accounting.savings_interest(1_000, 150, "Umoja Bank"),
+    "KES 200 that are to be saved come in": accounting.savings_in_transit(20_000),
+    "the partner has the KES 200": accounting.savings_handed_on(20_000),
+    "the partner does not take the KES 200": accounting.savings_kept(20_000),
     "we hold savings: KES 200 come in": accounting.savings_deposit(20_000, ""),
     "we hold savings: KES 50 go out": accounting.savings_withdrawal(5_000, ""),
     "we hold savings: interest of KES 10, tax 1.50": accounting.savings_interest(1_000, 150, ""),
@@ -469,6 +531,18 @@ def _everything_happens() -> None:
             borrower_id=cheptoo.id, kind=kind, amount_cents=amount_cents, reference=kind,
             moved_at=factories.NOON,
         )  # fmt: skip
+    _two_deposits(cheptoo)
+
+
+def _two_deposits(borrower: Borrower) -> None:
+    pot = saving.pot(borrower, at=factories.NOON)
+    for receipt_no in ("TAKEN", "NOTTAKEN"):
+        factories.pay(deposits.paybill_account(pot, borrower), 20_000, receipt_no)
+    savings_instructions.confirm_instruction(
+        reference="deposit:daraja:TAKEN", amount_cents=20_000, partner_reference="UB1", moved_at=factories.NOON,
+        value_on=factories.NOON.date(), at=factories.NOON,
+    )  # fmt: skip
+    savings_instructions.reject_instruction(reference="deposit:daraja:NOTTAKEN", at=factories.NOON)
 
 
 def _payout_fails(borrower: Borrower) -> None:
@@ -577,6 +651,37 @@ class TestSavings:
         inflow = cents(row["Inflow in a week"])
         goal = savings_rules.Goal.model_validate({"suggest_from": "0.01", "suggest_to": "0.02"})
         assert savings_rules.suggested_deposits(inflow, goal, 100) == (cents(row["Smaller"]), cents(row["Larger"]))
+
+    @rows("savings.paybill")
+    def test_an_account_to_type_names_savings_or_nothing(self, row: Row) -> None:
+        kind, number = paybill_account.read(row["Typed"]) or ("nothing", "")
+        assert f"{kind} {number}".strip() == row["Names"]
+
+    @rows("savings.group")
+    def test_members_decide(self, row: Row, law: None) -> None:
+        members = [
+            factories.register(f"Member {place}", f"25471100070{place}", f"4556700{place}")
+            for place in range(int(row["Members"]))
+        ]
+        group = groups.form_group(
+            name="Tumaini", members=members, approvals_needed=int(row["Must agree"]), product_code="jirani-group",
+            at=saving.MORNING,
+        )  # fmt: skip
+        groups.contribute(
+            group_id=group.id,
+            borrower_id=members[0].id,
+            amount_cents=10_000,
+            reference="in",
+            moved_at=saving.MORNING,
+        )
+        asked = groups.ask_withdrawal(
+            group_id=group.id, asked_by=members[0].id, to=members[0].id, amount_cents=5_000, purpose="other",
+            origin="o", at=saving.MORNING,
+        )  # fmt: skip
+        for member, said in zip(members, row["Said"].split(", "), strict=False):
+            say = groups.approve if said == "yes" else groups.refuse
+            asked = say(withdrawal_id=asked.id, borrower_id=member.id, at=saving.MORNING)
+        assert asked.state == row["It is"]
 
     @rows("savings.floor")
     def test_what_can_be_taken_out_is_above_minimum_and_holds(self, row: Row) -> None:

@@ -16,6 +16,7 @@ from lending.demo import economy, writer
 from lending.management.commands.demo_portfolio import setting_of
 from lending.models import Borrower, CountryPack, ProductVersion, Receipt, SavingsAccount
 from lending.rules.calendar import start_of
+from lending.selectors import deposits
 from lending.services import groups
 from lending.services.periods import close_period
 from tests import factories
@@ -84,6 +85,8 @@ BREAKS = {
     "overpayments kept are what came in over and did not go back": """
         UPDATE lending_receipt SET over_cents = over_cents + 100
          WHERE id = (SELECT min(id) FROM lending_receipt WHERE over_cents > 0)""",
+    "savings in transit are the deposits that their holders have not taken": """
+        UPDATE lending_savingsinstruction SET state = 'rejected' WHERE receipt_id IS NOT NULL""",
     "suspense is the receipts that fit nobody": """
         DELETE FROM lending_case; DELETE FROM lending_receipt
          WHERE id = (SELECT min(id) FROM lending_receipt WHERE state = 'suspense')""",
@@ -95,7 +98,7 @@ BREAKS = {
     "a receipt is counted once and by its own amount": """
         UPDATE lending_posting SET event_key = event_key || ':again'
          WHERE id = (SELECT min(id) FROM lending_posting WHERE kind = 'repayment')""",
-    "a receipt is its repayment and what is over": """
+    "a receipt is its repayment or saving and what is over": """
         DELETE FROM lending_repayment WHERE id = (SELECT min(id) FROM lending_repayment)""",
     "a loan brought in was paid out by the system it comes from": f"""
         UPDATE lending_loan SET origin = 'elsewhere:1', application_id = NULL WHERE id = {ONE_LIVE}""",
@@ -108,7 +111,7 @@ BREAKS = {
     "a repayment is the sum of its allocations, to its own loan": """
         UPDATE lending_allocation SET fee_cents = fee_cents + 100
          WHERE id = (SELECT min(id) FROM lending_allocation)""",
-    "a repayment prompt brings in no more than it asked for": """
+    "a prompt brings in no more than it asked for": """
         UPDATE lending_paymentintent SET amount_cents = 1
          WHERE id = (SELECT min(id) FROM lending_paymentintent WHERE state = 'succeeded' AND purpose = 'collect')
     """,
@@ -207,6 +210,7 @@ def _save() -> None:
         )
         for days in (0, 10, 40, 30, 95, 20):
             saving.deposit(cow, 100 * days + 5_000, saving.after(days))
+        factories.pay(deposits.paybill_account(cow, member), 1_000, f"SAVED{apply_to}", at=saving.after(96))
     group = groups.form_group(
         name="Tumaini", members=members, approvals_needed=2, product_code="jirani-group", at=saving.MORNING
     )

@@ -18,6 +18,7 @@ from lending.models import (
     SavingsProductVersion,
 )
 from lending.payments.settling import GAVE_UP
+from lending.selectors import deposits
 from lending.services import (
     agents,
     complaints,
@@ -36,6 +37,7 @@ from lending.services import (
     savings_instructions,
     savings_locks,
 )
+from lending.services import deposits as deposit_services
 from tests import factories
 from tests.factories import NAIROBI, NOON
 from tests.lending import saving
@@ -642,3 +644,77 @@ class TestTheDead:
         deaths.confirm(case_id=case.id, officer=admin_user, resolution="Seen", at=NOON)
         sent = tell("request_answered", case_id=case.id)
         assert sent is not None and sent.msisdn == "254733000111" and "ask nothing of the family" in sent.text
+
+
+class TestSavings:
+    @pytest.fixture
+    def pot(self, amina: Borrower) -> SavingsAccount:
+        return saving.pot(amina, goal="School fees", at=NOON)
+
+    @pytest.fixture
+    def receipt(self, amina: Borrower, pot: SavingsAccount) -> Receipt:
+        return factories.pay(deposits.paybill_account(pot, amina), 10_000, "SAV1")
+
+    def test_a_deposit_is_thanked_for_and_says_when_it_counts(
+        self, receipt: Receipt, aggregator: Aggregator
+    ) -> None:
+        sms = tell("deposit_received", receipt_id=receipt.id, nth=0)
+        assert said(sms) == (
+            "Received KES 100 for School fees, receipt SAV1. "
+            "It counts as saved when Umoja Bank has it, in 1 or 2 days."
+        )
+        assert len(aggregator.received) == 1
+
+    def test_a_deposit_that_was_taken_back_is_told(self, receipt: Receipt, aggregator: Aggregator) -> None:
+        tell("deposit_received", receipt_id=receipt.id, nth=0)
+        receipts.reverse_receipt(receipt_id=receipt.id, actor=None, reason="wrong number", at=NOON)
+        sms = tell("repayment_undone", receipt_id=receipt.id, nth=0, borrower_id=receipt.borrower_id)
+        assert "M-PESA took back your payment of KES 100" in said(sms)
+
+    def test_a_deposit_that_the_holder_refused_is_kept_and_told(
+        self, receipt: Receipt, aggregator: Aggregator
+    ) -> None:
+        savings_instructions.reject_instruction(reference="deposit:daraja:SAV1", at=NOON)
+        assert tell("deposit_received", receipt_id=receipt.id, nth=0) is None
+        assert "It is kept for you" in said(tell("deposit_kept", receipt_id=receipt.id, nth=0))
+
+    @pytest.mark.parametrize(
+        ("confirmed", "words"),
+        [
+            (True, "Umoja Bank sent you KES 40 from School fees. KES 60 stays saved."),
+            (
+                False,
+                "Umoja Bank did not send KES 40 from School fees. The money is still saved. Dial *384*77# to ask",
+            ),
+        ],
+    )
+    def test_what_became_of_money_taken_out_is_told(
+        self, pot: SavingsAccount, aggregator: Aggregator, confirmed: bool, words: str
+    ) -> None:
+        saving.deposit(pot, 10_000, NOON)
+        asked = savings_instructions.instruct_withdrawal(
+            account_id=pot.id, amount_cents=4_000, reference="w", at=NOON
+        )
+        if confirmed:
+            savings_instructions.confirm_instruction(
+                reference="w",
+                amount_cents=4_000,
+                partner_reference="UB",
+                moved_at=NOON,
+                value_on=NOON.date(),
+                at=NOON,
+            )
+        else:
+            savings_instructions.reject_instruction(reference="w", at=NOON)
+        topic = "savings_paid_out" if confirmed else "savings_not_paid_out"
+        assert words in said(tell(topic, instruction_id=asked.id))
+
+    def test_a_prompt_that_failed_names_the_account_of_the_savings(
+        self, amina: Borrower, pot: SavingsAccount, aggregator: Aggregator
+    ) -> None:
+        intent = deposit_services.request_deposit(
+            borrower_id=amina.id, account_id=pot.id, amount_cents=10_000, origin="hop", at=NOON
+        )
+        PaymentIntent.objects.filter(id=intent.id).update(state="failed")
+        sms = tell("repayment_not_made", intent_id=intent.id)
+        assert f"account {deposits.paybill_account(pot, amina)}." in said(sms)

@@ -5,7 +5,7 @@ from django.utils.translation import pgettext
 
 from lending.models import Borrower, Loan
 from lending.selectors.loans import StatementLine
-from ussd import samples, words
+from ussd import samples, saving_samples, words
 from ussd.engine import LANGUAGES, START, Choice, Dialogue, End, Go, Menu, Read, View, screen
 
 
@@ -26,7 +26,16 @@ def start(dialogue: Dialogue) -> View:
 
 
 @screen(
-    "home", samples=[samples.fresh, samples.free, samples.owing, samples.late, samples.undecided, samples.no_limit]
+    "home",
+    samples=[
+        samples.fresh,
+        samples.free,
+        samples.owing,
+        samples.late,
+        samples.undecided,
+        samples.no_limit,
+        saving_samples.just_saved,
+    ],
 )
 def home(dialogue: Dialogue) -> View:
     """What happened last, what is owed, and the menu."""
@@ -53,6 +62,8 @@ def _last(line: StatementLine | None) -> str:
     }
     if line.kind == "paid_out":
         return pgettext("home", "Last: %(amount)s sent %(time)s, ref %(ref)s") % values
+    if line.kind == "saved":
+        return pgettext("home", "Last: %(amount)s to save %(time)s, ref %(ref)s") % values
     return pgettext("home", "Last: %(amount)s repaid %(time)s, ref %(ref)s") % values
 
 

@@ -39,6 +39,7 @@ TOKEN_PATH = "/oauth/v1/generate"  # noqa: S105 - an address
 
 # The connection was never there: these bytes cannot have arrived.
 NOTHING_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+PROMPTS = {"collect": "Repay loan", "save": "Savings"}  # what a prompt is for
 WORDS = {"disburse": "Loan", "refund": "Refund"}  # what the customer's statement calls a payout
 BUSY_CODES = ("500.003.02", "500.003.03")
 
@@ -130,7 +131,7 @@ class Daraja:
                 "PhoneNumber": order.msisdn,
                 "CallBackURL": self._address("stk", order),
                 "AccountReference": order.account_reference[:12],
-                "TransactionDesc": "Repay loan",
+                "TransactionDesc": PROMPTS[order.purpose],
             },
         )
         return submit_answer(reply, "CheckoutRequestID")
@@ -141,7 +142,7 @@ class Daraja:
         A prompt is answered at once. For a payout, Accepted means that the question was taken; the answer
         comes to the status address.
         """
-        if order.purpose == "collect":
+        if order.purpose in PROMPTS:
             return self._query_prompt(order)
         reply = self._post(
             STATUS_PATH,

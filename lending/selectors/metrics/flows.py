@@ -140,6 +140,7 @@ _MONEY = f"""money AS (
     UNION ALL
     SELECT receipt.currency, {day_of("receipt.paid_at")}, 0, receipt.amount_cents, 0, 0, 0, 0, 0, 0, 0
       FROM lending_receipt receipt
+     WHERE NOT EXISTS (SELECT FROM lending_savingsinstruction WHERE receipt_id = receipt.id AND state <> 'rejected')
     UNION ALL
     SELECT receipt.currency, {day_of("receipt.reversed_at")}, 0, -receipt.amount_cents, 0, 0, 0, 0, 0, 0, 0
       FROM lending_receipt receipt WHERE receipt.reversed_at IS NOT NULL

@@ -15,7 +15,7 @@ from lending.models import (
     ProviderEvent,
     Refund,
 )
-from lending.services import access, agents, complaints, groups, savings, savings_sweeps
+from lending.services import access, agents, business, complaints, groups, savings, savings_sweeps
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -39,6 +39,7 @@ def fill(borrower: Borrower) -> None:
     access.record_look(borrower_id=borrower.id, officer=User.objects.create_user("looker"), at=NOON)
     complaints.complain(msisdn=borrower.msisdn, topic="price", language="en", at=NOON)
     Erasure.objects.create(borrower=borrower, asked_at=NOON, done_at=NOON)
+    business.write(borrower_id=borrower.id, kind="sale", amount_cents=50_000, origin="book", at=NOON)
     AuditEvent.objects.create(action="registered", subject="x", borrower=borrower, happened_at=NOON)
     JobRun.objects.create(job="close_of_business", business_date=NOON.date(), started_at=NOON)
     people = [User.objects.create_user(name) for name in ("maker", "checker")]

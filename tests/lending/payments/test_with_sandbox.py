@@ -7,12 +7,23 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from lending.models import Case, Loan, PaymentAttempt, ProviderEvent, Rail, Receipt
+from lending.models import (
+    Case,
+    Loan,
+    PaymentAttempt,
+    ProviderEvent,
+    Rail,
+    Receipt,
+    SavingsAccount,
+    SavingsInstruction,
+)
 from lending.payments import engine, views
 from lending.payments.providers.daraja import B2C_PATH, STK_PATH
-from lending.services import repayments
+from lending.selectors.deposits import paybill_account
+from lending.services import deposits, repayments
 from sandbox.process import SandboxProcess, free_port
 from tests import factories
+from tests.lending import saving
 
 pytestmark = pytest.mark.django_db(transaction=True)
 MSISDN = "254711000101"
@@ -214,5 +225,51 @@ class TestRepayment:
         loan.refresh_from_db()
         assert loan.outstanding_cents == loan.total_cents - 20_000
         assert wallet(sandbox) == 150_000 - 20_000
+        assert Case.objects.count() == 0
+        books_balance()
+
+
+class TestSaving:
+    @pytest.fixture
+    def pot(self, sandbox, amina, now) -> SavingsAccount:
+        return saving.pot(amina, goal="School fees", at=now)
+
+    def saved(self, pot: SavingsAccount, sandbox: SandboxProcess) -> list[int]:
+        asked = SavingsInstruction.objects.filter(account=pot, kind="deposit", state="open")
+        assert wallet(sandbox) == 100_000 - sum(one.amount_cents for one in asked)
+        return [one.amount_cents for one in asked.order_by("id")]
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            {},
+            {"callbacks": []},
+            {"callbacks": [{"mode": "dup", "dup": 4}]},
+            {"callbacks": [{"mode": "malformed"}]},
+            {"ack": {"mode": "lost_after_accept"}},
+            {"ack": {"mode": "lost_after_accept"}, "callbacks": []},
+        ],
+        ids=str,
+    )
+    def test_by_prompt_counts_once(self, sandbox, pot, now, fault, books_balance):
+        sandbox.faults({"match": {"path": STK_PATH, "nth": 1}} | fault)
+        deposits.request_deposit(
+            borrower_id=pot.borrower_id, account_id=pot.id, amount_cents=20_000, origin="ussd:test:9", at=now
+        )
+
+        for seconds in (6, 67, 191, 311):
+            run(sandbox, now + timedelta(seconds=seconds))
+
+        assert self.saved(pot, sandbox) == [20_000]
+        assert [receipt.over_cents for receipt in Receipt.objects.all()] == [0]
+        assert Case.objects.count() == 0
+        books_balance()
+
+    def test_by_paybill_is_validated_and_counted(self, sandbox, pot, amina, books_balance):
+        paid = {"paybill": "600200", "amount_cents": 10_000, "pin": "4321"}
+        sandbox.pay(MSISDN, account=paybill_account(pot, amina).lower(), **paid)
+        sandbox.flush()
+
+        assert self.saved(pot, sandbox) == [10_000]
         assert Case.objects.count() == 0
         books_balance()

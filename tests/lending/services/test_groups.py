@@ -10,7 +10,9 @@ from lending.models import (
     Borrower,
     GroupApproval,
     GroupMember,
+    GroupRefusal,
     GroupWithdrawal,
+    OutboxMessage,
     SavingsAccount,
     SavingsGroup,
     SavingsInstruction,
@@ -135,7 +137,54 @@ class TestWithdrawal:
             ask(group, members[0], members[0], cents)
 
 
+class TestRefuse:
+    def test_it_is_over_once_those_who_are_left_cannot_agree(
+        self, group: Any, members: Any, books_balance: Any
+    ) -> None:
+        asked = ask(group, members[0], members[0])
+        assert groups.refuse(withdrawal_id=asked.id, borrower_id=members[1].id, at=after(2)).state == "asked"
+        for _ in range(2):
+            asked = groups.refuse(withdrawal_id=asked.id, borrower_id=members[2].id, at=after(2))
+        assert (asked.state, asked.refusals.count()) == ("refused", 2)
+        with pytest.raises(groups.AlreadyEnded):
+            say_yes(asked, members[3])
+        with pytest.raises(groups.AlreadyEnded):
+            groups.cancel(withdrawal_id=asked.id, borrower_id=members[0].id, at=after(3))
+        books_balance()
+
+    def test_a_word_is_a_word(self, group: Any, members: Any) -> None:
+        asked = say_yes(ask(group, members[0], members[0]), members[1])
+        with pytest.raises(groups.AlreadySaid):
+            groups.refuse(withdrawal_id=asked.id, borrower_id=members[1].id, at=after(2))
+        groups.refuse(withdrawal_id=asked.id, borrower_id=members[2].id, at=after(2))
+        with pytest.raises(groups.AlreadySaid):
+            say_yes(asked, members[2])
+
+    def test_only_members_have_a_word(self, group: Any, members: Any) -> None:
+        stranger = factories.register("Esther Example", "254711000599", "44567099")
+        with pytest.raises(groups.NotAMember):
+            groups.refuse(withdrawal_id=ask(group, members[0], members[0]).id, borrower_id=stranger.id, at=after(2))
+
+    def test_every_member_is_told_what_was_asked_and_decided_once(self, group: Any, members: Any) -> None:
+        asked = ask(group, members[0], members[0])
+        ask(group, members[0], members[0])
+        assert OutboxMessage.objects.filter(topic="group_asked").count() == 4
+        say_yes(asked, *members[:3])
+        say_yes(asked, members[3])
+        assert OutboxMessage.objects.filter(topic="group_decided").count() == 4
+
+
 class TestPostgresRefuses:
+    def test_a_yes_and_a_no_of_the_same_member(self, group: Any, members: Any) -> None:
+        asked = say_yes(ask(group, members[0], members[0]), members[0])
+        member = GroupMember.objects.get(borrower=members[0])
+        with pytest.raises(IntegrityError, match="has said their word"), transaction.atomic():
+            GroupRefusal.objects.create(withdrawal=asked, member=member, refused_at=after(3))
+        other = GroupMember.objects.get(borrower=members[1])
+        GroupRefusal.objects.create(withdrawal=asked, member=other, refused_at=after(3))
+        with pytest.raises(IntegrityError, match="has said their word"), transaction.atomic():
+            GroupApproval.objects.create(withdrawal=asked, member=other, approved_at=after(3))
+
     def test_a_second_yes_of_the_same_member(self, group: Any, members: Any) -> None:
         asked = say_yes(ask(group, members[0], members[0]), members[0])
         with pytest.raises(IntegrityError, match="group_approval_once"), transaction.atomic():
