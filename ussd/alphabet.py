@@ -37,6 +37,10 @@ class Alphabet:
         """Return how much room a clean text takes."""
         return sum(map(self.width, text))
 
+    def room(self, parts: int) -> int:
+        """Return how much an SMS of at most so many parts holds, and never less than `sms`."""
+        return max(self.sms, self.screen if parts == 1 else parts * self.part)
+
     def holds(self, text: str) -> bool:
         """Say whether every character of a text is one of the alphabet's."""
         return self.clean(text) == text

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.utils import translation
 
-from ussd import engine, notices, samples, screens
+from ussd import answers, engine, money_answers, notices, samples, screens, texting
 from ussd.engine import Again, Ask, Dialogue, Go, Read, Sample, View
 from ussd.screens import pin
 
@@ -18,12 +18,15 @@ assert screens.__all__, "the screens are declared by importing them"
 
 @dataclass(frozen=True)
 class Rendering:
-    """One text as a phone may have to show it. `where` names the screen or SMS and the sample."""
+    """One text as a phone may have to show it. `where` names the screen or SMS, and the sample.
+
+    `parts`: how many an SMS may take; 0 is a screen.
+    """
 
     where: str
     language: str
     text: str
-    is_sms: bool = False
+    parts: int = 0
 
 
 def renderings() -> Iterator[Rendering]:
@@ -32,7 +35,9 @@ def renderings() -> Iterator[Rendering]:
         with translation.override(language):
             yield from _screens(language)
             for kind, text in notices.longest():
-                yield Rendering(f"sms {kind}", language, text, is_sms=True)
+                yield Rendering(f"sms {kind}", language, text, parts=1)
+            for kind, text in (*answers.longest(), *money_answers.longest()):
+                yield Rendering(f"sms {kind}", language, text, parts=texting.PARTS)
 
 
 def _screens(language: str) -> Iterator[Rendering]:

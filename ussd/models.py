@@ -171,6 +171,7 @@ class IncomingSms(models.Model):
     msisdn = models.CharField(max_length=15)
     sent_to = models.CharField(max_length=20, blank=True)
     text = models.CharField(max_length=480)
+    text_mac = models.CharField(max_length=64, help_text="By which the same text is known again.")
     keyword = models.CharField(max_length=20, blank=True)
     received_at = models.DateTimeField()
     times_received = models.PositiveIntegerField(default=1)
@@ -269,3 +270,33 @@ class AbuseSign(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()}, {self.gateway}"
+
+
+class SmsThread(models.Model):
+    """What a number was asked by SMS and has not answered yet. A code that was sent is here as a fingerprint."""
+
+    class Awaiting(models.TextChoices):
+        LOAN_AMOUNT = "loan_amount", "How much to borrow"
+        PAY_AMOUNT = "pay_amount", "How much to repay"
+        SAVE_AMOUNT = "save_amount", "How much to save"
+        PAY_CODE = "pay_code", "The code that lets a payment be asked for"
+        SAVE_CODE = "save_code", "The code that lets a deposit be asked for"
+
+    msisdn = models.CharField(max_length=15, unique=True)
+    awaiting = models.CharField(max_length=12, choices=Awaiting.choices)
+    amount_cents = models.PositiveBigIntegerField(null=True, blank=True)
+    code_mac = models.CharField(max_length=64, blank=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    until = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "SMS thread"
+        constraints = [
+            models.CheckConstraint(
+                name="sms_thread_code_has_amount",
+                condition=Q(code_mac="") | Q(amount_cents__isnull=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.msisdn[:5]}***{self.msisdn[-3:]}: {self.awaiting}"

@@ -921,4 +921,3 @@ def longest() -> Iterator[tuple[str, str]]:
         yield f"agent {stands}", agent_words(Agent(state=stands))
     for part, tell in COPY.items():
         yield f"data_copy {part}", tell(samples.held())
-    yield from sms.longest_answers()

@@ -127,7 +127,7 @@ def too_long() -> Iterator[Fault]:
     """What does not fit the screen of its language, or takes several where it is not meant to."""
     for one in flows.renderings():
         letters = alphabet.of(one.language)
-        room = letters.sms if one.is_sms else letters.screen
+        room = letters.room(one.parts) if one.parts else letters.screen
         if letters.length(one.text) > room:
             over = f"{letters.length(one.text)} of {room} in {letters.name}"
             yield Fault(f"{one.where} [{one.language}]", f"{over}: {one.text!r}")

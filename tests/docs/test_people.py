@@ -18,7 +18,7 @@ from tests.docs.tables import Row, checked_tables
 from tests.factories import NOON, PIN
 from tests.lending.rules.packs import LAWS
 from tests.ussd.test_notices import tell
-from ussd import sms
+from ussd import sms, texting
 
 PAGES = ("requests", "data_rights", "people")
 TABLES = {name: rows for name, rows in checked_tables().items() if name.split(".")[0] in PAGES}
@@ -61,7 +61,7 @@ def test_a_message_is_sent_as_the_table_says(row: Row, amina: Borrower) -> None:
         borrower_id=amina.id, purpose="marketing", granted=agreed, text_version="1", language="en", at=NOON
     )
     if row["Said"]:
-        sms.take_incoming(
+        texting.take_incoming(
             gateway="at", message_id="1", msisdn=amina.msisdn, sent_to="20384", text=row["Said"], at=NOON
         )
     for purpose in Preference.Purpose:

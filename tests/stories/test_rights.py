@@ -15,7 +15,7 @@ from lending.services import access, agents, complaints, corrections, proposals
 from tests import factories
 from tests.phone import Phone
 from tests.ussd.test_sms import Aggregator, aggregator
-from ussd import sms
+from ussd import texting
 from ussd.models import Session, Sms
 
 __all__ = ["aggregator"]
@@ -202,7 +202,7 @@ class TestPeople:
         )
         texts_come()
         assert Sms.objects.get().msisdn == "254733000111"
-        sms.take_incoming(
+        texting.take_incoming(
             gateway="at", message_id="1", msisdn="254733000111", sent_to="20384", text="Yes", at=timezone.now()
         )
         aminas_phone.dials("*384*77#").types(*MY_DATA, "2", "3").sees("Juma Ali agreed to speak for you")

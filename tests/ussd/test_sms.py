@@ -230,8 +230,7 @@ class TestIncoming:
             ("salio?", "You have no loan."),
             ("help me please", "An officer reads your message and calls you"),
             (" Msaada", "An officer reads your message and calls you"),
-            ("LOAN 500", "To borrow, dial *384*77#"),
-            ("mkopo", "To borrow, dial *384*77#"),
+            ("mkopo", "How much do you want, from KES 200 to KES 1,000?"),
             ("what is this", "Jirani: dial *384*77#"),
             ("", "Jirani: dial *384*77#"),
             ("🙂٥٠٠{0}%s", "Jirani: dial *384*77#"),
@@ -334,6 +333,7 @@ class TestIncoming:
         self.texts(client, "REVIEW", "m1")
         assert "no refusal" in self.answer()
         factories.decide(application, "decline", at=now)
+        IncomingSms.objects.update(received_at=now - timedelta(minutes=1))
         self.texts(client, "REVIEW", "m2")
         application.refresh_from_db()
         assert application.state == "referred"

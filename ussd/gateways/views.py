@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
 from lending.services import preferences
-from ussd import guard, sessions, sms
+from ussd import guard, sessions, sms, texting
+from ussd.asked import mask_digits
 from ussd.gateways.africastalking import AfricasTalking
 from ussd.gateways.infobip import Infobip
 from ussd.gateways.protocol import (
@@ -172,7 +173,7 @@ def _keep_end(told: Ended, gateway: str, at: datetime) -> None:
                 "duration_ms": told.duration_ms,
                 "hops_counted": told.hops_counted,
                 "cost": told.cost,
-                "error": sms.mask_digits(told.error),
+                "error": mask_digits(told.error),
                 "received_at": at,
             },
         )
@@ -188,7 +189,7 @@ def _keep_end(told: Ended, gateway: str, at: datetime) -> None:
 def incoming_sms(request: HttpRequest, gateway: TextGateway) -> None:
     """Take customers' messages; each is answered by SMS, once."""
     for message in gateway.incoming(request):
-        sms.take_incoming(
+        texting.take_incoming(
             gateway=gateway.name,
             message_id=message.message_id,
             msisdn=message.msisdn,

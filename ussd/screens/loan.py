@@ -1,5 +1,7 @@
 """My loan: what is owed, until when, and what happened."""
 
+from collections.abc import Sequence
+
 from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
@@ -57,10 +59,15 @@ def statement(dialogue: Dialogue) -> View:
 
 def statement_lines(dialogue: Dialogue) -> list[str]:
     """Return the newest movements, one a line."""
-    return [_line(dialogue, line) for line in dialogue.facts.statement]
+    return lines_of(dialogue.facts.statement)
 
 
-def _line(dialogue: Dialogue, line: StatementLine) -> str:
+def lines_of(movements: Sequence[StatementLine]) -> list[str]:
+    """Return movements as they are told, one a line."""
+    return [_line(line) for line in movements]
+
+
+def _line(line: StatementLine) -> str:
     values = {
         "day": words.day(calendar.business_date(line.at, settings.TIME_ZONE)),
         "amount": words.amount(line.amount_cents),

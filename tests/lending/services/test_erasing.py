@@ -16,7 +16,7 @@ from lending.services import access, corrections, erasing, help, next_of_kin, pr
 from tests import factories
 from tests.factories import NOON
 from tests.lending import saving
-from ussd import sms
+from ussd import texting
 from ussd.models import Session
 
 KIN = "254733000111"
@@ -59,7 +59,9 @@ def live(borrower: Borrower, officer: User) -> None:
     checker = User.objects.create_user("kamau")
     proposals.decide(proposal_id=proposal.id, checker=checker, approve=True, remark="So it is", at=NOON)
     access.record_look(borrower_id=borrower.id, officer=officer, at=NOON)
-    sms.take_incoming(gateway="at", message_id="1", msisdn=borrower.msisdn, sent_to="20384", text="STOP", at=NOON)
+    texting.take_incoming(
+        gateway="at", message_id="1", msisdn=borrower.msisdn, sent_to="20384", text="STOP", at=NOON
+    )
     Session.objects.create(
         gateway="at", gateway_session="s1", msisdn=borrower.msisdn, service_code="*384*77#", flow_version="1",
         screen="home", language="en", answers="Amina", began_at=NOON, last_hop_at=NOON,
