@@ -1,6 +1,7 @@
 """The longest that a screen or an SMS may have to say, for measuring: nothing here is read from a database."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -149,6 +150,10 @@ def decision(outcome: str = "decline", code: str = "score_low", next_step: str =
     )
 
 
+# What journeys with facts of their own put in place of them: name of the fact -> how it is made.
+FURTHER: dict[str, Callable[[], Any]] = {}
+
+
 class LongestFacts(Facts):
     """Facts put in place instead of read."""
 
@@ -167,6 +172,7 @@ class LongestFacts(Facts):
                 "country": country(),
                 "offered_raise": None,
             }
+            | {name: make() for name, make in FURTHER.items()}
             | known
         )
 
