@@ -40,6 +40,9 @@ class LongestTrader(Trader):
         return None
 
 
+samples.FURTHER["trader"] = lambda: LongestTrader(Totals(sales_cents=samples.MOST_CENTS), owed=True)
+
+
 def _sample(totals: Totals | None = None, owed: bool = True, **answers: Any) -> Sample:
     facts = samples.LongestFacts(trader=LongestTrader(totals, owed))
     return Sample(facts, samples.ANSWERS | {"customer": f"0{CUSTOMER}", **answers})

@@ -200,6 +200,10 @@ def decision(outcome: str = "decline", code: str = "score_low", next_step: str =
     )
 
 
+# What journeys with facts of their own put in place of them: name of the fact -> how it is made.
+FURTHER: dict[str, Callable[[], Any]] = {}
+
+
 class LongestFacts(Facts):
     """Facts put in place instead of read."""
 
@@ -229,6 +233,7 @@ class LongestFacts(Facts):
                 "invitation": None,
                 "stopped": [],
             }
+            | {name: make() for name, make in FURTHER.items()}
             | known
         )
 

@@ -157,6 +157,9 @@ class LongestSaver(Saver):
         return paybill.write("GRP", 99_999_999)
 
 
+samples.FURTHER["saver"] = lambda: LongestSaver([pot(1), pot(2)], [group_account(3)])
+
+
 def _sample(saver: LongestSaver, **known: Any) -> Sample:
     return Sample(samples.LongestFacts(saver=saver, **known), ANSWERS)
 
