@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from lending.models import Borrower, Consent, Erasure, Loan, ProviderEvent, WalletMovement
+from lending import outbox
+from lending.models import AuditEvent, Borrower, Consent, Erasure, Loan, ProviderEvent, WalletMovement
 from lending.selectors import erasing as selectors
 from lending.selectors import personal_data
 from lending.selectors.preferences import stopped
@@ -141,6 +142,21 @@ class TestSomebodyWhoBorrowed:
         assert erasing.erase(borrower_id=settled.id, at=self.PAID).done_at == self.PAID
         assert rows_with(*traces) == []
         books_balance()
+
+
+class TestAskedOnThePhone:
+    def test_is_done_when_the_dialogue_is_over(self, amina: Borrower) -> None:
+        erasing.ask_to_erase(borrower_id=amina.id, at=NOON)
+        assert not outbox.drain(NOON + timedelta(minutes=4), queue="messages")
+        assert outbox.drain(NOON + timedelta(minutes=6), queue="messages")
+        assert Erasure.objects.get().done_at is not None
+
+    def test_is_overtaken_by_what_came_in_between(self, amina: Borrower) -> None:
+        erasing.ask_to_erase(borrower_id=amina.id, at=NOON)
+        factories.apply(amina, at=NOON)
+        outbox.drain(NOON + timedelta(minutes=6), queue="messages")
+        assert not Erasure.objects.exists()
+        assert AuditEvent.objects.get(action="erasure_overtaken").detail == {"by": "undecided"}
 
 
 class TestObstacles:

@@ -116,11 +116,19 @@ class TestAChangedSim:
 
 class TestAForgottenPin:
     def test_asks_an_officer_and_tells_them_whether_the_id_was_right(self, amina: Borrower, officer: User) -> None:
-        for typed, told in (("99999999", "wrong"), ("2345 6781", "right"), ("11111111", "right")):
+        for tries, (typed, told) in enumerate(
+            (("99999999", "wrong"), ("2345 6781", "right"), ("1111111", "right")), 1
+        ):
             new_pins.ask_new_pin(msisdn=amina.msisdn, national_id=typed, language="en", at=NOON)
-            assert Case.objects.get().details == {"national ID": told}
+            assert Case.objects.get().details == {"national ID": told, "tries": tries}
         people.reset_pin(borrower_id=amina.id, officer=officer, reason="Spoke with her", at=NOON)
         assert Case.objects.get().closed_at == NOON
+
+
+def test_nobody_types_numbers_until_one_is_right(amina: Borrower) -> None:
+    for typed in ("99999999", "99999998", "99999997", amina.national_id):
+        new_pins.ask_new_pin(msisdn=amina.msisdn, national_id=typed, language="en", at=NOON)
+    assert Case.objects.get().details == {"national ID": "wrong", "tries": 3}
 
 
 def test_a_hold_is_lifted_by_words_only(amina: Borrower, officer: User) -> None:
