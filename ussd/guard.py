@@ -25,7 +25,7 @@ from ussd.models import AbuseSign
 logger = logging.getLogger(__name__)
 
 Kind = AbuseSign.Kind
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ LIMITS: dict[str, Limit] = {
     Kind.STRANGERS: Limit(
         300, HOUR, "more numbers that nobody registered than a campaign brings to one gateway in an hour"
     ),
+    Kind.IDENTITIES: Limit(3, DAY, "whoever mistypes a name or an ID has it right by the third time"),
     Kind.PIN_BRAKE: Limit(0, HOUR, "see BRAKE"),
 }
 
@@ -93,8 +94,6 @@ def admit(*, gateway: str, msisdn: str, begins: bool, at: datetime) -> bool:
 
     A gateway beyond what we can serve begins no dialogues for a moment; those that run go on.
     """
-    if not settings.REFUSE_FLOODS:
-        return True
     minute = int(at.timestamp() // 60)
 
     def came(pipe: Pipeline) -> None:
@@ -102,7 +101,7 @@ def admit(*, gateway: str, msisdn: str, begins: bool, at: datetime) -> bool:
         _count(pipe, f"{PREFIX}hops:{gateway}:{minute}", MINUTE)
 
     counts = _ask(came)
-    if counts is None:
+    if counts is None or not settings.REFUSE_FLOODS:
         return True
     of_number, of_gateway = counts[0], counts[2]
     if of_number > LIMITS[Kind.FLOOD_NUMBER].most:
@@ -126,6 +125,24 @@ def stranger(*, gateway: str, msisdn: str, at: datetime) -> None:
     counts = _ask(met)
     if counts and counts[0] and counts[1] > LIMITS[Kind.STRANGERS].most:
         notice(Kind.STRANGERS, gateway=gateway, at=at, allowed=0)
+
+
+def may_try_identity(*, msisdn: str) -> bool:
+    """Say whether a number may try another name with an ID: else the register could be read out through us."""
+    found = _ask(lambda pipe: pipe.get(f"{PREFIX}identities:{msisdn}"))
+    return found is None or int(found[0] or 0) < LIMITS[Kind.IDENTITIES].most
+
+
+def identity_was_refused(*, gateway: str, msisdn: str, at: datetime) -> None:
+    """Count a name and an ID that do not belong together."""
+
+    def refused(pipe: Pipeline) -> None:
+        pipe.incr(f"{PREFIX}identities:{msisdn}")
+        pipe.expire(f"{PREFIX}identities:{msisdn}", LIMITS[Kind.IDENTITIES].window)
+
+    counts = _ask(refused)
+    if counts and counts[0] >= LIMITS[Kind.IDENTITIES].most:
+        notice(Kind.IDENTITIES, gateway=gateway, msisdn=msisdn, at=at, allowed=0)
 
 
 def dialled(inputs: list[str], *, gateway: str, msisdn: str, at: datetime) -> None:

@@ -249,6 +249,7 @@ class AbuseSign(models.Model):
         PIN_DIALLED = "pin_dialled", "What may be a PIN in a dial string"
         PIN_LOCKED = "pin_locked", "Three wrong PINs"
         STRANGERS = "strangers", "Very many unknown numbers"
+        IDENTITIES = "identities", "One number tries names and IDs"
         PIN_BRAKE = "pin_brake", "PINs guessed over many numbers: slowed"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)

@@ -159,6 +159,29 @@ def test_very_many_unknown_numbers_are_told_to_officers_and_served(
     assert sign.msisdn == ""
 
 
+class TestNamesAndIds:
+    def tries(self, phone: Phone, national_id: str) -> Phone:
+        Session.objects.update(ended_at=timezone.now())
+        return phone.dials("*384*77#").types("1", "1", "1", "1", "Njeri Kamau", national_id, "7391", "7391")
+
+    def test_that_do_not_belong_together_are_looked_at_three_times(
+        self, client: Client, law: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[str] = []
+
+        def registry(*, national_id: str, full_name: str, msisdn: str) -> bool:
+            asked.append(national_id)
+            return msisdn != "254711000177"
+
+        monkeypatch.setattr("lending.services.people.accept_well_formed_identity", registry)
+        phone = Phone(client, "254711000177")
+        said = {self.tries(phone, f"2345670{number}").ends_with("officer").text for number in range(5)}
+        assert len(said) == 1 and len(asked) == 3
+        (sign,) = signs(Kind.IDENTITIES)
+        assert sign.msisdn == phone.msisdn and not Borrower.objects.exists()
+        self.tries(Phone(client, "254711000178"), "23456799").sees("1 Loan")
+
+
 class TestGuessingOneNumbersPin:
     def test_over_many_sessions_locks_and_says_until_when(self, aminas_phone: Phone, amina: Borrower) -> None:
         for pin in ("9753", "8642", "7391"):

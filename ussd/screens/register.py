@@ -5,7 +5,7 @@ from django.utils.translation import pgettext
 
 from lending.rules import identity
 from lending.services import agents, people
-from ussd import alphabet, samples
+from ussd import alphabet, guard, samples
 from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
 
@@ -170,6 +170,8 @@ def ask_pin_again(dialogue: Dialogue) -> View:
 
 def _register(dialogue: Dialogue, typed: str) -> str:
     pin.refuse_other(dialogue, typed)
+    if not guard.may_try_identity(msisdn=dialogue.msisdn):
+        raise Elsewhere("register.not_possible")
     try:
         people.register_borrower(
             msisdn=dialogue.msisdn,
@@ -185,6 +187,8 @@ def _register(dialogue: Dialogue, typed: str) -> str:
     except identity.WeakPin:
         raise Again(pin.weak()) from None
     except (people.AlreadyRegistered, people.IdentityRefused, identity.InvalidName, identity.InvalidNationalId):
+        gateway = guard.gateway_of(dialogue.origin)
+        guard.identity_was_refused(gateway=gateway, msisdn=dialogue.msisdn, at=dialogue.at)
         raise Elsewhere("register.not_possible") from None
     agents.finish(msisdn=dialogue.msisdn, at=dialogue.at)
     return START

@@ -19,7 +19,7 @@ from lending.services import access, agents, business, complaints, groups, savin
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
-from ussd.models import DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
+from ussd.models import AbuseSign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
 
 
 def fill(borrower: Borrower) -> None:
@@ -71,6 +71,7 @@ def fill(borrower: Borrower) -> None:
         session=session, position=1, text_mac="m", screen="home", answer="CON Jirani", ends=False, answered_at=NOON
     )
     SessionEnd.objects.create(gateway="at", gateway_session="s1", session=session, received_at=NOON)
+    AbuseSign.objects.create(kind="forged", gateway="at", hour=NOON, times=9, first_at=NOON, last_at=NOON)
 
 
 def save(borrower: Borrower, name: str = "") -> None:

@@ -160,8 +160,7 @@ class Contract:
         shown = phone.raw
         phone.repeats()
         phone._reads()
-        if phone.wire.has_sessions or phone.wire.name == "nalo":
-            assert phone.repeats().raw == shown
+        assert phone.repeats().raw == shown
         assert Application.objects.count() == 1
         assert OutboxMessage.objects.filter(topic="application_submitted").count() == 1
 
@@ -297,8 +296,7 @@ class Contract:
         phone._reads()
         phone.typed.inputs.append("5")
         phone._sends()
-        if phone.wire.has_sessions or phone.wire.name == "nalo":
-            phone.ends_with("This session is over")
+        phone.ends_with("This session is over")
 
     # --- the end --------------------------------------------------------------------------------------------
     def test_a_report_on_the_end_is_kept_once_and_joined_to_its_session(self, phone: Handset) -> None:
