@@ -22,7 +22,7 @@ from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, dues
-from lending.services import bureau, cases, life, partner_files, savings_sweeps, snapshots
+from lending.services import bureau, cases, life, partner_files, promises, savings_sweeps, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -199,6 +199,7 @@ def _finish(run: JobRun, at: datetime) -> bool:
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
+    judged = promises.judge_promises(on, at)
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
@@ -206,6 +207,7 @@ def _finish(run: JobRun, at: datetime) -> bool:
         "reminders": reminders,
         "bureau_notices": notices,
         "sweeps": sweeps,
+        "promises": judged,
         "paused": paused,
         "checkpoints": checkpoints,
     }
@@ -243,7 +245,7 @@ def _owe_reminders(today: date, at: datetime) -> int:
                 f"reminder:{loan_id}:{today.isoformat()}",
                 {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days[due_on]},
             )
-            for loan_id, due_on in dues.unpaid_on(list(days))
+            for loan_id, due_on in dues.unpaid_on(list(days), today)
         ),
         at=at,
         due_at=max(evening, at),

@@ -29,6 +29,7 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
+from lending.models.promises import Promise
 from lending.models.reports import ReportSnapshot
 from lending.models.savings import (
     GroupApproval,
@@ -75,6 +76,7 @@ __all__ = [
     "Posting",
     "PostingHash",
     "ProductVersion",
+    "Promise",
     "Proposal",
     "ProviderEvent",
     "Rail",

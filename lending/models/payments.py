@@ -33,6 +33,14 @@ class PaymentIntent(models.Model):
     provider = models.CharField(max_length=20)
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="payment_intents")
     loan = models.ForeignKey(Loan, models.PROTECT, null=True, blank=True, related_name="payment_intents")
+    payer = models.ForeignKey(
+        Borrower,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="paid_for_others",
+        help_text="Who pays, where it is somebody else's loan.",
+    )
     msisdn = models.CharField(max_length=15, help_text="Whose wallet.")
     amount_cents = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
@@ -43,7 +51,10 @@ class PaymentIntent(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(name="intent_positive", condition=Q(amount_cents__gt=0))]
-        indexes = [models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due"),
+            models.Index(fields=["msisdn", "-created_at"], condition=Q(purpose="collect"), name="intent_prompts"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_purpose_display()}: {money.show(self.amount_cents, self.currency)}"
@@ -268,6 +279,8 @@ class Case(models.Model):
         SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
         REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
         DISPUTE = "dispute", "Customer says that it is wrong"
+        PROMISE_BROKEN = "promise_broken", "Promise to pay was broken"
+        PLAN_WISH = "plan_wish", "Customer wishes another date"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     subject_key = models.CharField(max_length=120, help_text="What it is about; one open case for each.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
+from lending import outbox
 from lending.models import Refund, SavingsAccount, SavingsHold, SavingsInstruction, SavingsMovement
 from lending.rules import savings as rules
 from lending.selectors import savings as selectors
@@ -148,6 +149,9 @@ def reject_instruction(*, reference: str, at: datetime) -> SavingsInstruction:
             _stay_open(account, at)
         if refund := _refund_of(instruction):
             refunds.let_go(refund, at)
+        if instruction.kind == SavingsInstruction.Kind.SWEEP:
+            topic, number = "savings_did_not_pay", instruction.id
+            outbox.write(topic, reference=f"{topic}:{number}", instruction_id=number, at=at)
     return instruction
 
 
