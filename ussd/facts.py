@@ -2,19 +2,35 @@
 
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from django.conf import settings
 
-from lending.models import Application, Borrower, Decision, LimitRaise, Loan
+from lending.models import (
+    Application,
+    AuditEvent,
+    Borrower,
+    Decision,
+    LimitRaise,
+    Loan,
+    PaymentIntent,
+    Promise,
+    SavingsAccount,
+)
 from lending.rules import calendar
 from lending.rules.country import Country
 from lending.rules.pricing import KeyFacts
-from lending.selectors import limits, loans, offers, people, products
+from lending.rules.standing import Standing
+from lending.selectors import contracts, limits, loans, offers, payoffs, people, products, promises
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
+from lending.selectors.payoffs import PayOff
+from lending.services import changes, repayments
 
 # "Did it go through?" is answered on the first screen for this long.
 RECENT = timedelta(hours=1)
+# Prompts that took nothing are told for this long.
+LATELY = timedelta(days=1)
 
 
 class Facts:
@@ -22,6 +38,7 @@ class Facts:
 
     def __init__(self, msisdn: str, at: datetime) -> None:
         self.msisdn, self.at = msisdn, at
+        self._standings: dict[int, Standing | None] = {}
 
     @property
     def today(self) -> date:
@@ -42,8 +59,47 @@ class Facts:
         return self.borrower
 
     @cached_property
+    def loan(self) -> Loan | None:
+        return loans.loan_of_person(self.known.identity_index)
+
+    @cached_property
     def open_loan(self) -> Loan | None:
-        return loans.open_loan(self.known.id)
+        """What is on its way to this number, or owed by it."""
+        mine = self.loan if self.loan and self.loan.borrower_id == self.known.id else None
+        return mine if mine and mine.state in Loan.OPEN else None
+
+    @cached_property
+    def owed_loan(self) -> Loan | None:
+        """What this person's money goes to: also a loan on another number of theirs, or one that was lost."""
+        if self.loan is None or self.loan.state != Loan.State.APPROVED:
+            return self.loan
+        return loans.loan_to_repay(self.known.identity_index)
+
+    @cached_property
+    def pay_off(self) -> PayOff:
+        assert self.owed_loan is not None, "this screen is for who owes"
+        return payoffs.pay_off(self.owed_loan, self.today)
+
+    @cached_property
+    def savings_to_pay_from(self) -> list[tuple[SavingsAccount, int]]:
+        return payoffs.savings_to_pay_from(self.known.identity_index, self.today)
+
+    @cached_property
+    def promise(self) -> Promise | None:
+        return promises.open_promise(self.owed_loan.id) if self.owed_loan else None
+
+    @cached_property
+    def broken_promises(self) -> int:
+        return promises.broken(self.owed_loan.id) if self.owed_loan else 0
+
+    @cached_property
+    def last_prompt(self) -> PaymentIntent | None:
+        return loans.last_prompt(self.msisdn, self.at - LATELY)
+
+    @property
+    def largest_loan_cents(self) -> int:
+        """The most that can be paid for somebody else at once."""
+        return repayments.most_for_another(self.at)
 
     @cached_property
     def offer(self) -> Offer:
@@ -52,6 +108,10 @@ class Facts:
     @cached_property
     def offered_raise(self) -> LimitRaise | None:
         return limits.offered_raise(self.known.id)
+
+    @cached_property
+    def last_limit_move(self) -> AuditEvent | None:
+        return limits.last_move(self.known.id)
 
     @cached_property
     def statement(self) -> list[StatementLine]:
@@ -69,9 +129,23 @@ class Facts:
         """Price an amount, paid out today, with the one calculator."""
         return offers.quote(self.offer.product_version, principal_cents, self.today)
 
-    def days_past_due(self, loan: Loan) -> int:
-        """Count the days late of a loan from its dues."""
-        return loans.days_past_due(loan, self.today)
+    def standing(self, loan: Loan) -> Standing | None:
+        """Return what is to be paid next of a loan, and what in all."""
+        if loan.id not in self._standings:
+            self._standings[loan.id] = loans.standing(loan, self.today)
+        return self._standings[loan.id]
+
+    def granted(self, loan: Loan) -> list[str]:
+        """Return which changes of a loan its product grants today."""
+        return changes.granted(loan, self.today)
+
+    def preview(self, loan: Loan, kind: str) -> dict[str, Any]:
+        """Return what a change of a loan would do.
+
+        Raises:
+            FactRefused, NotALoanToChange: as `changes.preview` says.
+        """
+        return changes.preview(contracts.with_contract().get(id=loan.id), kind, {}, self.today)
 
     def decision(self, application_id: int) -> Decision:
         """Return the decision on an application of this customer."""
@@ -79,5 +153,7 @@ class Facts:
 
     def forget(self) -> None:
         """Read anew from here on: something was changed."""
-        for name in ("borrower", "open_loan", "offer", "offered_raise", "statement", "last_event", "undecided"):
-            self.__dict__.pop(name, None)
+        self._standings.clear()
+        for name, kind in vars(Facts).items():
+            if isinstance(kind, cached_property) and name != "country":
+                self.__dict__.pop(name, None)

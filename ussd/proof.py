@@ -24,6 +24,8 @@ ROOTS = (START, engine.LANGUAGES, "home.resume", "lost", "sorry", "busy", "over"
 # Services that move money or promise it at the customer's word. What only asks a person to look is not among them.
 MOVES_MONEY = {
     "lending.services.applications": {"submit"},
+    "lending.services.changes": {"change_loan"},
+    "lending.services.savings_sweeps": {"repay_from_savings"},
 }
 
 

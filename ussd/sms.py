@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.conf import settings
@@ -15,10 +15,12 @@ from django.utils.translation import pgettext
 
 from lending import outbox
 from lending.models import Borrower, Loan
+from lending.rules import calendar
+from lending.rules.standing import Standing
 from lending.selectors import loans, people
 from lending.services import bureau
 from lending.services import people as people_services
-from ussd import alphabet, engine, words
+from ussd import alphabet, engine, owing, words
 from ussd.gateways.africastalking import NotSent, Outcome, Rejected, Sent, SmsGateway, Unknown
 from ussd.models import DeliveryReport, IncomingSms, Sms
 
@@ -200,28 +202,26 @@ def mask_digits(text: str) -> str:
 def _balance(msisdn: str, borrower: Borrower | None, at: datetime) -> str:
     if borrower is None:
         return _how(msisdn, borrower, at)
-    return balance_words(loans.open_loan(borrower.id), borrower.offered_limit_cents)
+    today = calendar.business_date(at, settings.TIME_ZONE)
+    loan = loans.loan_to_repay(borrower.identity_index) or loans.open_loan(borrower.id)
+    standing = loans.standing(loan, today) if loan else None
+    return balance_words(loan, standing, borrower.offered_limit_cents, today)
 
 
-def balance_words(loan: Loan | None, limit_cents: int) -> str:
+def balance_words(loan: Loan | None, standing: Standing | None, limit_cents: int, today: date) -> str:
     """Say what is owed, or what may be borrowed."""
     code = {"code": settings.USSD_CODE}
     if loan is None:
         return pgettext("sms", "You have no loan. Your limit is %(limit)s. Dial %(code)s to borrow.") % (
             code | {"limit": words.amount(limit_cents)}
         )
-    if loan.due_on is None:
+    if loan.state == Loan.State.APPROVED:
         return pgettext("sms", "%(amount)s is on its way to you, ref %(ref)s.") % {
             "amount": words.amount(loan.on_its_way_cents, loan.currency),
             "ref": loan.reference,
         }
-    return pgettext("sms", "You owe %(amount)s by %(day)s, ref %(ref)s. Dial %(code)s to repay.") % (
-        code
-        | {
-            "amount": words.amount(loan.outstanding_cents, loan.currency),
-            "day": words.day(loan.due_on),
-            "ref": loan.reference,
-        }
+    return pgettext("sms", "%(owed)s, ref %(ref)s. Dial %(code)s to repay.") % (
+        code | {"owed": owing.owed(loan, standing, today), "ref": loan.reference}
     )
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
 from lending.models import Decision
-from lending.rules import money
+from lending.rules import identity, money
 from lending.rules.savings import Interest
 from ussd import alphabet
 
@@ -69,6 +69,16 @@ def rates(interest: Interest) -> str:
 def first_name(full_name: str) -> str:
     """Return the first name as a phone can show it; empty when it has no such letters."""
     return alphabet.active().clip(full_name.split(" ")[0], NAME_SEPTETS)
+
+
+def masked_name(full_name: str) -> str:
+    """Return a name by which whoever knows the person knows them."""
+    return alphabet.active().clip(identity.mask_name(full_name), NAME_SEPTETS)
+
+
+def short(text: str) -> str:
+    """Return what somebody called a thing of theirs, short enough for a line of a menu."""
+    return alphabet.active().clip(text, NAME_SEPTETS)
 
 
 def reference(code: str) -> str:

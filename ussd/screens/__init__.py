@@ -1,6 +1,6 @@
 """Every screen of the conversation: importing this package declares them all."""
 
-from ussd.screens import borrow, business, home, language, loan, pin, register, repay, save, settings
+from ussd.screens import borrow, business, home, language, loan, pin, plan, register, repay, save, settings
 
 __all__ = [
     "borrow",
@@ -9,6 +9,7 @@ __all__ = [
     "language",
     "loan",
     "pin",
+    "plan",
     "register",
     "repay",
     "save",

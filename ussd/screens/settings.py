@@ -16,7 +16,7 @@ def menu(dialogue: Dialogue) -> View:
         pgettext("settings.menu", "Settings"),
         (
             Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"),
-            Choice(pgettext("settings.menu", "My limit"), "settings.limit"),
+            Choice(pgettext("settings.menu", "My limit"), "loan.limit"),
         ),
     )
 
