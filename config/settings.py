@@ -25,7 +25,8 @@ CALLBACK_KEY = env.str("CALLBACK_KEY")  # tokens in callback addresses, hop fing
 
 # --- the country and its money --------------------------------------------------------------------------
 COUNTRY = env.str("COUNTRY", default="KE")
-PRODUCT = env.str("PRODUCT", default="jirani-30")
+# What the phone offers, the usual one first.
+PRODUCTS = env.list("PRODUCTS", default=["jirani-30"])
 TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
 USE_TZ = True
 

@@ -14,6 +14,7 @@ from lending.models import (
     LimitRaise,
     Loan,
     PaymentIntent,
+    ProductVersion,
     Promise,
     SavingsAccount,
 )
@@ -39,6 +40,7 @@ class Facts:
     def __init__(self, msisdn: str, at: datetime) -> None:
         self.msisdn, self.at = msisdn, at
         self._standings: dict[int, Standing | None] = {}
+        self._on_offer: dict[int, list[ProductVersion]] = {}
 
     @property
     def today(self) -> date:
@@ -125,9 +127,20 @@ class Facts:
     def undecided(self) -> Application | None:
         return loans.undecided_application(self.known.id)
 
-    def quote(self, principal_cents: int) -> KeyFacts:
+    def quote(self, principal_cents: int, version: ProductVersion) -> KeyFacts:
         """Price an amount, paid out today, with the one calculator."""
-        return offers.quote(self.offer.product_version, principal_cents, self.today)
+        return offers.quote(version, principal_cents, self.today)
+
+    def on_offer(self, principal_cents: int) -> list[ProductVersion]:
+        """Return the products of which this amount can be had."""
+        if principal_cents not in self._on_offer:
+            found = offers.on_offer(self.known, principal_cents, self.today, settings.COUNTRY)
+            self._on_offer[principal_cents] = found
+        return self._on_offer[principal_cents]
+
+    @cached_property
+    def last_choice(self) -> tuple[str, str]:
+        return offers.last_choice(self.known.id)
 
     def standing(self, loan: Loan) -> Standing | None:
         """Return what is to be paid next of a loan, and what in all."""
@@ -154,6 +167,7 @@ class Facts:
     def forget(self) -> None:
         """Read anew from here on: something was changed."""
         self._standings.clear()
+        self._on_offer.clear()
         for name, kind in vars(Facts).items():
             if isinstance(kind, cached_property) and name != "country":
                 self.__dict__.pop(name, None)

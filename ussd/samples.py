@@ -191,6 +191,7 @@ class LongestFacts(Facts):
         super().__init__(MSISDN, AT)
         self.stands = known.pop("stands", one_sum())
         self.in_parts = False
+        self.found: list[ProductVersion] = known.pop("found", [])
         self.decided = known.pop("decided", None)
         self.__dict__.update(
             {
@@ -209,11 +210,15 @@ class LongestFacts(Facts):
                 "broken_promises": 0,
                 "last_prompt": None,
                 "last_limit_move": None,
+                "last_choice": ("", ""),
             }
             | known
         )
 
-    def quote(self, principal_cents: int) -> KeyFacts:
+    def on_offer(self, principal_cents: int) -> list[ProductVersion]:
+        return self.found or [self.offer.product_version]
+
+    def quote(self, principal_cents: int, version: ProductVersion) -> KeyFacts:
         # Parts as long as can be, of a total that is still the longest; loans are whole shillings.
         lent, fee, tax, apr = 899_999_900, 89_999_900, 9_999_900, Decimal("9.999")
         if self.in_parts:
@@ -281,6 +286,14 @@ def dear() -> Sample:
     facts = LongestFacts(offer=Offer(dearer, MOST_CENTS, MOST_CENTS - 1))
     facts.in_parts = True
     return Sample(facts, ANSWERS)
+
+
+def several_terms() -> Sample:
+    """Several products to choose from, and what the last loan was for."""
+    term = {"installments": 24, "every": 2, "unit": "half_month"}
+    found = [version(), version(kind="flat", term=term)]
+    found[1].code = "longest-2"
+    return Sample(LongestFacts(found=found, last_choice=("longest-2", "business")), ANSWERS)
 
 
 def fresh() -> Sample:

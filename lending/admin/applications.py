@@ -63,6 +63,7 @@ class ApplicationAdmin(History):
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
                     ("total", "apr_percent", "submitted_at"),
+                    "purpose",
                 )
             },
         ),

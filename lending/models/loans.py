@@ -65,7 +65,17 @@ class Application(RefinancingPrice):
         APPROVED = "approved", "Approved"
         DECLINED = "declined", "Declined"
 
+    class Purpose(models.TextChoices):
+        """What the money is for, in the customer's word. The model never sees it."""
+
+        BUSINESS = "business", "Stock or business"
+        SCHOOL = "school", "School"
+        HEALTH = "health", "Health"
+        HOME = "home", "Home and food"
+        OTHER = "other", "Something else"
+
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="applications")
+    purpose = models.CharField(max_length=8, choices=Purpose.choices, blank=True, help_text="Empty: not said.")
     product_version = models.ForeignKey(ProductVersion, models.PROTECT)
     country_pack = models.ForeignKey(CountryPack, models.PROTECT)
     origin = models.CharField(max_length=120, unique=True)

@@ -1,13 +1,13 @@
 """Which product and which law are in force on a day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet
 
 from lending.models import CountryPack, ProductVersion, SavingsProductVersion
 from lending.rules import calendar, caps, charges, pricing
@@ -38,19 +38,31 @@ def country_rules(country: str, on: date) -> Country:
     return country_from(country_pack(country, on).rules)
 
 
-def product_in_force(country: str, on: date, **also: Exists) -> ProductVersion:
-    """Return the newest version effective on the day of the product that the phone offers (settings.PRODUCT).
+def product_in_force(country: str, on: date, code: str = "", **also: Exists) -> ProductVersion:
+    """Return the newest version effective on the day of a product that the phone offers (settings.PRODUCTS), the
+    usual one if none is named.
 
     Others are asked for by their version. `also` is read with it, in the same query.
 
     Raises:
         NothingInForce: none is.
     """
-    offered = ProductVersion.objects.filter(country=country, code=settings.PRODUCT, effective_on__lte=on)
-    version = offered.annotate(**also).order_by("-version").first()
+    code = code or settings.PRODUCTS[0]
+    version = _in_force(country, on, [code]).annotate(**also).first()
     if version is None:
-        raise NothingInForce(f"no {settings.PRODUCT} for {country} on {on}; run manage.py load_fixtures")
+        raise NothingInForce(f"no {code} for {country} on {on}; run manage.py load_fixtures")
     return version
+
+
+def products_in_force(country: str, on: date, **also: Exists) -> list[ProductVersion]:
+    """Return the newest effective version of each product that the phone offers, in its order."""
+    found = _in_force(country, on, settings.PRODUCTS).annotate(**also).distinct("code")
+    return sorted(found, key=lambda version: settings.PRODUCTS.index(version.code))
+
+
+def _in_force(country: str, on: date, codes: Sequence[str]) -> "QuerySet[ProductVersion]":
+    versions = ProductVersion.objects.filter(country=country, code__in=codes, effective_on__lte=on)
+    return versions.order_by("code", "-version")
 
 
 def terms_of(version: ProductVersion) -> Terms:

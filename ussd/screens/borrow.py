@@ -5,7 +5,7 @@ from functools import partial
 
 from django.utils.translation import npgettext, pgettext
 
-from lending.models import Application, Decision
+from lending.models import Application, Decision, ProductVersion
 from lending.rules import money
 from lending.rules.caps import AgainstLaw
 from lending.rules.pricing import KeyFacts
@@ -126,7 +126,8 @@ def key_facts(dialogue: Dialogue) -> View:
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
-    quote = dialogue.facts.quote(dialogue.answers["principal_cents"])
+    version = _chosen(dialogue)
+    quote = dialogue.facts.quote(dialogue.answers["principal_cents"], version)
     values = {
         "received": words.amount(quote.received_cents, quote.currency),
         "fee": words.amount(quote.fee_cents, quote.currency),
@@ -134,7 +135,7 @@ def key_facts(dialogue: Dialogue) -> View:
         "interest": words.amount(quote.interest_cents, quote.currency),
         "total": words.amount(quote.total_cents, quote.currency),
         "apr": words.percent(quote.apr),
-        "late": _late_fee(products.terms_of(offer.product_version)),
+        "late": _late_fee(products.terms_of(version)),
     } | _parts(quote)
     lines = (
         pgettext("borrow.facts", "You get %(received)s"),
@@ -153,17 +154,85 @@ def key_facts(dialogue: Dialogue) -> View:
         (
             Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
             Choice(pgettext("borrow.facts", "Accept"), "borrow.pin"),
+            Choice(pgettext("borrow.facts", "Change"), "borrow.change"),
         ),
         back=pgettext("borrow.facts", "Cancel"),
         back_to="start",
         must_be_seen=True,
         record_as="key_facts",
         remember={
-            "product_version_id": offer.product_version.id,
+            "product_version_id": version.id,
             "principal_cents": quote.principal_cents,
             "cost_cents": quote.cost_cents,
         },
     )
+
+
+def _chosen(dialogue: Dialogue) -> ProductVersion:
+    """Return the product that was chosen, else that of the last time, else the usual one: of those of which this
+    amount can be had."""
+    found = dialogue.facts.on_offer(dialogue.answers["principal_cents"])
+    wanted = dialogue.answers.get("product") or dialogue.facts.last_choice[0]
+    usual = found[0] if found else dialogue.facts.offer.product_version
+    return next((version for version in found if version.code == wanted), usual)
+
+
+def _purpose(dialogue: Dialogue) -> str:
+    """Return what the loan is for, as said now or the last time; empty: it was not said."""
+    return str(dialogue.answers.get("purpose") or dialogue.facts.last_choice[1])
+
+
+@screen("borrow.change", samples=[samples.several_terms, samples.fresh])
+def change(dialogue: Dialogue) -> View:
+    """How long and for what: remembered from the last time, so nobody has to say it again."""
+    term = words.term(products.terms_of(_chosen(dialogue)).term)
+    said = _purposes().get(_purpose(dialogue), pgettext("borrow.change", "not said"))
+    others = dialogue.facts.on_offer(dialogue.answers["principal_cents"])[1:]
+    return Menu(
+        pgettext("borrow.change", "For %(term)s. Use: %(purpose)s.") % {"term": term, "purpose": said},
+        [
+            *([Choice(pgettext("borrow.change", "How long"), "borrow.term")] if others else []),
+            Choice(pgettext("borrow.change", "What it is for"), "borrow.purpose"),
+        ],
+    )
+
+
+@screen("borrow.term", samples=[samples.several_terms], paged=True)
+def choose_term(dialogue: Dialogue) -> View:
+    """What this amount costs for each time for which it can be had."""
+    cents = dialogue.answers["principal_cents"]
+    found = dialogue.facts.on_offer(cents)
+    return Menu(
+        pgettext("borrow.term", "How long? You repay in all:"),
+        [
+            Choice(_term_line(dialogue, version, cents), "borrow.facts", {"product": version.code})
+            for version in found
+        ],
+    )
+
+
+def _term_line(dialogue: Dialogue, version: ProductVersion, cents: int) -> str:
+    total = words.amount(dialogue.facts.quote(cents, version).total_cents, version.currency)
+    return f"{words.term(products.terms_of(version).term)}: {total}"
+
+
+@screen("borrow.purpose", samples=[samples.fresh])
+def choose_purpose(dialogue: Dialogue) -> View:
+    """For the customer's own book and ours; nothing is decided by it."""
+    return Menu(
+        pgettext("borrow.purpose", "What is it for? It changes nothing for you."),
+        [Choice(label, "borrow.facts", {"purpose": purpose}) for purpose, label in _purposes().items()],
+    )
+
+
+def _purposes() -> dict[str, str]:
+    return {
+        Application.Purpose.BUSINESS: pgettext("borrow.purpose", "Stock or business"),
+        Application.Purpose.SCHOOL: pgettext("borrow.purpose", "School"),
+        Application.Purpose.HEALTH: pgettext("borrow.purpose", "Health"),
+        Application.Purpose.HOME: pgettext("borrow.purpose", "Home and food"),
+        Application.Purpose.OTHER: pgettext("borrow.purpose", "Something else"),
+    }
 
 
 def _parts(quote: KeyFacts) -> dict[str, str]:
@@ -199,8 +268,8 @@ def _penalty(late: Penalty, currency: str) -> str:
 @screen("borrow.terms", samples=[samples.free, samples.dear], resume="borrow.facts", tries=("98", "x"))
 def terms(dialogue: Dialogue) -> View:
     """What was agreed, in sentences; amounts are those of this loan."""
-    agreed = products.terms_of(dialogue.facts.offer.product_version)
-    quote = dialogue.facts.quote(dialogue.answers["principal_cents"])
+    version = _chosen(dialogue)
+    agreed, quote = products.terms_of(version), dialogue.facts.quote(dialogue.answers["principal_cents"], version)
     values = {
         "fee": words.amount(quote.fee_cents, quote.currency),
         "tax": words.amount(quote.tax_cents, quote.currency),
@@ -301,6 +370,7 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
                 shown_at=datetime.fromisoformat(shown["shown_at"]),
                 terms_read=bool(dialogue.answers.get("terms_read")),
             ),
+            purpose=_purpose(dialogue),
             origin=dialogue.origin,
             at=dialogue.at,
         )
