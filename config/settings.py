@@ -25,7 +25,8 @@ CALLBACK_KEY = env.str("CALLBACK_KEY")  # tokens in callback addresses, hop fing
 
 # --- the country and its money --------------------------------------------------------------------------
 COUNTRY = env.str("COUNTRY", default="KE")
-PRODUCT = env.str("PRODUCT", default="jirani-30")
+# What the phone offers, the usual one first.
+PRODUCTS = env.list("PRODUCTS", default=["jirani-30"])
 TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
 USE_TZ = True
 
@@ -157,6 +158,11 @@ OUTBOX_HANDLERS = {
     "repayment_received": ("ussd.notices.send_notice", "messages"),
     "repayment_undone": ("ussd.notices.send_notice", "messages"),
     "repayment_not_made": ("ussd.notices.send_notice", "messages"),
+    "paid_for_another": ("ussd.notices.send_notice", "messages"),
+    "savings_did_not_pay": ("ussd.notices.send_notice", "messages"),
+    "promise_made": ("ussd.notices.send_notice", "messages"),
+    "loan_changed": ("ussd.notices.send_notice", "messages"),
+    "plan_wish": ("ussd.notices.send_notice", "messages"),
     "refund_given": ("ussd.notices.send_notice", "messages"),
     "refund_failed": ("ussd.notices.send_notice", "messages"),
     "bureau_notice": ("ussd.notices.send_notice", "messages"),

@@ -25,7 +25,7 @@ from lending.rules import calendar, contact
 from lending.rules.facts import FactRefused
 from lending.selectors import contact as contact_habits
 from lending.selectors import contracts, dues, products
-from lending.services import bureau, cases, life, partner_files, savings_sweeps, snapshots
+from lending.services import bureau, cases, life, partner_files, promises, savings_sweeps, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
@@ -202,6 +202,7 @@ def _finish(run: JobRun, at: datetime) -> bool:
     reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
+    judged = promises.judge_promises(on, at)
     paused = pull_brakes(on, at)
     checkpoints = make_checkpoints(at)
     chain.extend()
@@ -209,6 +210,7 @@ def _finish(run: JobRun, at: datetime) -> bool:
         "reminders": reminders,
         "bureau_notices": notices,
         "sweeps": sweeps,
+        "promises": judged,
         "paused": paused,
         "checkpoints": checkpoints,
     }
@@ -244,7 +246,7 @@ def _owe_reminders(today: date, at: datetime) -> int:
 def _reminders(days: dict[date, int], today: date, at: datetime) -> Iterator[tuple[str, datetime, dict[str, Any]]]:
     """Yield what is to be owed: reference, moment, payload."""
     hours = products.country_rules(settings.COUNTRY, today).contact
-    unpaid = dues.unpaid_on(list(days))
+    unpaid = dues.unpaid_on(list(days), today)
     while some := list(islice(unpaid, outbox.BATCH)):
         paid_at = contact_habits.hours_paid([borrower_id for _, borrower_id, _ in some], at)
         for loan_id, borrower_id, due_on in some:

@@ -2,33 +2,57 @@
 
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from django.conf import settings
 
-from lending.models import Agent, Application, Borrower, Case, Decision, Invitation, LimitRaise, Loan, NextOfKin
+from lending.models import (
+    Agent,
+    Application,
+    AuditEvent,
+    Borrower,
+    Case,
+    Decision,
+    Invitation,
+    LimitRaise,
+    Loan,
+    NextOfKin,
+    PaymentIntent,
+    ProductVersion,
+    Promise,
+    SavingsAccount,
+)
 from lending.rules import calendar
 from lending.rules.country import Country
 from lending.rules.pricing import KeyFacts
+from lending.rules.standing import Standing
 from lending.selectors import (
     agents,
+    contracts,
     erasing,
     limits,
     loans,
     offers,
+    payoffs,
     people,
     personal_data,
     preferences,
     products,
+    promises,
     requests,
 )
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
+from lending.selectors.payoffs import PayOff
 from lending.selectors.personal_data import Held, Look
+from lending.services import changes, repayments
 from ussd.saver import Saver
 from ussd.trader import Trader
 
 # "Did it go through?" is answered on the first screen for this long.
 RECENT = timedelta(hours=1)
+# Prompts that took nothing are told for this long.
+LATELY = timedelta(days=1)
 
 
 class Facts:
@@ -36,6 +60,8 @@ class Facts:
 
     def __init__(self, msisdn: str, at: datetime) -> None:
         self.msisdn, self.at = msisdn, at
+        self._standings: dict[int, Standing | None] = {}
+        self._on_offer: dict[int, list[ProductVersion]] = {}
 
     @property
     def today(self) -> date:
@@ -64,8 +90,47 @@ class Facts:
         return Trader(self.known.id, self.at, self.today, self.country.currency)
 
     @cached_property
+    def loan(self) -> Loan | None:
+        return loans.loan_of_person(self.known.identity_index)
+
+    @cached_property
     def open_loan(self) -> Loan | None:
-        return loans.open_loan(self.known.id)
+        """What is on its way to this number, or owed by it."""
+        mine = self.loan if self.loan and self.loan.borrower_id == self.known.id else None
+        return mine if mine and mine.state in Loan.OPEN else None
+
+    @cached_property
+    def owed_loan(self) -> Loan | None:
+        """What this person's money goes to: also a loan on another number of theirs, or one that was lost."""
+        if self.loan is None or self.loan.state != Loan.State.APPROVED:
+            return self.loan
+        return loans.loan_to_repay(self.known.identity_index)
+
+    @cached_property
+    def pay_off(self) -> PayOff:
+        assert self.owed_loan is not None, "this screen is for who owes"
+        return payoffs.pay_off(self.owed_loan, self.today)
+
+    @cached_property
+    def savings_to_pay_from(self) -> list[tuple[SavingsAccount, int]]:
+        return payoffs.savings_to_pay_from(self.known.identity_index, self.today)
+
+    @cached_property
+    def promise(self) -> Promise | None:
+        return promises.open_promise(self.owed_loan.id) if self.owed_loan else None
+
+    @cached_property
+    def broken_promises(self) -> int:
+        return promises.broken(self.owed_loan.id) if self.owed_loan else 0
+
+    @cached_property
+    def last_prompt(self) -> PaymentIntent | None:
+        return loans.last_prompt(self.msisdn, self.at - LATELY)
+
+    @property
+    def largest_loan_cents(self) -> int:
+        """The most that can be paid for somebody else at once."""
+        return repayments.most_for_another(self.at)
 
     @cached_property
     def offer(self) -> Offer:
@@ -74,6 +139,10 @@ class Facts:
     @cached_property
     def offered_raise(self) -> LimitRaise | None:
         return limits.offered_raise(self.known.id)
+
+    @cached_property
+    def last_limit_move(self) -> AuditEvent | None:
+        return limits.last_move(self.known.id)
 
     @cached_property
     def statement(self) -> list[StatementLine]:
@@ -87,13 +156,38 @@ class Facts:
     def undecided(self) -> Application | None:
         return loans.undecided_application(self.known.id)
 
-    def quote(self, principal_cents: int) -> KeyFacts:
+    def quote(self, principal_cents: int, version: ProductVersion) -> KeyFacts:
         """Price an amount, paid out today, with the one calculator."""
-        return offers.quote(self.offer.product_version, principal_cents, self.today)
+        return offers.quote(version, principal_cents, self.today)
 
-    def days_past_due(self, loan: Loan) -> int:
-        """Count the days late of a loan from its dues."""
-        return loans.days_past_due(loan, self.today)
+    def on_offer(self, principal_cents: int) -> list[ProductVersion]:
+        """Return the products of which this amount can be had."""
+        if principal_cents not in self._on_offer:
+            found = offers.on_offer(self.known, principal_cents, self.today, settings.COUNTRY)
+            self._on_offer[principal_cents] = found
+        return self._on_offer[principal_cents]
+
+    @cached_property
+    def last_choice(self) -> tuple[str, str]:
+        return offers.last_choice(self.known.id)
+
+    def standing(self, loan: Loan) -> Standing | None:
+        """Return what is to be paid next of a loan, and what in all."""
+        if loan.id not in self._standings:
+            self._standings[loan.id] = loans.standing(loan, self.today)
+        return self._standings[loan.id]
+
+    def granted(self, loan: Loan) -> list[str]:
+        """Return which changes of a loan its product grants today."""
+        return changes.granted(loan, self.today)
+
+    def preview(self, loan: Loan, kind: str) -> dict[str, Any]:
+        """Return what a change of a loan would do.
+
+        Raises:
+            FactRefused, NotALoanToChange: as `changes.preview` says.
+        """
+        return changes.preview(contracts.with_contract().get(id=loan.id), kind, {}, self.today)
 
     def decision(self, application_id: int) -> Decision:
         """Return the decision on an application of this customer."""
@@ -156,5 +250,8 @@ class Facts:
 
     def forget(self) -> None:
         """Read anew from here on: something was changed."""
-        for name in set(self.__dict__) - {"msisdn", "at", "country"}:
-            del self.__dict__[name]
+        self._standings.clear()
+        self._on_offer.clear()
+        for name, kind in vars(Facts).items():
+            if isinstance(kind, cached_property) and name != "country":
+                self.__dict__.pop(name, None)

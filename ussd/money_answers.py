@@ -6,7 +6,7 @@ one's own book moves nothing.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 
 from django.conf import settings
 from django.utils.translation import pgettext
@@ -14,9 +14,10 @@ from django.utils.translation import pgettext
 from lending.models import BookEntry, Borrower, Loan, SavingsAccount
 from lending.rules import calendar, money
 from lending.rules.pricing import KeyFacts
+from lending.rules.standing import Standing
 from lending.selectors import loans, offers, savings
 from lending.services import business, deposits, people, repayments
-from ussd import samples, saving_words, threads, words
+from ussd import owing, samples, saving_words, threads, words
 from ussd.answers import words_we_know
 from ussd.asked import Asked
 from ussd.models import SmsThread
@@ -48,28 +49,25 @@ def how_words() -> str:
 # --- what is owed -------------------------------------------------------------------------------------------
 @of_customer
 def balance(asked: Asked, borrower: Borrower) -> str:
-    return balance_words(loans.open_loan(borrower.id), borrower.offered_limit_cents)
+    owed = loans.loan_to_repay(borrower.identity_index) or loans.open_loan(borrower.id)
+    standing = loans.standing(owed, _today(asked)) if owed else None
+    return balance_words(owed, standing, borrower.offered_limit_cents, _today(asked))
 
 
-def balance_words(loan: Loan | None, limit_cents: int) -> str:
+def balance_words(loan: Loan | None, standing: Standing | None, limit_cents: int, today: date) -> str:
     """Say what is owed, or what may be borrowed."""
     code = {"code": settings.USSD_CODE}
     if loan is None:
         return pgettext("sms", "You have no loan. Your limit is %(limit)s. Dial %(code)s to borrow.") % (
             code | {"limit": words.amount(limit_cents)}
         )
-    if loan.due_on is None:
+    if loan.state == Loan.State.APPROVED:
         return pgettext("sms", "%(amount)s is on its way to you, ref %(ref)s.") % {
             "amount": words.amount(loan.on_its_way_cents, loan.currency),
             "ref": loan.reference,
         }
-    return pgettext("sms", "You owe %(amount)s by %(day)s, ref %(ref)s. Dial %(code)s to repay.") % (
-        code
-        | {
-            "amount": words.amount(loan.outstanding_cents, loan.currency),
-            "day": words.day(loan.due_on),
-            "ref": loan.reference,
-        }
+    return pgettext("sms", "%(owed)s, ref %(ref)s. Dial %(code)s to repay.") % (
+        code | {"owed": owing.owed(loan, standing, today), "ref": loan.reference}
     )
 
 
@@ -148,11 +146,11 @@ def cost_words(quote: KeyFacts) -> str:
 @of_customer
 def pay(asked: Asked, borrower: Borrower) -> str:
     """Send the code that lets a payment be asked for; without an amount ask for one."""
-    owed = loans.open_loan(borrower.id)
-    if owed is None or owed.state != Loan.State.LIVE:
+    owed = loans.loan_to_repay(borrower.identity_index)
+    if owed is None:
         return balance(asked)
     cents = asked.cents
-    if cents is None or not 0 < cents <= owed.outstanding_cents:
+    if cents is None or not 0 < cents <= money.payable(owed.owing_cents, owed.currency):
         threads.ask(asked.msisdn, Awaiting.PAY_AMOUNT, asked.at)
         return pay_question(owed)
     return _send_code(asked, Awaiting.PAY_CODE, cents, owed.currency)
@@ -160,7 +158,7 @@ def pay(asked: Asked, borrower: Borrower) -> str:
 
 def pay_question(owed: Loan) -> str:
     return pgettext("sms", "You owe %(amount)s in all. How much do you pay now? Send the amount, like 100.") % {
-        "amount": words.amount(owed.outstanding_cents, owed.currency)
+        "amount": words.amount(owed.owing_cents, owed.currency)
     }
 
 
@@ -306,13 +304,15 @@ def language(asked: Asked) -> str:
 def longest() -> Iterator[tuple[str, str]]:
     """Yield every answer in the active language with its longest values, for measuring."""
     most = samples.MOST_CENTS
-    for owed in (None, samples.loan(), samples.loan(due_on=None)):
-        yield "answer BAL", balance_words(owed, most)
+    lost, coming = samples.loan(state=Loan.State.WRITTEN_OFF), samples.loan(state=Loan.State.APPROVED, due_on=None)
+    for owed in (None, samples.loan(), lost, coming):
+        for standing in (samples.one_sum(), samples.parts()):
+            yield "answer BAL", balance_words(owed, standing, most, samples.DAY + timedelta(days=1))
     yield "answer LOAN", how_words()
     for cents in (0, most):
         yield "answer LIMIT", limit_words(cents)
     yield "answer LOAN question", loan_question(most, most)
-    yield "answer LOAN cost", cost_words(samples.LongestFacts().quote(most))
+    yield "answer LOAN cost", cost_words(samples.LongestFacts().quote(most, samples.version()))
     yield "answer PAY question", pay_question(samples.loan())
     yield "answer SAVE question", save_question(f"{'W' * 30}: {words.amount(most)}")
     for awaiting in (Awaiting.PAY_CODE, Awaiting.SAVE_CODE):

@@ -27,6 +27,7 @@ from lending.models import (
     NextOfKin,
     PaymentIntent,
     Preference,
+    Promise,
     Receipt,
     Refund,
     Repayment,
@@ -37,11 +38,12 @@ from lending.models import (
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
-from lending.selectors import dues, loans, personal_data, products, savings_versions
+from lending.rules.standing import Standing
+from lending.selectors import dues, loans, personal_data, products, promises, savings_versions
 from lending.selectors.overpayments import payout_receipt
 from lending.selectors.preferences import may_send
 from lending.services import applications, bureau, receipts
-from ussd import alphabet, campaigns, samples, saving_samples, saving_words, sms, words
+from ussd import alphabet, campaigns, owing, samples, saving_samples, saving_words, sms, words
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
 
@@ -181,7 +183,12 @@ def reviewed_words(application: Application, review: Review) -> str:
 
 def _loan_disbursed(payload: Payload, at: datetime) -> Notice | None:
     loan, draw, about = _paid(payload)
-    return Notice(f"loan_disbursed:{about}", loan.borrower, lambda: disbursed_words(loan, draw))
+    standing = loans.standing(loan, _today(at))
+    return Notice(f"loan_disbursed:{about}", loan.borrower, lambda: disbursed_words(loan, draw, standing))
+
+
+def _today(at: datetime) -> date:
+    return calendar.business_date(at, settings.TIME_ZONE)
 
 
 def _paid(payload: Payload) -> tuple[Loan, Draw | None, str]:
@@ -191,16 +198,27 @@ def _paid(payload: Payload) -> tuple[Loan, Draw | None, str]:
     return loan, draw, f"draw:{draw.pk}" if draw else str(loan.id)
 
 
-def disbursed_words(loan: Loan, draw: Draw | None = None) -> str:
-    """Say that the money is there, what is to be repaid, by when and how; of a line, all that is owed now."""
+def disbursed_words(loan: Loan, draw: Draw | None = None, standing: Standing | None = None) -> str:
+    """Say that the money is there, what is to be repaid first and in all, by when and how; of a line, all that is
+    owed now. Without a standing it is one sum."""
     assert loan.due_on is not None, f"loan {loan.id} is live without a due date"
-    said = pgettext(
-        "sms",
-        "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
-        "or paybill %(paybill)s account %(account)s.",
-    ) % {
+    if standing is None or standing.is_one_sum:
+        text = pgettext(
+            "sms",
+            "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
+            "or paybill %(paybill)s account %(account)s.",
+        )
+    else:
+        text = pgettext(
+            "sms",
+            "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(next)s by %(first)s, in all %(total)s by %(day)s. "
+            "Paybill %(paybill)s, account %(account)s.",
+        )
+    said = text % {
         "amount": words.amount((draw or loan).received_cents, loan.currency),
         "total": words.amount(loan.outstanding_cents if draw else loan.total_cents, loan.currency),
+        "next": words.amount(standing.next_cents if standing else 0, loan.currency),
+        "first": words.day(standing.next_on if standing else loan.due_on),
         "ref": loan.reference,
         "day": words.day(loan.due_on),
         "code": settings.USSD_CODE,
@@ -240,9 +258,14 @@ def _repayment_received(payload: Payload, at: datetime) -> Notice | None:
     if receipt.borrower is None or receipt.reversed_at or payload["nth"] != receipts.times_released(receipt):
         return None  # it is not theirs any more
     repayment = Repayment.objects.filter(receipt=receipt).select_related("loan").first()
-    loan = repayment.loan if repayment else None
+    loan, today = (repayment.loan if repayment else None), _today(at)
+    standing = loans.standing(loan, today) if loan else None
     owes_nothing = not _owes(receipt.borrower)
-    return Notice(_thanks(payload), receipt.borrower, lambda: received_words(receipt, loan, owes_nothing))
+    return Notice(
+        _thanks(payload),
+        receipt.borrower,
+        lambda: received_words(receipt, loan, owes_nothing, standing, today),
+    )
 
 
 def _thanks(payload: Payload) -> str:
@@ -254,13 +277,16 @@ def _repayment_undone(payload: Payload, at: datetime) -> Notice | None:
         return None  # nobody had thanked them for it
     receipt = Receipt.objects.get(id=payload["receipt_id"])
     borrower = Borrower.objects.get(id=payload["borrower_id"])
-    loan, today = loans.loan_to_repay(borrower.identity_index), calendar.business_date(at, settings.TIME_ZONE)
+    loan, today = loans.loan_to_repay(borrower.identity_index), _today(at)
+    standing = loans.standing(loan, today) if loan else None
     return Notice(
-        f"repayment_undone:{receipt.id}:{payload['nth']}", borrower, lambda: undone_words(receipt, loan, today)
+        f"repayment_undone:{receipt.id}:{payload['nth']}",
+        borrower,
+        lambda: undone_words(receipt, loan, standing, today),
     )
 
 
-def undone_words(receipt: Receipt, loan: Loan | None, today: date) -> str:
+def undone_words(receipt: Receipt, loan: Loan | None, standing: Standing | None, today: date) -> str:
     """Say that a payment counts no more, why, and what is owed now; `loan` is the one to repay."""
     values = {
         "amount": words.amount(receipt.amount_cents, receipt.currency),
@@ -274,21 +300,8 @@ def undone_words(receipt: Receipt, loan: Loan | None, today: date) -> str:
         why = pgettext(
             "sms", "We counted %(amount)s, receipt %(receipt)s, for you by mistake: it is not your payment."
         )
-    return f"{why % values} {_owed_now_words(loan, today)}"
-
-
-def _owed_now_words(loan: Loan | None, today: date) -> str:
-    if loan is None:
-        return pgettext("sms", "You owe nothing.")
-    values = {
-        "amount": words.amount(loan.outstanding_cents or loan.written_off_cents, loan.currency),
-        "day": words.day(loan.due_on) if loan.due_on else "",
-    }
-    if loan.state != Loan.State.LIVE or loan.due_on is None:
-        return pgettext("sms", "You owe %(amount)s now.") % values
-    if loan.due_on < today:
-        return pgettext("sms", "You owe %(amount)s now; it was due on %(day)s.") % values
-    return pgettext("sms", "You owe %(amount)s now, by %(day)s.") % values
+    left = pgettext("sms", "You owe nothing.") if loan is None else f"{owing.owed(loan, standing, today)}."
+    return f"{why % values} {left}"
 
 
 def _owes(borrower: Borrower) -> bool:
@@ -297,12 +310,14 @@ def _owes(borrower: Borrower) -> bool:
     return loans.open_loan_of_person(person) is not None or loans.loan_to_repay(person) is not None
 
 
-def received_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> str:
+def received_words(
+    receipt: Receipt, loan: Loan | None, owes_nothing: bool, standing: Standing | None, today: date
+) -> str:
     """Say what came in and where that leaves the customer; `loan` is what it repaid."""
     if loan is not None and loan.state == Loan.State.WRITTEN_OFF:
         lines = [_recovered_words(receipt, loan)]
     else:
-        lines = _repaid_words(receipt, loan, owes_nothing)
+        lines = _repaid_words(receipt, loan, owes_nothing, standing, today)
     if receipt.over_cents:
         lines.append(
             pgettext("sms", "%(amount)s more than owed is kept for you.")
@@ -318,7 +333,9 @@ def _recovered_words(receipt: Receipt, loan: Loan) -> str:
     }
 
 
-def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> list[str]:
+def _repaid_words(
+    receipt: Receipt, loan: Loan | None, owes_nothing: bool, standing: Standing | None, today: date
+) -> list[str]:
     lines = [
         pgettext("sms", "Received %(amount)s, receipt %(receipt)s.")
         % {
@@ -326,11 +343,8 @@ def _repaid_words(receipt: Receipt, loan: Loan | None, owes_nothing: bool) -> li
             "receipt": words.reference(receipt.receipt_no),
         }
     ]
-    if loan is not None and loan.outstanding_cents and loan.due_on:
-        lines.append(
-            pgettext("sms", "You still owe %(amount)s by %(day)s.")
-            % {"amount": words.amount(loan.outstanding_cents, loan.currency), "day": words.day(loan.due_on)}
-        )
+    if loan is not None and loan.outstanding_cents:
+        lines.append(f"{owing.owed(loan, standing, today)}.")
     elif owes_nothing:
         lines.append(pgettext("sms", "You owe nothing. Thank you."))
     return lines
@@ -373,12 +387,12 @@ def not_given_back_words(refund: Refund) -> str:
 
 
 def _repayment_not_made(payload: Payload, at: datetime) -> Notice | None:
-    intent = PaymentIntent.objects.select_related("borrower", "loan").get(id=payload["intent_id"])
-    if intent.state != PaymentIntent.State.FAILED or (intent.loan and not intent.loan.outstanding_cents):
+    intent = PaymentIntent.objects.select_related("borrower", "loan", "payer").get(id=payload["intent_id"])
+    if intent.state != PaymentIntent.State.FAILED or (intent.loan and not intent.loan.owing_cents):
         return None  # paid by now, after all or by another road
     is_unknown = intent.attempts.filter(result_code=GAVE_UP).exists()
     say = unanswered_words if is_unknown else not_made_words
-    return Notice(f"repayment_not_made:{intent.id}", intent.borrower, lambda: say(intent))
+    return Notice(f"repayment_not_made:{intent.id}", intent.payer or intent.borrower, lambda: say(intent))
 
 
 def not_made_words(intent: PaymentIntent) -> str:
@@ -408,6 +422,101 @@ def _ways_to_pay(intent: PaymentIntent) -> dict[str, str]:
     }
 
 
+def _paid_for_another(payload: Payload, at: datetime) -> Notice | None:
+    receipt = Receipt.objects.select_related("borrower", "attempt__intent__payer").get(id=payload["receipt_id"])
+    payer = receipt.attempt.intent.payer if receipt.attempt else None
+    if payer is None or receipt.borrower is None or receipt.reversed_at:
+        return None
+    name = words.masked_name(receipt.borrower.full_name)
+    return Notice(f"paid_for_another:{receipt.id}", payer, lambda: paid_for_words(receipt, name))
+
+
+def paid_for_words(receipt: Receipt, name: str) -> str:
+    """Thank whoever paid for somebody else, and say nothing about what is owed."""
+    return pgettext("sms", "You paid %(amount)s for %(name)s, receipt %(receipt)s. Thank you.") % {
+        "amount": words.amount(receipt.amount_cents, receipt.currency),
+        "name": name,
+        "receipt": words.reference(receipt.receipt_no),
+    }
+
+
+def _savings_did_not_pay(payload: Payload, at: datetime) -> Notice | None:
+    instruction = SavingsInstruction.objects.select_related("account__borrower").get(id=payload["instruction_id"])
+    borrower, cents = instruction.account.borrower, instruction.amount_cents
+    if borrower is None:
+        return None
+    currency = instruction.account.currency
+    return Notice(
+        f"savings_did_not_pay:{instruction.id}", borrower, lambda: not_from_savings_words(cents, currency)
+    )
+
+
+def not_from_savings_words(cents: int, currency: str) -> str:
+    """Say that savings did not pay a loan, that they are still there, and how to pay otherwise."""
+    return pgettext(
+        "sms",
+        "%(amount)s of your savings could not go to your loan; it is still in your savings. Dial %(code)s to pay "
+        "in another way.",
+    ) % {"amount": words.amount(cents, currency), "code": settings.USSD_CODE}
+
+
+# --- what was agreed beside the plan --------------------------------------------------------------------------
+def _promise_made(payload: Payload, at: datetime) -> Notice | None:
+    promise = Promise.objects.select_related("borrower", "loan").get(id=payload["promise_id"])
+    return Notice(f"promise_made:{promise.id}", promise.borrower, lambda: promise_words(promise))
+
+
+def promise_words(promise: Promise) -> str:
+    """Confirm a promise, and say how to keep it."""
+    return pgettext(
+        "sms",
+        "You promised %(amount)s by %(day)s, loan %(ref)s. No reminders until then. Dial %(code)s, "
+        "or paybill %(paybill)s account %(account)s.",
+    ) % {
+        "amount": words.amount(promise.amount_cents, promise.loan.currency),
+        "day": words.day(promise.promised_on),
+        "ref": promise.loan.reference,
+        "code": settings.USSD_CODE,
+        "paybill": settings.DARAJA_PAYBILL,
+        "account": words.local_number(promise.borrower.msisdn),
+    }
+
+
+def _loan_changed(payload: Payload, at: datetime) -> Notice | None:
+    loan, today = Loan.objects.select_related("borrower").get(id=payload["loan_id"]), _today(at)
+    standing = loans.standing(loan, today)
+    # Named by the loan as it stands: a change of the same kind later is told again.
+    reference = f"loan_changed:{loan.id}:{payload['kind']}:{loan.outstanding_cents}:{loan.due_on}"
+    return Notice(reference, loan.borrower, lambda: changed_words(payload["kind"], loan, standing, today))
+
+
+def changed_words(kind: str, loan: Loan, standing: Standing | None, today: date) -> str:
+    """Say what was changed of a loan, and what is owed now and when."""
+    done = {
+        "extend": pgettext("sms", "Your loan %(ref)s has more time."),
+        "skip": pgettext("sms", "One payment of your loan %(ref)s is skipped."),
+        "cancel": pgettext("sms", "Your loan %(ref)s is given back; there is no fee."),
+        "reschedule": pgettext("sms", "Your loan %(ref)s has new dates."),
+    }[kind]
+    left = f"{owing.owed(loan, standing, today)}." if loan.owing_cents else pgettext("sms", "You owe nothing.")
+    return f"{done % {'ref': loan.reference}} {left}"
+
+
+def _plan_wish(payload: Payload, at: datetime) -> Notice | None:
+    case = Case.objects.select_related("borrower").get(id=payload["case_id"])
+    if case.borrower is None or case.closed_at is not None:
+        return None
+    return Notice(f"plan_wish:{case.id}", case.borrower, wish_words)
+
+
+def wish_words() -> str:
+    return pgettext(
+        "sms",
+        "We have your wish for another date. An officer decides and tells you; until then your dates stay. "
+        "Paying a part helps. Dial %(code)s.",
+    ) % {"code": settings.USSD_CODE}
+
+
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
     """Remind of one part of a loan, unless it is paid by now, or nothing is asked of its borrower any more."""
     loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
@@ -415,9 +524,9 @@ def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
         return None
     due_on = date.fromisoformat(payload["due_on"])
     part_cents = dues.part_due_on(loan, due_on)
-    if not part_cents:
+    if not part_cents or promises.holds(loan.id, _today(at)):
         return None
-    days = (due_on - calendar.business_date(at, settings.TIME_ZONE)).days
+    days = (due_on - _today(at)).days
     return Notice(
         f"repayment_reminder:{loan.id}:{due_on.isoformat()}:{payload['days']}",
         loan.borrower,
@@ -845,6 +954,11 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "loan_disbursed": _loan_disbursed,
     "disbursement_failed": _disbursement_failed,
     "repayment_received": _repayment_received,
+    "paid_for_another": _paid_for_another,
+    "savings_did_not_pay": _savings_did_not_pay,
+    "promise_made": _promise_made,
+    "loan_changed": _loan_changed,
+    "plan_wish": _plan_wish,
     "refund_given": _refund_given,
     "refund_failed": _refund_failed,
     "repayment_undone": _repayment_undone,
@@ -888,16 +1002,22 @@ def longest() -> Iterator[tuple[str, str]]:
     for code, step in applications.DECLINES.items():
         yield f"review {code}", reviewed_words(asked, Review(approved=False, code=code, next_step=step))
     yield from campaigns.longest()
-    yield "loan_disbursed", disbursed_words(loan)
+    for standing in (samples.one_sum(), samples.parts()):
+        yield "loan_disbursed", disbursed_words(loan, standing=standing)
     yield "disbursement_failed", not_disbursed_words(loan)
     yield "draw failed", not_disbursed_words(loan, Draw(principal_cents=samples.MOST_CENTS))
     lost = samples.loan(state=Loan.State.WRITTEN_OFF)
+    tomorrow = samples.DAY + timedelta(days=1)
     for over_cents, owed in ((samples.MOST_CENTS, None), (0, loan), (samples.MOST_CENTS, lost)):
-        yield "repayment_received", received_words(samples.receipt(over_cents=over_cents), owed, True)
+        for standing in (samples.one_sum(), samples.parts()):
+            for today in (samples.DAY, tomorrow):
+                receipt = samples.receipt(over_cents=over_cents)
+                yield "repayment_received", received_words(receipt, owed, True, standing, today)
     for state in (Receipt.State.REVERSED, Receipt.State.SUSPENSE):
         for owed in (None, lost, loan):
-            for today in (samples.DAY, samples.DAY + timedelta(days=1)):
-                yield f"repayment_undone {state}", undone_words(samples.receipt(state=state), owed, today)
+            for today in (samples.DAY, tomorrow):
+                receipt = samples.receipt(state=state)
+                yield f"repayment_undone {state}", undone_words(receipt, owed, samples.one_sum(), today)
     for way in (Refund.Way.WALLET, Refund.Way.SAVINGS):
         yield f"refund_given {way}", given_back_words(samples.refund(way=way), samples.RECEIPT_NO)
     yield "refund_failed", not_given_back_words(samples.refund())
@@ -905,6 +1025,14 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "repayment_not_made", unanswered_words(samples.intent())
     for days in (3, 0, -1, -365):
         yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
+    yield "paid_for_another", paid_for_words(samples.receipt(), words.masked_name(samples.NAME))
+    yield "savings_did_not_pay", not_from_savings_words(samples.MOST_CENTS, "KES")
+    yield "promise_made", promise_words(samples.promise())
+    yield "plan_wish", wish_words()
+    for kind in ("extend", "skip", "cancel", "reschedule"):
+        for standing in (samples.one_sum(), samples.parts()):
+            for today in (samples.DAY, tomorrow):
+                yield f"loan_changed {kind}", changed_words(kind, loan, standing, today)
     yield "bureau_notice", bureau_words(loan, samples.DAY)
     for change in samples.terms_changes():
         yield "savings_terms_change", saving_words.terms_change_words(change, "KES")

@@ -27,6 +27,8 @@ MOVES_MONEY = {
     "lending.services.applications": {"submit"},
     "lending.services.groups": {"ask_withdrawal", "ask_share_out"},
     "lending.services.savings_instructions": {"instruct_withdrawal"},
+    "lending.services.changes": {"change_loan"},
+    "lending.services.savings_sweeps": {"repay_from_savings"},
 }
 
 

@@ -14,6 +14,7 @@ from lending.models import (
     AccessRecord,
     Agent,
     Application,
+    AuditEvent,
     Borrower,
     Case,
     Consent,
@@ -25,16 +26,20 @@ from lending.models import (
     PaymentIntent,
     Preference,
     ProductVersion,
+    Promise,
     Receipt,
     Refund,
+    SavingsAccount,
 )
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
 from lending.rules.savings import SavingsTerms, read_terms
 from lending.rules.schedule import Period, Row
+from lending.rules.standing import Standing
 from lending.selectors.agents import Counts
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
+from lending.selectors.payoffs import PayOff
 from lending.selectors.personal_data import Held, Look
 from lending.selectors.savings_versions import TermsChange
 from ussd import words
@@ -59,7 +64,7 @@ def country() -> Country:
     return country_from(pack["rules"])
 
 
-def version() -> ProductVersion:
+def version(**terms: Any) -> ProductVersion:
     return ProductVersion(
         id=1,
         code="longest",
@@ -73,7 +78,9 @@ def version() -> ProductVersion:
             "term": {"installments": 1, "every": 365, "unit": "day"},
             "fees": [{"name": "Fee", "rate": "0.12345"}],
             "tax": {"rate": "0.12345"},
+            **terms,
         },
+        ladder_cents=[MOST_CENTS - 1, MOST_CENTS],
     )
 
 
@@ -147,7 +154,7 @@ def escalation() -> str:
 
 
 def intent() -> PaymentIntent:
-    return PaymentIntent(amount_cents=MOST_CENTS, currency="KES", msisdn=MSISDN)
+    return PaymentIntent(amount_cents=MOST_CENTS, currency="KES", msisdn=MSISDN, borrower=borrower())
 
 
 def savings_terms(minimum_cents: int, *rates: str) -> SavingsTerms:
@@ -200,6 +207,33 @@ def decision(outcome: str = "decline", code: str = "score_low", next_step: str =
     )
 
 
+def one_sum() -> Standing:
+    """Return what is owed in one sum on the day of the samples."""
+    return Standing(MOST_CENTS, DAY, MOST_CENTS, DAY)
+
+
+def parts() -> Standing:
+    """Return what is owed in several parts."""
+    return Standing(MOST_CENTS - 1, DAY, MOST_CENTS, DAY)
+
+
+def seen(cents: int, last_on: date) -> dict[str, Any]:
+    """Return one side of a preview of a change."""
+    return {
+        "outstanding_cents": cents,
+        "owed": {"fee": cents, "tax": cents},
+        "schedule": [[last_on.isoformat(), cents]],
+    }
+
+
+def _live(loan: Loan | None) -> Loan | None:
+    return loan if loan is not None and loan.state == Loan.State.LIVE else None
+
+
+def promise() -> Promise:
+    return Promise(id=1, loan=loan(), borrower=borrower(), amount_cents=MOST_CENTS, promised_on=DAY)
+
+
 # What journeys with facts of their own put in place of them: name of the fact -> how it is made.
 FURTHER: dict[str, Callable[[], Any]] = {}
 
@@ -209,7 +243,9 @@ class LongestFacts(Facts):
 
     def __init__(self, **known: Any) -> None:
         super().__init__(MSISDN, AT)
-        self.late_days = known.pop("late_days", 0)
+        self.stands = known.pop("stands", one_sum())
+        self.in_parts = False
+        self.found: list[ProductVersion] = known.pop("found", [])
         self.decided = known.pop("decided", None)
         self.__dict__.update(
             {
@@ -232,19 +268,45 @@ class LongestFacts(Facts):
                 "agent": None,
                 "invitation": None,
                 "stopped": [],
+                "owed_loan": _live(known.get("open_loan")),
+                "pay_off": PayOff(MOST_CENTS, MOST_CENTS),
+                "savings_to_pay_from": [],
+                "promise": None,
+                "broken_promises": 0,
+                "last_prompt": None,
+                "last_limit_move": None,
+                "last_choice": ("", ""),
             }
             | {name: make() for name, make in FURTHER.items()}
             | known
         )
 
-    def quote(self, principal_cents: int) -> KeyFacts:
+    def on_offer(self, principal_cents: int) -> list[ProductVersion]:
+        return self.found or [self.offer.product_version]
+
+    def quote(self, principal_cents: int, version: ProductVersion) -> KeyFacts:
         # Parts as long as can be, of a total that is still the longest; loans are whole shillings.
         lent, fee, tax, apr = 899_999_900, 89_999_900, 9_999_900, Decimal("9.999")
+        if self.in_parts:
+            # A plan in parts is smaller: what all its lines say must fit beside the way to pay them.
+            lent, fee, tax, interest = 8_999_900, 899_900, 99_900, 99_900
+            rows = [Row(Period(DAY, DAY, DAY), lent // 12, interest // 12, lent, fee // 12, tax // 12)] * 12
+            return KeyFacts("KES", lent, lent, interest, fee, tax, tuple(rows), (), apr, apr)
         row = Row(Period(DAY, DAY, DAY), lent, 0, lent, fee, tax)
         return KeyFacts("KES", lent, lent, 0, fee, tax, (row,), (), apr, apr)
 
-    def days_past_due(self, loan: Loan) -> int:
-        return self.late_days
+    def standing(self, loan: Loan) -> Standing | None:
+        return self.stands
+
+    def granted(self, loan: Loan) -> list[str]:
+        return ["extend", "skip", "cancel"]
+
+    def preview(self, loan: Loan, kind: str) -> dict[str, Any]:
+        return {"before": seen(0, DAY - timedelta(days=30)), "after": seen(MOST_CENTS, DAY)}
+
+    @property
+    def largest_loan_cents(self) -> int:
+        return MOST_CENTS
 
     def decision(self, application_id: int) -> Decision:
         assert self.decided is not None
@@ -260,6 +322,12 @@ ANSWERS: dict[str, Any] = {
     "reference": REFERENCE,
     "application_id": 1,
     "consents": {},
+    "account_id": 1,
+    "free_cents": MOST_CENTS,
+    "other_id": 1,
+    "other_name": "WW*** W.",
+    "kind": "extend",
+    "day": DAY.isoformat(),
 }
 
 
@@ -341,6 +409,28 @@ def free() -> Sample:
     return Sample(LongestFacts(last_event=lines()[0], statement=lines()), ANSWERS)
 
 
+def dear() -> Sample:
+    """An offer in parts, with interest, penalties and everything that a product may grant."""
+    late = {"name": "Late", "rate": "0.12345", "of": "overdue_installment", "grace_days": 365, "every_days": 365}
+    dearer = version(
+        penalties=[late],
+        cooling_off_days=14,
+        extension={"rate": "0.1", "every": 14, "unit": "day", "most_times": 1},
+        skips=1,
+    )
+    facts = LongestFacts(offer=Offer(dearer, MOST_CENTS, MOST_CENTS - 1))
+    facts.in_parts = True
+    return Sample(facts, ANSWERS)
+
+
+def several_terms() -> Sample:
+    """Several products to choose from, and what the last loan was for."""
+    term = {"installments": 24, "every": 2, "unit": "half_month"}
+    found = [version(), version(kind="flat", term=term)]
+    found[1].code = "longest-2"
+    return Sample(LongestFacts(found=found, last_choice=("longest-2", "business")), ANSWERS)
+
+
 def fresh() -> Sample:
     """Registered, no loan, no history."""
     return Sample(LongestFacts(), ANSWERS)
@@ -357,8 +447,78 @@ def owing() -> Sample:
 
 
 def late() -> Sample:
-    facts = LongestFacts(open_loan=loan(days_past_due=365), last_event=lines()[0], statement=lines(), late_days=365)
+    """In parts, of which the first is a year late."""
+    stands = Standing(MOST_CENTS - 1, DAY - timedelta(days=365), MOST_CENTS, DAY)
+    facts = LongestFacts(open_loan=loan(days_past_due=365), last_event=lines()[0], statement=lines(), stands=stands)
     return Sample(facts, ANSWERS)
+
+
+def in_parts() -> Sample:
+    """Several parts, and less to pay today than by the plan; savings could pay, too."""
+    facts = LongestFacts(
+        open_loan=loan(),
+        last_event=lines()[0],
+        stands=parts(),
+        pay_off=PayOff(MOST_CENTS, MOST_CENTS - 1),
+        savings_to_pay_from=savings_pots(),
+    )
+    return Sample(facts, ANSWERS)
+
+
+def lost() -> Sample:
+    """A loan that was written off."""
+    gone = loan(state=Loan.State.WRITTEN_OFF, outstanding_cents=0, written_off_cents=MOST_CENTS)
+    return Sample(LongestFacts(owed_loan=gone, stands=None), ANSWERS)
+
+
+def changeable() -> Sample:
+    return Sample(LongestFacts(open_loan=loan()), ANSWERS)
+
+
+def promising() -> Sample:
+    return Sample(LongestFacts(open_loan=loan(), promise=promise()), ANSWERS)
+
+
+def savings_pots() -> list[tuple[SavingsAccount, int]]:
+    names = ("", *(f"{number}{'W' * 29}" for number in range(4)))
+    return [(SavingsAccount(id=n, goal=name, currency="KES"), MOST_CENTS) for n, name in enumerate(names)]
+
+
+def saver() -> Sample:
+    return Sample(LongestFacts(open_loan=loan(), savings_to_pay_from=savings_pots()), ANSWERS)
+
+
+def for_another() -> Sample:
+    return Sample(LongestFacts(), ANSWERS)
+
+
+def limit_moves() -> list[Callable[[], Sample]]:
+    """One sample for each thing that may have moved a limit last."""
+    details: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("limit_moved", {"rung_before": 0, "rung": 1}),
+        ("limit_moved", {"rung_before": 1, "rung": 0, "days_late": 365}),
+        ("limit_chosen", {}),
+        ("limit_taken_back", {}),
+    )
+
+    def made(action: str, detail: dict[str, Any]) -> Callable[[], Sample]:
+        def limit_moved() -> Sample:
+            event = AuditEvent(action=action, detail=detail, happened_at=AT)
+            return Sample(LongestFacts(last_limit_move=event), ANSWERS)
+
+        return limit_moved
+
+    return [made(action, detail) for action, detail in details]
+
+
+def prompted() -> Sample:
+    prompt = PaymentIntent(amount_cents=MOST_CENTS, currency="KES", state="open", created_at=AT)
+    return Sample(LongestFacts(last_prompt=prompt), ANSWERS)
+
+
+def not_paid() -> Sample:
+    prompt = PaymentIntent(amount_cents=MOST_CENTS, currency="KES", state="failed", created_at=AT)
+    return Sample(LongestFacts(last_prompt=prompt), ANSWERS)
 
 
 def waiting_for_payout() -> Sample:

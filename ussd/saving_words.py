@@ -139,7 +139,7 @@ def account_to_type(intent: PaymentIntent) -> str:
     """Return what to type as account when the prompt of this intent did not work."""
     if intent.savings_account is not None:
         return deposits.paybill_account(intent.savings_account, intent.borrower)
-    return words.local_number(intent.msisdn)
+    return words.local_number(intent.borrower.msisdn)
 
 
 # --- groups ---------------------------------------------------------------------------------------------------

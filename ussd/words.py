@@ -10,8 +10,9 @@ from django.conf import settings
 from django.utils.translation import npgettext, pgettext
 
 from lending.models import Decision
-from lending.rules import money
+from lending.rules import identity, money
 from lending.rules.savings import Interest
+from lending.rules.terms import Term
 from ussd import alphabet
 
 NAME_SEPTETS = 20
@@ -66,9 +67,47 @@ def rates(interest: Interest) -> str:
     return f"{low}%" if low == high else f"{low}-{high}%"
 
 
+def term(agreed: Term) -> str:
+    """Return how long a loan lasts, and in how many parts it is repaid: "4 weeks, 4 parts"."""
+    count = agreed.installments * agreed.every
+    if agreed.unit == "fortnight":
+        long = _weeks(2 * count)
+    elif agreed.unit == "half_month" and count % 2 == 0:
+        long = _months(count // 2)
+    elif agreed.unit == "half_month":
+        long = npgettext("term", "%(count)d half month", "%(count)d half months", count) % {"count": count}
+    elif agreed.unit == "month":
+        long = _months(count)
+    elif agreed.unit == "week":
+        long = _weeks(count)
+    else:
+        long = npgettext("term", "%(count)d day", "%(count)d days", count) % {"count": count}
+    if agreed.installments == 1:
+        return long
+    return pgettext("term", "%(long)s, %(parts)s parts") % {"long": long, "parts": agreed.installments}
+
+
+def _weeks(count: int) -> str:
+    return npgettext("term", "%(count)d week", "%(count)d weeks", count) % {"count": count}
+
+
+def _months(count: int) -> str:
+    return npgettext("term", "%(count)d month", "%(count)d months", count) % {"count": count}
+
+
 def first_name(full_name: str) -> str:
     """Return the first name as a phone can show it; empty when it has no such letters."""
     return alphabet.active().clip(full_name.split(" ")[0], NAME_SEPTETS)
+
+
+def masked_name(full_name: str) -> str:
+    """Return a name by which whoever knows the person knows them."""
+    return alphabet.active().clip(identity.mask_name(full_name), NAME_SEPTETS)
+
+
+def short(text: str) -> str:
+    """Return what somebody called a thing of theirs, short enough for a line of a menu."""
+    return alphabet.active().clip(text, NAME_SEPTETS)
 
 
 def reference(code: str) -> str:

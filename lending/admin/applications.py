@@ -64,6 +64,7 @@ class ApplicationAdmin(LooksAreKept):
                     ("principal", "fee", "tax"),
                     ("total", "apr_percent", "submitted_at"),
                     "appealed_at",
+                    "purpose",
                 )
             },
         ),

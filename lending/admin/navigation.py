@@ -72,6 +72,7 @@ def _shelves() -> list[tuple[str, list[Room]]]:
             "Loans",
             [
                 _room("Loans", "payments", "lending", "loan"),
+                _room("Promises to pay", "handshake", "lending", "promise"),
                 _room("Proposals", "approval", "lending", "proposal"),
                 ("Reports", "monitoring", reverse("reports"), reports.PERMISSION),
                 _room("Products", "sell", "lending", "productversion"),

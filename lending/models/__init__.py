@@ -31,6 +31,7 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
+from lending.models.promises import Promise
 from lending.models.reports import ReportSnapshot
 from lending.models.rights import AccessRecord, Erasure, NextOfKin, Preference
 from lending.models.savings import (
@@ -87,6 +88,7 @@ __all__ = [
     "PostingHash",
     "Preference",
     "ProductVersion",
+    "Promise",
     "Proposal",
     "ProviderEvent",
     "Rail",

@@ -65,7 +65,17 @@ class Application(RefinancingPrice):
         APPROVED = "approved", "Approved"
         DECLINED = "declined", "Declined"
 
+    class Purpose(models.TextChoices):
+        """What the money is for, in the customer's word. The model never sees it."""
+
+        BUSINESS = "business", "Stock or business"
+        SCHOOL = "school", "School"
+        HEALTH = "health", "Health"
+        HOME = "home", "Home and food"
+        OTHER = "other", "Something else"
+
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="applications")
+    purpose = models.CharField(max_length=8, choices=Purpose.choices, blank=True, help_text="Empty: not said.")
     product_version = models.ForeignKey(ProductVersion, models.PROTECT)
     country_pack = models.ForeignKey(CountryPack, models.PROTECT)
     origin = models.CharField(max_length=120, unique=True)
@@ -195,6 +205,8 @@ class Loan(RefinancingPrice):
         CLOSED = "closed", "Line closed"
 
     OPEN = (State.APPROVED, State.LIVE)
+    # In which something can be owed and paid.
+    OWING = (State.LIVE, State.CHARGED_OFF, State.WRITTEN_OFF)
 
     borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="loans")
     application = models.OneToOneField(Application, models.PROTECT, null=True, blank=True, related_name="loan")
@@ -308,6 +320,11 @@ class Loan(RefinancingPrice):
         indexes = [
             models.Index(fields=["borrower", "-disbursed_at"], name="loan_latest"),
             models.Index(fields=["due_on"], condition=Q(state="live"), name="loan_live_by_due"),
+            models.Index(
+                fields=["identity_index"],
+                condition=Q(state__in=["live", "approved", "charged_off", "written_off"]),
+                name="loan_owed_by_person",
+            ),
             # Close of business walks along it. An index over what it changes daily would double its work.
             models.Index(fields=["id"], condition=Q(state="live"), name="loan_live"),
         ]
@@ -318,6 +335,11 @@ class Loan(RefinancingPrice):
     @property
     def is_line(self) -> bool:
         return self.credit_limit_cents is not None
+
+    @property
+    def owing_cents(self) -> int:
+        """What the borrower can still be asked for, on the books or off them."""
+        return self.outstanding_cents + self.written_off_cents
 
     @property
     def on_its_way_cents(self) -> int:

@@ -40,6 +40,14 @@ class PaymentIntent(models.Model):
     savings_account = models.ForeignKey(
         "lending.SavingsAccount", models.PROTECT, null=True, blank=True, related_name="payment_intents"
     )
+    payer = models.ForeignKey(
+        Borrower,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="paid_for_others",
+        help_text="Who pays, where it is somebody else's loan.",
+    )
     msisdn = models.CharField(max_length=15, help_text="Whose wallet.")
     amount_cents = models.PositiveBigIntegerField()
     currency = models.CharField(max_length=3)
@@ -57,7 +65,14 @@ class PaymentIntent(models.Model):
                 | ~Q(purpose="save") & Q(savings_account__isnull=True),
             ),
         ]
-        indexes = [models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due")]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="open"), name="intent_due"),
+            models.Index(
+                fields=["msisdn", "-created_at"],
+                condition=Q(purpose__in=("collect", "save")),
+                name="intent_prompts",
+            ),
+        ]
 
     @property
     def is_prompt(self) -> bool:
@@ -286,6 +301,8 @@ class Case(models.Model):
         SAVINGS_SILENCE = "savings_silence", "Partner has not answered"
         REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
         DISPUTE = "dispute", "Customer says that it is wrong"
+        PROMISE_BROKEN = "promise_broken", "Promise to pay was broken"
+        PLAN_WISH = "plan_wish", "Customer wishes another date"
         HELP = "help", "Asks for a person"
         CALL_BACK = "call_back", "Wants to be called"
         COMPLAINT = "complaint", "Complaint"

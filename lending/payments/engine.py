@@ -31,6 +31,7 @@ from lending.ports import (
     Unknown,
     payment_provider,
 )
+from lending.rules import money
 
 __all__ = ["ask_again", "restart_rail", "run_due", "settle_failure", "settle_success"]
 
@@ -44,8 +45,13 @@ BUDGET_S = 15.0
 LONGEST_WAIT = timedelta(seconds=60)
 # A prompt that could not go out for so long would surprise the customer.
 PROMPT_STALE_AFTER = timedelta(minutes=10)
-# The loan was repaid by another road meanwhile: what the prompt brought would be too much.
-ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT, loan__outstanding_cents__lt=F("amount_cents"))
+# The loan was repaid by another road meanwhile: what the prompt brought would be too much. Less than a payable unit
+# too much is what the last cents of a loan take. Who pays for somebody else is not to learn how much is owed.
+OWED = F("loan__outstanding_cents") + F("loan__written_off_cents")
+PART_OF_A_UNIT = max(one.payable_cents for one in money.CURRENCIES.values()) - 1
+ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT) & (
+    Q(payer=None, amount_cents__gt=OWED + PART_OF_A_UNIT) | Q(loan__outstanding_cents=0, loan__written_off_cents=0)
+)
 # Nothing goes out to a number that a person has to check first.
 STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="")
 DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), PaymentIntent.PROMPTS)
@@ -140,7 +146,7 @@ def _due(provider: str, purposes: tuple[str, ...], at: datetime) -> QuerySet[Pay
     """Return open intents that may be sent now: no try of theirs is under way, and no other prompt is out."""
     tries = PaymentAttempt.objects.filter(intent=OuterRef("pk")).exclude(state__in=[State.FAILED, State.CREATED])
     prompts = PaymentAttempt.objects.filter(
-        intent__borrower=OuterRef("borrower"), intent__purpose__in=PaymentIntent.PROMPTS, state__in=LIVE
+        intent__msisdn=OuterRef("msisdn"), intent__purpose__in=PaymentIntent.PROMPTS, state__in=LIVE
     )
     return (
         PaymentIntent.objects.select_for_update(skip_locked=True, of=("self",))

@@ -102,6 +102,17 @@ def mask(value: str) -> str:
     return "*" * (len(value) - 2) + value[-2:]
 
 
+def mask_name(full_name: str) -> str:
+    """Return a name by which whoever knows the person knows them, and nobody else.
+
+    >>> mask_name("Amina Wanjiru"), mask_name("Bo")
+    ('Am*** W.', 'B***')
+    """
+    first, *others = full_name.split()
+    last = f" {others[-1][0]}." if others else ""
+    return f"{first[: min(2, len(first) - 1)]}***{last}"
+
+
 def mask_within(text: str, pattern: str) -> str:
     """Return text in which whatever looks like a national ID is masked; a longer number is none.
 

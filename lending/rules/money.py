@@ -60,6 +60,15 @@ def round_half_up(cents: Decimal | Fraction, unit_cents: int = 1) -> int:
     return round_to(cents, unit_cents)
 
 
+def payable(cents: int, code: str) -> int:
+    """Return the smallest amount that can be paid in a currency and covers so many cents.
+
+    >>> payable(51_842, "KES"), payable(51_900, "KES")
+    (51900, 51900)
+    """
+    return round_to(cents, currency(code).payable_cents, "up")
+
+
 def floor(cents: Fraction) -> int:
     """Return the whole cents of a limit: a part of a cent is no room for one more."""
     return cents.__floor__()

@@ -26,17 +26,22 @@ UNPAID_ON = """
       ) covered ON covered.installment_id = item.id
      WHERE item.due_on = ANY(%(days)s) AND item.source = ANY(%(parts)s)
        AND loan.state = 'live' AND loan.stopped_on IS NULL AND borrower.state <> 'deceased'
+       AND NOT EXISTS (
+           SELECT FROM lending_promise promise
+            WHERE promise.loan_id = loan.id AND promise.state = 'open' AND promise.promised_on >= %(today)s
+       )
        AND item.principal_cents + item.interest_cents + item.fee_cents + item.tax_cents + item.penalty_cents
            > coalesce(covered.cents, 0)
      ORDER BY loan.id, item.due_on
 """
 
 
-def unpaid_on(days: Sequence[date]) -> Iterator[tuple[int, int, date]]:
+def unpaid_on(days: Sequence[date], today: date) -> Iterator[tuple[int, int, date]]:
     """Yield the live loans of which a part that fell, or falls, due on one of the days is unpaid, each with its
-    borrower and the oldest such day. One that earns nothing any more, as after a death, is left in peace."""
+    borrower and the oldest such day. One that earns nothing any more, as after a death, is left in peace, and one
+    for which a promise waits for its day."""
     with connection.chunked_cursor() as cursor:
-        cursor.execute(UNPAID_ON, {"days": list(days), "parts": list(PARTS)})
+        cursor.execute(UNPAID_ON, {"days": list(days), "parts": list(PARTS), "today": today})
         while rows := cursor.fetchmany(5_000):
             yield from rows
 

@@ -8,7 +8,17 @@ from django.db import connection
 from django.db.models import Avg, Count, Exists, F, OuterRef, Q, Sum, Value
 from django.db.models.functions import Concat
 
-from lending.models import Application, Borrower, Case, Decision, LimitRaise, Loan, ProductVersion, WalletMovement
+from lending.models import (
+    Application,
+    AuditEvent,
+    Borrower,
+    Case,
+    Decision,
+    LimitRaise,
+    Loan,
+    ProductVersion,
+    WalletMovement,
+)
 from lending.rules import calendar, limits
 from lending.rules.limits import LossBrake, Losses
 
@@ -168,3 +178,18 @@ def monthly_inflows(borrower_id: int, at: datetime, months: int = 3) -> list[int
 def offered_raise(borrower_id: int) -> LimitRaise | None:
     """Return the higher limit that a borrower has earned and not answered yet."""
     return LimitRaise.objects.filter(borrower_id=borrower_id, state=LimitRaise.State.OFFERED).first()
+
+
+# What the trail calls each move of a limit.
+MOVES = ("limit_moved", "limit_taken_back", "limit_chosen")
+
+
+def last_move(borrower_id: int) -> AuditEvent | None:
+    """Return what moved a borrower's limit last; None: nothing has, since they registered."""
+    return AuditEvent.objects.filter(borrower_id=borrower_id, action__in=MOVES).order_by("-id").first()
+
+
+def after_a_clean_loan_cents(borrower: Borrower, version: ProductVersion) -> int:
+    """Return the limit to which one more loan that is repaid in time leads."""
+    ladder = version.ladder_cents
+    return limits.limit_at(limits.next_rung(borrower.rung, 0, top=len(ladder) - 1), ladder)

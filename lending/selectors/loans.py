@@ -4,9 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from django.db.models import Case, Q, QuerySet, When
+
 from lending.models import Allocation, Application, Draw, Installment, Loan, PaymentIntent, Receipt
 from lending.rules import arrears
+from lending.rules import standing as rules
 from lending.rules.allocation import KINDS, Due, total_of
+from lending.rules.standing import Standing
 from lending.selectors.deposits import SAVED
 
 
@@ -37,15 +41,24 @@ def open_loan_of_person(identity_index: str, beside: Loan | None = None) -> Loan
 
 
 def loan_to_repay(identity_index: str) -> Loan | None:
-    """Return the loan that a person's money goes to: the live one, else one written off and still unpaid."""
-    mine = Loan.objects.filter(identity_index=identity_index).select_related(
-        "product_version", "country_pack", "borrower"
-    )
-    return (
-        mine.filter(state=Loan.State.LIVE).first()
-        or mine.filter(state=Loan.State.CHARGED_OFF, outstanding_cents__gt=0).first()
-        or mine.filter(state=Loan.State.WRITTEN_OFF, written_off_cents__gt=0).order_by("written_off_at").first()
-    )
+    """Return the loan that a person's money goes to: the live one, else one charged off, else the first that was
+    written off, on whichever of their numbers."""
+    return _loans_of(identity_index).exclude(state=Loan.State.APPROVED).first()
+
+
+def loan_of_person(identity_index: str) -> Loan | None:
+    """Return what a person, on whichever of their numbers, has as their loan: the live one, one that is on its
+    way, or one that was lost and is still owed."""
+    return _loans_of(identity_index).first()
+
+
+def _loans_of(identity_index: str) -> "QuerySet[Loan]":
+    turn = {Loan.State.LIVE: 0, Loan.State.APPROVED: 1, Loan.State.CHARGED_OFF: 2, Loan.State.WRITTEN_OFF: 3}
+    mine = Loan.objects.filter(identity_index=identity_index, state__in=turn)
+    open_or_owed = Q(state__in=Loan.OPEN) | Q(outstanding_cents__gt=0) | Q(written_off_cents__gt=0)
+    in_turn = Case(*(When(state=state, then=place) for state, place in turn.items()))
+    found = mine.filter(open_or_owed).select_related("product_version", "country_pack", "borrower")
+    return found.order_by(in_turn, "written_off_at", "id")
 
 
 def undecided_application(borrower_id: int) -> Application | None:
@@ -72,6 +85,11 @@ def as_due(row: Installment | Allocation) -> Due:
 def days_past_due(loan: Loan, on: date) -> int:
     """Count days late from the facts, not from the stored figure."""
     return arrears.days_past_due([item.due_on for item, _ in dues(loan)], on)
+
+
+def standing(loan: Loan, on: date) -> Standing | None:
+    """Return what is to be paid next of a loan, and what in all; None: nothing is owed by a date."""
+    return rules.standing(((item.due_on, due.total) for item, due in dues(loan)), on)
 
 
 def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
@@ -110,8 +128,14 @@ def last_event(borrower_id: int, since: datetime) -> StatementLine | None:
     return lines[0] if lines and lines[0].at >= since else None
 
 
-def pending_prompt(borrower_id: int) -> PaymentIntent | None:
-    """Return the prompt that is on its way or on the customer's phone: one at a time, whatever it is for."""
+def pending_prompt(msisdn: str) -> PaymentIntent | None:
+    """Return the prompt that is on its way to a phone or on it, whatever it is for: one at a time."""
     return PaymentIntent.objects.filter(
-        borrower_id=borrower_id, purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN
+        msisdn=msisdn, purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN
     ).first()
+
+
+def last_prompt(msisdn: str, since: datetime) -> PaymentIntent | None:
+    """Return the newest prompt to a phone since a moment, whatever became of it."""
+    asked = PaymentIntent.objects.filter(msisdn=msisdn, purpose=PaymentIntent.Purpose.COLLECT)
+    return asked.filter(created_at__gte=since).select_related("borrower").order_by("-created_at", "-id").first()

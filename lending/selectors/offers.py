@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from lending.models import Borrower, CountryPack, Loan, ProductVersion
+from lending.models import Application, Borrower, CountryPack, Loan, ProductVersion
 from lending.rules import pricing
 from lending.rules.pricing import KeyFacts
 from lending.selectors import contracts, limits, loans, products
@@ -24,11 +24,11 @@ class Offer:
     raise_waits: bool = False
 
 
-def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = None) -> Offer:
-    """Return limit and smallest amount, or why nothing may be asked for now. The open loan that a new one is to
-    pay off is not in its way."""
+def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = None, code: str = "") -> Offer:
+    """Return limit and smallest amount of a product, the usual one if none is named, or why nothing may be asked
+    for now. The open loan that a new one is to pay off is not in its way."""
     also = {"is_paused": limits.PAUSED, "raise_waits": limits.raise_waits(borrower.id)}
-    version: Any = products.product_in_force(country, on, **also)
+    version: Any = products.product_in_force(country, on, code, **also)
     refusal = _refusal(borrower, refinances) or ("paused" if version.is_paused else "")
     least = products.terms_of(version).min_cents
     return Offer(version, limit_cents(borrower, version), least, refusal, version.raise_waits)
@@ -37,6 +37,24 @@ def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = 
 def limit_cents(borrower: Borrower, version: ProductVersion) -> int:
     """Return the most that a borrower may ask for of a product: their rung, their own wish, its largest loan."""
     return min(borrower.offered_limit_cents, products.terms_of(version).max_cents)
+
+
+def on_offer(borrower: Borrower, principal_cents: int, on: date, country: str) -> list[ProductVersion]:
+    """Return the products of which a borrower may have this amount now, in the order in which the phone offers
+    them."""
+    found: list[Any] = products.products_in_force(country, on, is_paused=limits.PAUSED)
+    return [
+        version
+        for version in found
+        if not version.is_paused
+        and products.terms_of(version).min_cents <= principal_cents <= limit_cents(borrower, version)
+    ]
+
+
+def last_choice(borrower_id: int) -> tuple[str, str]:
+    """Return of which product a borrower asked for a loan the last time, and for what; empty: never."""
+    asked = Application.objects.filter(borrower_id=borrower_id).order_by("-submitted_at")
+    return asked.values_list("product_version__code", "purpose").first() or ("", "")
 
 
 def _refusal(borrower: Borrower, refinances: Loan | None) -> str:

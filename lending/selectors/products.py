@@ -1,16 +1,16 @@
 """Which product and which law are in force on a day."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Exists
+from django.db.models import Exists, QuerySet
 
 from lending.models import CountryPack, ProductVersion, SavingsProductVersion
-from lending.rules import caps, pricing
+from lending.rules import calendar, caps, charges, pricing
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
 from lending.rules.terms import Terms, read_terms
@@ -38,19 +38,31 @@ def country_rules(country: str, on: date) -> Country:
     return country_from(country_pack(country, on).rules)
 
 
-def product_in_force(country: str, on: date, **also: Exists) -> ProductVersion:
-    """Return the newest version effective on the day of the product that the phone offers (settings.PRODUCT).
+def product_in_force(country: str, on: date, code: str = "", **also: Exists) -> ProductVersion:
+    """Return the newest version effective on the day of a product that the phone offers (settings.PRODUCTS), the
+    usual one if none is named.
 
     Others are asked for by their version. `also` is read with it, in the same query.
 
     Raises:
         NothingInForce: none is.
     """
-    offered = ProductVersion.objects.filter(country=country, code=settings.PRODUCT, effective_on__lte=on)
-    version = offered.annotate(**also).order_by("-version").first()
+    code = code or settings.PRODUCTS[0]
+    version = _in_force(country, on, [code]).annotate(**also).first()
     if version is None:
-        raise NothingInForce(f"no {settings.PRODUCT} for {country} on {on}; run manage.py load_fixtures")
+        raise NothingInForce(f"no {code} for {country} on {on}; run manage.py load_fixtures")
     return version
+
+
+def products_in_force(country: str, on: date, **also: Exists) -> list[ProductVersion]:
+    """Return the newest effective version of each product that the phone offers, in its order."""
+    found = _in_force(country, on, settings.PRODUCTS).annotate(**also).distinct("code")
+    return sorted(found, key=lambda version: settings.PRODUCTS.index(version.code))
+
+
+def _in_force(country: str, on: date, codes: Sequence[str]) -> "QuerySet[ProductVersion]":
+    versions = ProductVersion.objects.filter(country=country, code__in=codes, effective_on__lte=on)
+    return versions.order_by("code", "-version")
 
 
 def terms_of(version: ProductVersion) -> Terms:
@@ -72,15 +84,17 @@ def price_of(priced: KeyFacts, on: date) -> caps.Price:
     )
 
 
-def before_the_law(version: ProductVersion) -> caps.Product:
+def before_the_law(version: ProductVersion, extended: bool = False) -> caps.Product:
     """Return what the law looks at in a product version: priced at its largest amount, and at its smallest,
-    which rounding makes dearest.
+    which rounding makes dearest. `extended`: also with as much more time as it may ever sell; a loan that was
+    made under another law is kept to its caps when that is charged.
 
     Raises:
         LoanRefused: nothing is left of one of these amounts after what is deducted.
     """
     terms, on = terms_of(version), version.effective_on
     examples = {path: pricing.key_facts(terms, getattr(terms, path), on) for path in ("max_cents", "min_cents")}
+    prices = tuple((f"terms.{path}", price_of(priced, on)) for path, priced in examples.items())
     return caps.Product(
         country=version.country,
         currency=version.currency,
@@ -89,11 +103,24 @@ def before_the_law(version: ProductVersion) -> caps.Product:
         effective_on=version.effective_on,
         approval_document=version.approval_document,
         max_cents=terms.max_cents,
-        prices=tuple((f"terms.{path}", price_of(priced, on)) for path, priced in examples.items()),
+        prices=(*prices, *_extended(terms, examples, on)) if extended else prices,
         penalty_bases=tuple((f"terms.penalties[{n}].of", late.of) for n, late in enumerate(terms.penalties)),
         late_charges_rate=sum((p.cap_rate for p in terms.penalties if p.cap_rate), Decimal(0)) or None,
         early_settlement_rate=_early_rate(terms, examples["max_cents"]),
     )
+
+
+def _extended(terms: Terms, examples: dict[str, KeyFacts], on: date) -> Iterator[tuple[str, caps.Price]]:
+    """Yield the price of loans that are extended as often as they can be, all of their principal owed still."""
+    extension = terms.extension
+    if extension is None:
+        return
+    for priced in examples.values():
+        fee_cents = charges.price(terms, extension, priced.principal_cents)
+        cost_cents = price_of(priced, on).cost_cents
+        cost_cents += extension.most_times * (fee_cents + charges.tax_on(terms, fee_cents))
+        ends_on = calendar.add(priced.due_on, extension.every * extension.most_times, extension.unit)
+        yield "terms.extension", caps.Price(priced.principal_cents, cost_cents, (ends_on - on).days)
 
 
 def _early_rate(terms: Terms, priced: KeyFacts) -> Fraction | None:

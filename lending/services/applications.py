@@ -96,11 +96,13 @@ def submit(
     origin: str,
     at: datetime,
     refinances_id: int | None = None,
+    purpose: str = "",
 ) -> Application:
     """Take an accepted application and owe its decision.
 
-    `refinances_id`: the open loan of the same person that this one is to pay off. Repeats safely: the same
-    `origin` returns the application on record.
+    `refinances_id`: the open loan of the same person that this one is to pay off. `purpose`: what it is for, where
+    the customer said so; nothing is decided by it. Repeats safely: the same `origin` returns the application on
+    record.
 
     Raises:
         RefinancingRefused: that loan cannot be paid off by this one.
@@ -118,7 +120,7 @@ def submit(
     version = ProductVersion.objects.get(id=product_version_id)
     on = calendar.business_date(at, settings.TIME_ZONE)
     old = None if refinances_id is None else _to_refinance(borrower, refinances_id)
-    _refuse_if_not_offered(borrower, principal_cents, on, old)
+    _refuse_if_not_offered(borrower, version, principal_cents, on, old)
     pack = products.country_pack(version.country, on)
     priced = offers.quote(version, principal_cents, on, pack)
     refinanced_cents = 0 if old is None else _refinanced_cents(old, version, principal_cents, on, pack)
@@ -130,6 +132,7 @@ def submit(
         product_version=version,
         country_pack=pack,
         origin=origin,
+        purpose=purpose,
         reference=new_reference(),
         refinances=old,
         refinanced_cents=refinanced_cents,
@@ -165,8 +168,12 @@ def _refinanced_cents(old: Loan, version: ProductVersion, principal_cents: int, 
     return found.refinanced_cents
 
 
-def _refuse_if_not_offered(borrower: Borrower, principal_cents: int, on: date, old: Loan | None) -> None:
-    offer = offers.offer(borrower, on, settings.COUNTRY, refinances=old)
+def _refuse_if_not_offered(
+    borrower: Borrower, version: ProductVersion, principal_cents: int, on: date, old: Loan | None
+) -> None:
+    """Hold an application to what is offered now; a product that no phone offers is held to the usual one."""
+    code = version.code if version.code in settings.PRODUCTS else ""
+    offer = offers.offer(borrower, on, settings.COUNTRY, refinances=old, code=code)
     refusals = {
         "open_loan": HasOpenLoan,
         "payout_pending": HasOpenLoan,

@@ -7,27 +7,32 @@ before it is made, by the same calculator.
 Source: docs/domain/changes.md; who has to agree: docs/operations.md, "Two people".
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
-from lending.models import Borrower, Loan, LoanEvent, Receipt
+from lending import outbox
+from lending.models import Borrower, Case, Installment, Loan, LoanEvent, Receipt
 from lending.rules import calendar
 from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
-from lending.selectors import contracts, products, refinancing
-from lending.services import audit, deposits, life, proposals, receipts, refunds
+from lending.selectors import contracts, loans, products, refinancing
+from lending.services import audit, cases, deposits, life, proposals, receipts, refunds
 from lending.services.people import lock_person
 
 # What takes a second person, and what it is called in the trail of acts.
 TWO_PEOPLE = ("waive", "settle", "reverse", "write_off", "charge_off", "charge", "reschedule")
 # What the product or the law grants: the borrower, or one officer on their behalf.
 GRANTED = ("skip", "extend", "cancel", "death")
+# What the customer is told by SMS when it is done.
+TOLD = ("skip", "extend", "cancel", "reschedule")
+MOST_WISHED_DAYS = 31
 
 
 class TwoPeopleNeeded(Exception):
@@ -96,6 +101,29 @@ def offered(loan: Loan) -> list[str]:
     return [kind for kind in (*TWO_PEOPLE, *GRANTED) if _fits(loan, kind) and granted.get(kind, True)]
 
 
+def granted(loan: Loan, on: date) -> list[str]:
+    """Return what the product grants the borrower of a loan on a day, and has not granted as often as it may."""
+    terms = products.terms_of(loan.product_version)
+    standing = loan.events.filter(reversed_by=None, kind__in=("skip", "extend")).values_list("kind", flat=True)
+    made = Counter(standing)
+    last = _paid_out_on(loan) + timedelta(days=terms.cooling_off_days)
+    holds = {
+        "extend": terms.extension is not None and made["extend"] < terms.extension.most_times,
+        "skip": made["skip"] < terms.skips and _has_date_ahead(loan, on),
+        "cancel": bool(terms.cooling_off_days) and on <= last and loan.stopped_on is None,
+    }
+    return [kind for kind, held in holds.items() if held and _fits(loan, kind)]
+
+
+def _paid_out_on(loan: Loan) -> date:
+    return calendar.business_date(loan.disbursed_at, settings.TIME_ZONE) if loan.disbursed_at else date.min
+
+
+def _has_date_ahead(loan: Loan, on: date) -> bool:
+    ahead = (item for item, _ in loans.dues(loan) if item.due_on > on)
+    return any(item.source == Installment.Source.PLAN for item in ahead)
+
+
 def _fits(loan: Loan, kind: str) -> bool:
     return loan.state in _STATES.get(LoanEvent.Kind(kind), (Loan.State.LIVE,))
 
@@ -150,6 +178,33 @@ def change_loan(
         # Nobody lends to them again, and no menu greets them.
         Borrower.objects.filter(identity_index=loan.identity_index).update(state=Borrower.State.DECEASED)
     return loan
+
+
+@transaction.atomic
+def wish_another_date(*, loan_id: int, due_on: date, at: datetime) -> Case:
+    """Ask officers to move the next date of a loan to another day; one of them proposes it and another decides.
+
+    Repeats safely: while the wish waits, it is the same case.
+
+    Raises:
+        FactRefused: the day is not ahead, or further than MOST_WISHED_DAYS.
+        NotALoanToChange: there is nothing to change, yet or any more.
+    """
+    loan = contracts.with_contract().get(id=loan_id)
+    lock_person(loan.borrower)
+    on = calendar.business_date(at, settings.TIME_ZONE)
+    if not on < due_on <= on + timedelta(days=MOST_WISHED_DAYS):
+        raise FactRefused("wish", "due_on", f"must be within {MOST_WISHED_DAYS} days", due_on)
+    _refuse_what_cannot_be(loan, LoanEvent.Kind.RESCHEDULE, {})
+    case = cases.open_case(
+        kind=Case.Kind.PLAN_WISH,
+        subject_key=f"loan:{loan.id}",
+        note=f"loan {loan.reference}: wishes to pay by {due_on}",
+        borrower=loan.borrower,
+        at=at,
+    )
+    outbox.write("plan_wish", reference=f"plan_wish:{case.id}", case_id=case.id, at=at)
+    return case
 
 
 def propose_change(
@@ -271,7 +326,7 @@ def _change(
     loan = contracts.with_contract().get(id=loan_id)
     lock_person(loan.borrower)
     loan.refresh_from_db()
-    key = ":".join(part for part in (kind, "loan", str(loan.id), origin) if part)
+    key = _key(loan.id, kind, origin)
     if LoanEvent.objects.filter(key=key).exists():
         return loan
     _refuse_what_cannot_be(loan, kind, details)
@@ -300,7 +355,13 @@ def _change(
         reason=reason,
         at=at,
     )
+    if kind in TOLD:
+        outbox.write("loan_changed", reference=f"loan_changed:{key}", loan_id=loan.id, kind=kind, at=at)
     return loan
+
+
+def _key(loan_id: int, kind: str, origin: str) -> str:
+    return ":".join(part for part in (kind, "loan", str(loan_id), origin) if part)
 
 
 def _undone(loan: Loan, details: Mapping[str, Any]) -> LoanEvent:

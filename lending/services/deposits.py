@@ -56,7 +56,7 @@ def request_deposit(
     if account.borrower_id != borrower_id and selectors.membership(account, borrower) is None:
         raise NotTheirAccount(account)
     savings.refuse_closed(account)
-    if loans.pending_prompt(borrower_id):
+    if loans.pending_prompt(borrower.msisdn):
         raise PromptPending
     unit = money.currency(account.currency).payable_cents
     if not unit <= amount_cents <= MOST_CENTS or amount_cents % unit:

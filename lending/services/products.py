@@ -43,7 +43,7 @@ def enforce_version(version: ProductVersion) -> None:
     _enforce_ladder(version.ladder_cents)
     limits.brake_from(version.loss_brake)
     law = products.country_rules(version.country, version.effective_on)
-    caps.enforce_product(products.before_the_law(version), law, version.effective_on)
+    caps.enforce_product(products.before_the_law(version, extended=True), law, version.effective_on)
 
 
 def _enforce_ladder(rungs: Any) -> None:

@@ -36,6 +36,7 @@ from lending.services import audit, cases, deposits, life, refunds, savings
 from lending.services.people import identity_index, lock_person
 
 PAYBILL = "mpesa_paybill"
+PAID_FOR_ANOTHER = "paid_for_another"
 
 
 class ReceiptTaken(Exception):
@@ -110,6 +111,7 @@ def record_receipt(
                 _save(receipt, target, at)
             else:
                 _allocate(receipt, at)
+            _thank_payer(receipt, at)
             return receipt
     except IntegrityError:
         # The same payment came by two roads at once; the row that is there counts.
@@ -129,7 +131,14 @@ def _known(known: Receipt, facts: dict[str, Any], attempt: PaymentAttempt | None
     elif attempt is not None and attempt.intent.savings_account_id and not hasattr(known, "saving"):
         told = f"{known.receipt_no} was asked for savings {attempt.intent.savings_account_id}, and went elsewhere"
         _open_mismatch(known, f"savings:{attempt.id}", told, at)
+    _thank_payer(known, at)
     return known
+
+
+def _thank_payer(receipt: Receipt, at: datetime) -> None:
+    """Tell whoever paid for somebody else that it arrived, once, by whichever road we hear of it first."""
+    if receipt.attempt is not None and receipt.attempt.intent.payer_id is not None:
+        outbox.write(PAID_FOR_ANOTHER, reference=f"{PAID_FOR_ANOTHER}:{receipt.id}", receipt_id=receipt.id, at=at)
 
 
 def _attach(known: Receipt, attempt: PaymentAttempt) -> bool:
@@ -205,14 +214,20 @@ def _of_loan_or_number(typed: str) -> Borrower | None:
         return None
     if loan := Loan.objects.filter(reference=text).select_related("borrower").first():
         return loan.borrower
-    if not (text.isascii() and text.isdigit()) or len(text) < 9:
-        return None
+    msisdn = msisdn_of(text)
+    return Borrower.objects.filter(msisdn=msisdn).first() if msisdn else None
+
+
+def msisdn_of(typed: str) -> str:
+    """Return the phone number that a human typed in any of its forms, as E.164 digits; "" for what is none."""
+    digits = re.sub(r"[\s\-.+]", "", typed)
+    if not (digits.isascii() and digits.isdigit()) or len(digits) < 9:
+        return ""
     try:
-        number = phonenumbers.parse(text.removeprefix("00"), settings.COUNTRY)
+        number = phonenumbers.parse(digits.removeprefix("00"), settings.COUNTRY)
     except phonenumbers.NumberParseException:
-        return None
-    msisdn = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
-    return Borrower.objects.filter(msisdn=msisdn).first()
+        return ""
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
 
 
 def borrower_of_party(party: str) -> Borrower | None:

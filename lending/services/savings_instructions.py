@@ -173,6 +173,9 @@ def reject_instruction(*, reference: str, at: datetime) -> SavingsInstruction:
             refunds.let_go(refund, at)
         handing_on.keep_instead(instruction, at)
         _tell_of_payout("savings_not_paid_out", instruction, at)
+        if instruction.kind == SavingsInstruction.Kind.SWEEP:
+            topic, number = "savings_did_not_pay", instruction.id
+            outbox.write(topic, reference=f"{topic}:{number}", instruction_id=number, at=at)
     return instruction
 
 

@@ -27,8 +27,10 @@ from lending.rules import (
     paybill_account,
     pin_waits,
     pricing,
+    promises,
     savings_change,
     settlement_file,
+    standing,
 )
 from lending.rules import savings as savings_rules
 from lending.rules.allocation import KINDS, Due, allocate, total_of
@@ -37,11 +39,12 @@ from lending.rules.facts import Contract, Fact, Life
 from lending.rules.life import play
 from lending.rules.refunds import split
 from lending.rules.terms import read_terms
-from lending.selectors import books, deposits, portfolio
+from lending.selectors import books, deposits, loans, payoffs, portfolio
 from lending.selectors.contracts import fact_of
 from lending.selectors.metrics import REPORTS
 from lending.selectors.products import price_of
-from lending.services import changes, groups, loans, periods, receipts, refunds, savings, savings_instructions
+from lending.services import changes, groups, periods, receipts, refunds, savings, savings_instructions
+from lending.services import loans as loan_services
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
@@ -103,6 +106,7 @@ WHOLE = {
     "payments.intents",
     "reminders.days",
     "reminders.parts",
+    "standing.payoffs",
 }
 
 
@@ -552,7 +556,7 @@ def _payout_fails(borrower: Borrower) -> None:
         intent=PaymentIntent.objects.get(loan__application=application), number=1, provider="daraja",
         state="failed", created_at=factories.NOON,
     )  # fmt: skip
-    loans.payout_failed(attempt_id=attempt.id, code="2001", text="refused", at=factories.NOON)
+    loan_services.payout_failed(attempt_id=attempt.id, code="2001", text="refused", at=factories.NOON)
 
 
 def _legs(posting: Posting) -> frozenset[accounting.Line]:
@@ -769,6 +773,56 @@ def test_a_difference_has_the_interval_of_its_source(row: Row) -> None:
     found = campaigns.compare(did, told, others, left)
     assert f"{found.difference:.2f}" == row["Difference"]
     assert (f"{found.low:.4f}", f"{found.high:.4f}") == (row["From"], row["To"])
+
+
+# --- standing, promises -------------------------------------------------------------------------------------
+def _parts(cell: str) -> list[tuple[date, int]]:
+    """Read "09-12: 265, 09-26: 265" of the year of the examples; "nothing" is none."""
+    pairs = (one.split(": ") for one in cell.split(", ") if ":" in one)
+    return [(date.fromisoformat(f"2026-{day}"), int(shillings) * 100) for day, shillings in pairs]
+
+
+class TestStanding:
+    @rows("standing.parts")
+    def test_the_next_part_is_named_and_what_is_owed_in_all(self, row: Row) -> None:
+        found = standing.standing(_parts(row["Unpaid"]), date.fromisoformat(f"2026-{row['On']}"))
+        assert found is not None
+        assert (found.next_cents, found.all_cents) == (cents(row["Next"]), cents(row["In all"]))
+        assert (f"{found.next_on:%m-%d}", f"{found.last_on:%m-%d}") == (row["Since or on"], row["By"])
+
+    def test_nothing_unpaid_is_no_standing(self) -> None:
+        assert standing.standing([(date(2026, 9, 1), 0)], date(2026, 9, 1)) is None
+
+    def test_paying_all_today_saves_what_the_table_says(self, law: None) -> None:
+        term = {"installments": 12, "unit": "month"}
+        lend(product({"kind": "level", "term": term, "interest": {"rate": "0.12"}}), 500_000, noon(2026, 3, 2))
+        loan = loans.loan_to_repay(Loan.objects.get().identity_index)
+        assert loan is not None
+        for row in whole("standing.payoffs"):
+            found = payoffs.pay_off(loan, date.fromisoformat(row["Paid all on"]))
+            told = tuple(cents(row[column]) for column in ("Owed by the plan", "Settles today", "Saves"))
+            assert (found.owed_cents, found.payable_cents, found.saved_cents) == told, row
+
+
+class TestPromises:
+    @rows("promises.taken")
+    def test_a_promise_is_taken_or_refused_with_its_reason(self, row: Row) -> None:
+        answer = promises.refusal(
+            cents(row["Amount"]),
+            date.fromisoformat(row["Until"]),
+            on=date(2026, 9, 1),
+            owed_cents=53_000,
+            unit_cents=100,
+            is_open=row["Another waits"] == "yes",
+            broken=int(row["Broken so far"]),
+        )
+        assert (answer or "taken") == row["Answer"]
+
+    @rows("promises.kept")
+    def test_a_promise_is_kept_or_broken(self, row: Row) -> None:
+        paid, owes = _parts(row["Came since"]), row["Owes still"] == "yes"
+        kept = promises.is_kept(20_000, date(2026, 9, 4), paid, owes=owes)
+        assert ("kept" if kept else "broken") == row["Word"]
 
 
 # --- reminders ----------------------------------------------------------------------------------------------

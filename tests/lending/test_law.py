@@ -76,6 +76,10 @@ class TestLoading:
             ),
             ({"terms": {"term": {"installments": 0, "unit": "day"}}}, r"terms\.term\.installments: "),
             ({"terms": {"grace_days": 3}}, r"terms\.grace_days: is not a field of this"),
+            (
+                {"terms": {"extension": {"rate": "0.04", "every": 14, "unit": "day", "most_times": 1}}},
+                r"terms\.extension: price_caps\.max_total_cost_rate allows 0\.10, got 0\.108",
+            ),
             ({"currency": "UGX"}, "currency: currency allows KES, got UGX"),
             (
                 {"approved_on": "2025-12-03"},
@@ -94,7 +98,7 @@ class TestLoading:
             load_product(product(**changes), "jirani-30-2.json")
 
     def test_a_cheap_product_with_an_approval_may_be_lent_in_uganda(self, law: None) -> None:
-        cheap = {"code": "cheap-ug", "country": "UG", "currency": "UGX", "terms": fee("0.02")}
+        cheap = {"code": "cheap-ug", "country": "UG", "currency": "UGX", "terms": fee("0.02") | {"extension": None}}
         with pytest.raises(CommandError, match="approval_document: price_approval allows a document"):
             load_product(product(**cheap), "cheap-ug.json")
         load_product(product(**cheap, approval_document="UMRA 12/2025"), "cheap-ug.json")

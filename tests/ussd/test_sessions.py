@@ -104,7 +104,7 @@ def test_a_second_number_on_a_session_is_turned_away(aminas_phone: Phone, brian:
 
 
 def test_a_session_that_ended_stays_ended(aminas_phone: Phone) -> None:
-    aminas_phone.dials("*384*77#").types("2").ends_with("You have no loan to repay")
+    aminas_phone.dials("*384*77#").types("5", "2", "2", "1", "400").ends_with("Your limit is now KES 400")
     aminas_phone.typed.append("1")
     aminas_phone.repeats().ends_with("This session is over")
 
@@ -244,7 +244,7 @@ def test_answers_are_encrypted_and_gone_at_the_end(phone: Phone) -> None:
         cursor.execute("SELECT answers FROM ussd_session")
         (stored,) = cursor.fetchone()
     assert stored.startswith("k1:") and "23456781" not in stored
-    phone.types("2580", "2580", "2").ends_with("You have no loan to repay")
+    phone.types("2580", "2580", "5", "2", "2", "1", "400").ends_with("Your limit is now KES 400")
     assert Session.objects.get().answers == ""
 
 

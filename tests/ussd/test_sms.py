@@ -251,7 +251,7 @@ class TestIncoming:
 
     def test_balance_tells_what_is_owed(self, client: Client, aminas_loan: Loan, amina: Borrower) -> None:
         self.texts(client, "BAL")
-        assert f"You owe KES 530 by 1 Apr, ref {aminas_loan.reference}" in self.answer()
+        assert f"You owe KES 530; it was due 1 Apr, ref {aminas_loan.reference}" in self.answer()
 
     def test_a_message_that_comes_again_is_answered_once(
         self, client: Client, amina: Borrower, aggregator: Aggregator

@@ -1,21 +1,22 @@
 """Borrowing: amount, what it costs, terms, PIN, decision. The PIN is the only hop with an effect."""
 
 from datetime import datetime
-from decimal import Decimal
 from functools import partial
 
-from django.utils.translation import pgettext
+from django.utils.translation import npgettext, pgettext
 
-from lending.models import Application, Decision
+from lending.models import Application, Decision, ProductVersion
 from lending.rules import money
 from lending.rules.caps import AgainstLaw
+from lending.rules.pricing import KeyFacts
+from lending.rules.terms import Penalty, Terms
 from lending.selectors import products
 from lending.services import applications, limits
-from ussd import samples, words
+from ussd import owing, samples, words
 from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 
-KEY_FACTS_VERSION = "key-facts-1"
+KEY_FACTS_VERSION = "key-facts-2"
 RAISE_VERSION = "raise-1"
 # What a refusal of the offer or of the service leads to.
 REFUSED = {
@@ -116,7 +117,7 @@ def read_amount(typed: str, currency: str) -> int:
     return cents
 
 
-@screen("borrow.facts", samples=[samples.fresh], resume="borrow.facts", costs=True)
+@screen("borrow.facts", samples=[samples.fresh, samples.dear], resume="borrow.facts", costs=True, paged=True)
 def key_facts(dialogue: Dialogue) -> View:
     """What arrives, what the loan costs, and what is paid back in all, before anything is accepted.
 
@@ -125,24 +126,27 @@ def key_facts(dialogue: Dialogue) -> View:
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
-    quote = dialogue.facts.quote(dialogue.answers["principal_cents"])
+    version = _chosen(dialogue)
+    quote = dialogue.facts.quote(dialogue.answers["principal_cents"], version)
     values = {
         "received": words.amount(quote.received_cents, quote.currency),
         "fee": words.amount(quote.fee_cents, quote.currency),
         "tax": words.amount(quote.tax_cents, quote.currency),
         "interest": words.amount(quote.interest_cents, quote.currency),
         "total": words.amount(quote.total_cents, quote.currency),
-        "day": words.day(quote.due_on),
         "apr": words.percent(quote.apr),
-    }
+        "late": _late_fee(products.terms_of(version)),
+    } | _parts(quote)
     lines = (
         pgettext("borrow.facts", "You get %(received)s"),
-        pgettext("borrow.facts", "Fee %(fee)s"),
-        pgettext("borrow.facts", "Tax %(tax)s"),
+        *([pgettext("borrow.facts", "Fee %(fee)s")] if quote.fee_cents else []),
+        *([pgettext("borrow.facts", "Tax %(tax)s")] if quote.tax_cents else []),
         *([pgettext("borrow.facts", "Interest %(interest)s")] if quote.interest_cents else []),
         pgettext("borrow.facts", "You repay %(total)s"),
-        pgettext("borrow.facts", "by %(day)s"),
-        pgettext("borrow.facts", "Late fee none"),
+        pgettext("borrow.facts", "%(count)s parts %(first_day)s-%(day)s, first %(first)s")
+        if quote.rows[1:]
+        else pgettext("borrow.facts", "by %(day)s"),
+        "%(late)s",
         pgettext("borrow.facts", "APR %(apr)s"),
     )
     return Menu(
@@ -150,38 +154,197 @@ def key_facts(dialogue: Dialogue) -> View:
         (
             Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
             Choice(pgettext("borrow.facts", "Accept"), "borrow.pin"),
+            Choice(pgettext("borrow.facts", "Change"), "borrow.change"),
         ),
         back=pgettext("borrow.facts", "Cancel"),
         back_to="start",
         must_be_seen=True,
         record_as="key_facts",
         remember={
-            "product_version_id": offer.product_version.id,
+            "product_version_id": version.id,
             "principal_cents": quote.principal_cents,
             "cost_cents": quote.cost_cents,
         },
     )
 
 
-@screen("borrow.terms", samples=[samples.free], resume="borrow.facts", tries=("98", "x"))
-def terms(dialogue: Dialogue) -> View:
-    agreed = products.terms_of(dialogue.facts.offer.product_version)
-    values = {
-        "days": agreed.term.every,
-        "fee": words.percent(sum((fee.rate or Decimal(0) for fee in agreed.fees), Decimal(0))),
-        "tax": words.percent(agreed.tax.rate),
+def _chosen(dialogue: Dialogue) -> ProductVersion:
+    """Return the product that was chosen, else that of the last time, else the usual one: of those of which this
+    amount can be had."""
+    found = dialogue.facts.on_offer(dialogue.answers["principal_cents"])
+    wanted = dialogue.answers.get("product") or dialogue.facts.last_choice[0]
+    usual = found[0] if found else dialogue.facts.offer.product_version
+    return next((version for version in found if version.code == wanted), usual)
+
+
+def _purpose(dialogue: Dialogue) -> str:
+    """Return what the loan is for, as said now or the last time; empty: it was not said."""
+    return str(dialogue.answers.get("purpose") or dialogue.facts.last_choice[1])
+
+
+@screen("borrow.change", samples=[samples.several_terms, samples.fresh])
+def change(dialogue: Dialogue) -> View:
+    """How long and for what: remembered from the last time, so nobody has to say it again."""
+    term = words.term(products.terms_of(_chosen(dialogue)).term)
+    said = _purposes().get(_purpose(dialogue), pgettext("borrow.change", "not said"))
+    others = dialogue.facts.on_offer(dialogue.answers["principal_cents"])[1:]
+    return Menu(
+        pgettext("borrow.change", "For %(term)s. Use: %(purpose)s.") % {"term": term, "purpose": said},
+        [
+            *([Choice(pgettext("borrow.change", "How long"), "borrow.term")] if others else []),
+            Choice(pgettext("borrow.change", "What it is for"), "borrow.purpose"),
+        ],
+    )
+
+
+@screen("borrow.term", samples=[samples.several_terms], paged=True)
+def choose_term(dialogue: Dialogue) -> View:
+    """What this amount costs for each time for which it can be had."""
+    cents = dialogue.answers["principal_cents"]
+    found = dialogue.facts.on_offer(cents)
+    return Menu(
+        pgettext("borrow.term", "How long? You repay in all:"),
+        [
+            Choice(_term_line(dialogue, version, cents), "borrow.facts", {"product": version.code})
+            for version in found
+        ],
+    )
+
+
+def _term_line(dialogue: Dialogue, version: ProductVersion, cents: int) -> str:
+    total = words.amount(dialogue.facts.quote(cents, version).total_cents, version.currency)
+    return f"{words.term(products.terms_of(version).term)}: {total}"
+
+
+@screen("borrow.purpose", samples=[samples.fresh])
+def choose_purpose(dialogue: Dialogue) -> View:
+    """For the customer's own book and ours; nothing is decided by it."""
+    return Menu(
+        pgettext("borrow.purpose", "What is it for? It changes nothing for you."),
+        [Choice(label, "borrow.facts", {"purpose": purpose}) for purpose, label in _purposes().items()],
+    )
+
+
+def _purposes() -> dict[str, str]:
+    return {
+        Application.Purpose.BUSINESS: pgettext("borrow.purpose", "Stock or business"),
+        Application.Purpose.SCHOOL: pgettext("borrow.purpose", "School"),
+        Application.Purpose.HEALTH: pgettext("borrow.purpose", "Health"),
+        Application.Purpose.HOME: pgettext("borrow.purpose", "Home and food"),
+        Application.Purpose.OTHER: pgettext("borrow.purpose", "Something else"),
     }
+
+
+def _parts(quote: KeyFacts) -> dict[str, str]:
+    """Return in how many parts a loan is repaid, the first of them, and the last day."""
+    first = quote.rows[0]
+    return {
+        "count": str(len(quote.rows)),
+        "first": words.amount(first.total, quote.currency),
+        "first_day": words.day(first.period.due_on),
+        "day": words.day(quote.due_on),
+    }
+
+
+def _late_fee(agreed: Terms) -> str:
+    """Say what being late costs under the product's own terms."""
+    if not agreed.penalties:
+        return pgettext("borrow.facts", "Late fee none")
+    if len(agreed.penalties) > 1:
+        return pgettext("borrow.facts", "Late fees: see terms")
+    return pgettext("borrow.facts", "Late fee %(late)s") % {"late": _penalty(agreed.penalties[0], agreed.currency)}
+
+
+def _penalty(late: Penalty, currency: str) -> str:
+    """Say a penalty: an amount or a share, and how often."""
+    cost = words.percent(late.rate) if late.rate is not None else words.amount(late.amount_cents or 0, currency)
+    if not late.every_days or late.most_times == 1:
+        return cost
+    if late.every_days == 1:
+        return pgettext("borrow.facts", "%(cost)s a day") % {"cost": cost}
+    return pgettext("borrow.facts", "%(cost)s each %(days)s days") % {"cost": cost, "days": late.every_days}
+
+
+@screen("borrow.terms", samples=[samples.free, samples.dear], resume="borrow.facts", tries=("98", "x"))
+def terms(dialogue: Dialogue) -> View:
+    """What was agreed, in sentences; amounts are those of this loan."""
+    version = _chosen(dialogue)
+    agreed, quote = products.terms_of(version), dialogue.facts.quote(dialogue.answers["principal_cents"], version)
+    values = {
+        "fee": words.amount(quote.fee_cents, quote.currency),
+        "tax": words.amount(quote.tax_cents, quote.currency),
+        "interest": words.amount(quote.interest_cents, quote.currency),
+        "total": words.amount(quote.total_cents, quote.currency),
+    } | _parts(quote)
     items = (
-        pgettext("borrow.terms", "You repay all within %(days)s days of the day the money comes."),
-        pgettext(
-            "borrow.terms", "The fee is %(fee)s of the loan, the tax %(tax)s of the fee. Nothing else is added."
-        ),
-        pgettext("borrow.terms", "You may pay early and in parts."),
-        pgettext("borrow.terms", "Paying late costs no fee, but your limit goes down."),
+        _how_repaid(quote),
+        pgettext("borrow.terms", "The fee is %(fee)s, the tax on it %(tax)s."),
+        *([pgettext("borrow.terms", "The interest is %(interest)s.")] if quote.interest_cents else []),
+        pgettext("borrow.terms", "If you pay in time, nothing else is added."),
+    )
+    more = (
+        *_when_late(agreed),
+        *_when_early(agreed),
+        *_more_rights(agreed),
         pgettext("borrow.terms", "A computer decides. You may ask for a person: SMS HELP."),
         pgettext("borrow.terms", "We use your data only as you agreed."),
     )
-    return Read([item % values for item in items], (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),))
+    return Read(
+        [*(item % values for item in items), *more], (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),)
+    )
+
+
+def _how_repaid(quote: KeyFacts) -> str:
+    if len(quote.rows) == 1:
+        return pgettext("borrow.terms", "You repay %(total)s by %(day)s.")
+    return pgettext(
+        "borrow.terms",
+        "You repay %(total)s in %(count)s parts: the first, %(first)s, on %(first_day)s, the last on %(day)s.",
+    )
+
+
+def _when_late(agreed: Terms) -> list[str]:
+    """Say what each penalty costs, of what, and from which day on."""
+    if not agreed.penalties:
+        return [pgettext("borrow.terms", "Paying late costs no fee, but your limit goes down.")]
+    said = pgettext("borrow.terms", "From day %(day)s late: %(cost)s, and your limit goes down.")
+    return [
+        said % {"day": late.grace_days + 1, "cost": f"{_penalty(late, agreed.currency)}{_of(late)}"}
+        for late in agreed.penalties
+    ]
+
+
+def _of(late: Penalty) -> str:
+    """Say of what a penalty is a share."""
+    if late.rate is None:
+        return ""
+    if late.of == "balance":
+        return " " + pgettext("borrow.terms", "of all you owe")
+    return " " + pgettext("borrow.terms", "of what is late")
+
+
+def _when_early(agreed: Terms) -> list[str]:
+    """Say that paying early and in parts is free, and whether it saves something."""
+    saves = (agreed.interest.rate and agreed.early.interest != "all") or any(fee.rebated for fee in agreed.fees)
+    said = [pgettext("borrow.terms", "You may pay early and in parts.")]
+    return [*said, pgettext("borrow.terms", "Paying early costs less.")] if saves else said
+
+
+def _more_rights(agreed: Terms) -> list[str]:
+    said = []
+    if days := agreed.cooling_off_days:
+        told = npgettext(
+            "borrow.terms",
+            "For %(days)d day you may give the loan back without a fee.",
+            "For %(days)d days you may give the loan back without a fee.",
+            days,
+        )
+        said.append(told % {"days": days})
+    if agreed.extension:
+        said.append(pgettext("borrow.terms", "You may get more time for a fee that you see first: My loan."))
+    if agreed.skips:
+        said.append(pgettext("borrow.terms", "You may skip a payment: My loan."))
+    return said
 
 
 @screen("borrow.pin", samples=[samples.free], resume="borrow.facts", tries=pin.PIN_TRIES)
@@ -207,6 +370,7 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
                 shown_at=datetime.fromisoformat(shown["shown_at"]),
                 terms_read=bool(dialogue.answers.get("terms_read")),
             ),
+            purpose=_purpose(dialogue),
             origin=dialogue.origin,
             at=dialogue.at,
         )
@@ -269,14 +433,14 @@ def late(dialogue: Dialogue) -> View:
     )
 
 
-@screen("borrow.open_loan", samples=[samples.owing])
+@screen("borrow.open_loan", samples=[samples.owing, samples.in_parts, samples.late])
 def open_loan(dialogue: Dialogue) -> View:
-    loan = dialogue.facts.open_loan
-    if loan is None or loan.due_on is None:
+    loan = dialogue.facts.owed_loan
+    if loan is None:
         return Go("borrow.payout_pending")
+    said = owing.owed(loan, dialogue.facts.standing(loan), dialogue.facts.today)
     return Menu(
-        pgettext("borrow.open_loan", "You owe %(amount)s by %(day)s. Repay it, then you can borrow again.")
-        % {"amount": words.amount(loan.outstanding_cents, loan.currency), "day": words.day(loan.due_on)},
+        pgettext("borrow.open_loan", "%(owed)s. Repay it, then you can borrow again.") % {"owed": said},
         (Choice(pgettext("borrow.open_loan", "Repay"), "repay.menu"),),
     )
 
@@ -294,9 +458,9 @@ def payout_pending(dialogue: Dialogue) -> View:
 
 @screen("borrow.one_only", samples=[samples.free])
 def one_only(dialogue: Dialogue) -> View:
-    """The loan is under another number of the same person."""
+    """A payout is under way to another number of the same person; one that is live is shown and can be paid."""
     return End(
-        pgettext("borrow.one_only", "You have a loan on another number. Repay it, then you can borrow again.")
+        pgettext("borrow.one_only", "A loan is on its way to another number of yours. Repay it, then borrow again.")
     )
 
 

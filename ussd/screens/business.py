@@ -394,7 +394,7 @@ def loan(dialogue: Dialogue) -> View:
 def _offered(dialogue: Dialogue) -> KeyFacts:
     """Price what may be borrowed at once; without a limit the smallest loan."""
     offer = dialogue.facts.offer
-    return dialogue.facts.quote(max(offer.limit_cents, offer.min_cents))
+    return dialogue.facts.quote(max(offer.limit_cents, offer.min_cents), offer.product_version)
 
 
 def _verdict(found: rules.Affordability) -> str:

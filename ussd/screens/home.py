@@ -5,7 +5,7 @@ from django.utils.translation import pgettext
 
 from lending.models import Borrower, Loan
 from lending.selectors.loans import StatementLine
-from ussd import samples, saving_samples, words
+from ussd import owing, samples, saving_samples, words
 from ussd.engine import LANGUAGES, START, Choice, Dialogue, End, Go, Menu, Read, View, screen
 
 
@@ -32,17 +32,19 @@ def start(dialogue: Dialogue) -> View:
         samples.free,
         samples.owing,
         samples.late,
+        samples.lost,
         samples.undecided,
         samples.no_limit,
         saving_samples.just_saved,
     ],
+    paged=True,
 )
 def home(dialogue: Dialogue) -> View:
     """What happened last, what is owed, and the menu."""
     return Menu(
         lambda: "\n".join(line for line in (_last(dialogue.facts.last_event), _standing(dialogue)) if line),
         (
-            Choice(pgettext("home", "Loan"), "loan.status" if dialogue.facts.open_loan else "borrow.amount"),
+            Choice(pgettext("home", "Loan"), "loan.status" if _owing(dialogue) else "borrow.amount"),
             Choice(pgettext("home", "Repay"), "repay.menu"),
             Choice(pgettext("home", "Save"), "save.start"),
             Choice(pgettext("home", "Business"), "business.start"),
@@ -69,9 +71,9 @@ def _last(line: StatementLine | None) -> str:
 
 def _standing(dialogue: Dialogue) -> str:
     """Say in one line where the customer stands."""
-    loan = dialogue.facts.open_loan
+    loan = _owing(dialogue)
     if loan is not None:
-        return _owed(loan)
+        return _owed(dialogue, loan)
     if application := dialogue.facts.undecided:
         return pgettext("home", "We are deciding, ref %(ref)s") % {"ref": application.reference}
     limit = dialogue.facts.known.offered_limit_cents
@@ -80,12 +82,18 @@ def _standing(dialogue: Dialogue) -> str:
     return pgettext("home", "Jirani: your limit is %(limit)s") % {"limit": words.amount(limit)}
 
 
-def _owed(loan: Loan) -> str:
-    values = {"amount": words.amount(loan.outstanding_cents, loan.currency), "ref": loan.reference}
-    if loan.state == Loan.State.APPROVED or loan.due_on is None:
-        values["amount"] = words.amount(loan.on_its_way_cents, loan.currency)
-        return pgettext("home", "%(amount)s is on its way, ref %(ref)s") % values
-    return pgettext("home", "You owe %(amount)s by %(day)s") % (values | {"day": words.day(loan.due_on)})
+def _owing(dialogue: Dialogue) -> Loan | None:
+    """Return what is on its way or owed, also on another number of theirs or off the books."""
+    return dialogue.facts.open_loan or dialogue.facts.owed_loan
+
+
+def _owed(dialogue: Dialogue, loan: Loan) -> str:
+    if loan.state == Loan.State.APPROVED:
+        return pgettext("home", "%(amount)s is on its way, ref %(ref)s") % {
+            "amount": words.amount(loan.on_its_way_cents, loan.currency),
+            "ref": loan.reference,
+        }
+    return owing.owed(loan, dialogue.facts.standing(loan), dialogue.facts.today)
 
 
 @screen("more.menu", samples=[samples.fresh])

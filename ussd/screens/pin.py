@@ -28,9 +28,10 @@ def parse_pin(typed: str) -> str:
     raise Again(pgettext("pin", "A PIN has 4 digits."))
 
 
-def enter(act: Act) -> Ask:
-    """Ask for the customer's PIN."""
-    return Ask(pgettext("pin", "Enter your Jirani PIN."), parse=parse_pin, act=act, secret=True)
+def enter(act: Act, before: str = "") -> Ask:
+    """Ask for the customer's PIN; `before` says for what."""
+    asked = pgettext("pin", "Enter your Jirani PIN.")
+    return Ask(f"{before}\n{asked}" if before else asked, parse=parse_pin, act=act, secret=True)
 
 
 def choose(act: Act) -> Ask:

@@ -19,7 +19,7 @@ def menu(dialogue: Dialogue) -> View:
         pgettext("settings.menu", "Settings"),
         (
             Choice(pgettext("settings.menu", "Change PIN"), "settings.pin"),
-            Choice(pgettext("settings.menu", "My limit"), "settings.limit"),
+            Choice(pgettext("settings.menu", "My limit"), "loan.limit"),
             Choice(pgettext("settings.menu", "Messages"), "settings.messages"),
             Choice(pgettext("settings.menu", "Forgot PIN"), "pin.forgotten"),
         ),

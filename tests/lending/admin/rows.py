@@ -15,7 +15,7 @@ from lending.models import (
     ProviderEvent,
     Refund,
 )
-from lending.services import access, agents, business, complaints, groups, savings, savings_sweeps
+from lending.services import access, agents, business, complaints, groups, promises, savings, savings_sweeps
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -33,6 +33,10 @@ def fill(borrower: Borrower) -> None:
     Refund.objects.create(
         borrower=borrower, identity_index=borrower.identity_index, way="rounded", origin="test", amount_cents=30,
         currency="KES", state="failed", asked_at=NOON,
+    )  # fmt: skip
+    promises.make_promise(
+        borrower_id=borrower.id, amount_cents=10_000, promised_on=NOON.date() + timedelta(days=3), origin="test",
+        at=NOON,
     )  # fmt: skip
     save(borrower)
     agents.ask_to_be_agent(borrower_id=borrower.id, at=NOON)

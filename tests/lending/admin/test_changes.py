@@ -17,7 +17,7 @@ from tests.lending.admin.conftest import staff
 @pytest.fixture
 def loan(amina: Borrower, fixed_scorer: object) -> Loan:
     """KES 500 that reached Amina yesterday."""
-    return factories.live_loan(amina, at=timezone.now() - timedelta(days=1))
+    return factories.live_loan(amina, at=timezone.now() - timedelta(days=2))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.db.models import F, Sum
 
 from lending.invariants import BOOKS, SUB_LEDGERS, audit
 from lending.ledger import balance_cents
-from lending.models import Borrower, Case, Loan, LoanEvent, Posting, Proposal, Receipt
+from lending.models import Borrower, Case, Loan, LoanEvent, OutboxMessage, Posting, Proposal, Receipt
 from lending.rules import calendar
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts
@@ -199,6 +199,24 @@ class TestMoreTime:
         change(loan, "skip", day(3))
         with pytest.raises(FactRefused, match="needs a skip, and the product gives 1"):
             changes.change_loan(loan_id=loan.id, kind="skip", origin="another wish", at=day(4))
+
+    def test_what_the_product_grants_is_told_once(self, loan: Loan) -> None:
+        for _ in range(2):
+            changes.change_loan(loan_id=loan.id, kind="skip", origin="ussd:1", at=day(3))
+        told = OutboxMessage.objects.get(topic="loan_changed")
+        assert told.payload == {"loan_id": loan.id, "kind": "skip"}
+
+    def test_a_wish_for_another_date_is_one_case_for_officers(self, loan: Loan) -> None:
+        for wished in (day(20).date(), day(25).date()):
+            changes.wish_another_date(loan_id=loan.id, due_on=wished, at=day(3))
+        case = Case.objects.get(kind="plan_wish")
+        assert "2026-03-22" in case.note and case.borrower == loan.borrower
+        assert OutboxMessage.objects.filter(topic="plan_wish").count() == 1
+
+    @pytest.mark.parametrize("wished", [3, 35])
+    def test_a_wish_is_for_a_day_ahead_and_not_far(self, loan: Loan, wished: int) -> None:
+        with pytest.raises(FactRefused, match="within 31 days"):
+            changes.wish_another_date(loan_id=loan.id, due_on=day(wished).date(), at=day(3))
 
     def test_an_extension_costs_its_fee_and_has_a_ceiling(self, loan: Loan, change: Change) -> None:
         changed = change(loan, "extend", day(3))

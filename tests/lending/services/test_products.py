@@ -119,7 +119,7 @@ class TestApprove:
 
     def test_another_law_that_allows_it_is_to_be_looked_at_first(self, wambui: User, njeri: User) -> None:
         proposal = propose(wambui)
-        enact(price_caps=invented(max_total_cost_rate="0.08"))
+        enact(price_caps=invented(max_total_cost_rate="0.098"))
         with pytest.raises(proposals.Overtaken, match="would not do any more what its preview showed"):
             approve(proposal, njeri)
 
@@ -137,7 +137,7 @@ class TestApprove:
         approve(first, njeri)
         with pytest.raises(TermsRefused, match="effective_on: must be 2026-04-12 or later"):
             propose(wambui, terms={})
-        propose(wambui, terms={"cooling_off_days": 1}, effective_on=date(2026, 6, 1))
+        propose(wambui, terms={"cooling_off_days": 2}, effective_on=date(2026, 6, 1))
 
     def test_nobody_approves_their_own(self, wambui: User) -> None:
         with pytest.raises(proposals.SamePerson):

@@ -1,0 +1,105 @@
+"""Several products on the phone: how long and for what, said once and remembered."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from lending.models import Application, Borrower, Case, Loan, ProductVersion
+from lending.services import applications
+from tests import factories
+from tests.factories import PIN
+from tests.phone import Phone
+from ussd.models import Hop
+
+pytestmark = pytest.mark.usefixtures("fixed_scorer", "deciding_worker")
+TWO_WEEKS = {"term": {"installments": 1, "every": 14, "unit": "day"}, "fees": [{"name": "Fee", "rate": "0.03"}]}
+WEEKLY = {
+    "kind": "flat",
+    "term": {"installments": 4, "unit": "week"},
+    "interest": {"rate": "0.01", "per": "period"},
+    "fees": [{"name": "Fee", "rate": "0.01"}],
+    "extension": None,
+    "skips": 1,
+    "penalties": [{"name": "Late", "amount_cents": 2_000, "grace_days": 2, "every_days": 7, "most_times": 3}],
+}
+
+
+@pytest.fixture(autouse=True)
+def three_products(law: None, settings: Any) -> None:
+    """30 days, 14 days, and 4 weeks in parts."""
+    usual = ProductVersion.objects.filter(code="jirani-30").values().get()
+    for code, terms in (("jirani-14", TWO_WEEKS), ("jirani-weekly", WEEKLY)):
+        ProductVersion.objects.create(**usual | {"id": None, "code": code, "terms": usual["terms"] | terms})
+    settings.PRODUCTS = ["jirani-30", "jirani-14", "jirani-weekly"]
+
+
+@pytest.fixture
+def aminas_phone(client: Client, amina: Borrower) -> Phone:
+    return Phone(client, amina.msisdn)
+
+
+def to_the_end(phone: Phone) -> Phone:
+    """Turn the pages of the key facts until they can be accepted."""
+    while "2 Accept" not in phone.text:
+        phone.types("98")
+    return phone
+
+
+def test_amina_chooses_how_long_and_says_for_what(aminas_phone: Phone) -> None:
+    aminas_phone.dials("*384*77#").types("1", "500").sees("You repay KES 530", "3 Change").types("3")
+    aminas_phone.sees("For 30 days. Use: not said.").types("1")
+    aminas_phone.sees("1 30 days: KES 530", "2 14 days: KES 518", "3 4 weeks, 4 parts: KES 526").types("2")
+    aminas_phone.sees("You repay KES 518", "Fee KES 15", "Tax KES 3").types("3", "2")
+    aminas_phone.sees("It changes nothing for you").types("1").sees("You repay KES 518").types("2", PIN)
+    application = Application.objects.get()
+    assert (application.product_version.code, application.purpose) == ("jirani-14", "business")
+    assert "You repay KES 518" in application.key_facts_text
+
+
+def test_the_next_time_it_is_remembered_and_takes_five_hops(aminas_phone: Phone, amina: Borrower) -> None:
+    test_amina_chooses_how_long_and_says_for_what(aminas_phone)
+    loan = factories.pay_out(Loan.objects.get(), at=timezone.now())
+    factories.pay(loan.reference, 51_800, at=timezone.now())
+    before = Hop.objects.count()
+    aminas_phone.dials("*384*77#").types("1", "500").sees("You repay KES 518").types("2", PIN).ends_with("Approved")
+    assert Hop.objects.count() == before + 5
+    latest = Application.objects.latest("id")
+    assert (latest.product_version.code, latest.purpose) == ("jirani-14", "business")
+
+
+def test_the_key_facts_of_a_plan_say_its_parts_and_what_late_costs(aminas_phone: Phone) -> None:
+    aminas_phone.dials("*384*77#").types("1", "500", "3", "1", "3").sees("You get KES 500")
+    shown = aminas_phone.text
+    to_the_end(aminas_phone)
+    whole = shown + aminas_phone.text
+    costs = (
+        "Interest KES 20",
+        "You repay KES 526",
+        "4 parts ",
+        "first KES 130",
+        "Late fee KES 20 each 7 days",
+    )
+    assert [one for one in costs if one not in whole] == []
+    aminas_phone.types("1").sees("You repay KES 526 in 4 parts: the first, KES 130, on")
+    read = aminas_phone.text
+    while "1 Accept" not in aminas_phone.text:
+        read += aminas_phone.types("98").text
+    assert "From day 3 late: KES 20 each 7 days" in read and "Paying early costs less" in read
+    assert "You may skip a payment" in read and "Paying late costs no fee" not in read
+
+
+def test_a_product_that_rests_is_not_offered(aminas_phone: Phone) -> None:
+    Case.objects.create(kind="loss_brake", subject_key="product:jirani-14", opened_at=timezone.now())
+    aminas_phone.dials("*384*77#").types("1", "500", "3", "1").sees("1 30 days", "2 4 weeks").sees_no("14 days")
+
+
+def test_an_application_is_held_to_its_own_product(amina: Borrower) -> None:
+    weekly = ProductVersion.objects.get(code="jirani-weekly")
+    Case.objects.create(kind="loss_brake", subject_key="product:jirani-weekly", opened_at=timezone.now())
+    with pytest.raises(applications.Paused):
+        applications.submit(
+            borrower_id=amina.id, principal_cents=50_000, product_version_id=weekly.id, shown=factories.shown(),
+            origin="ussd:1", at=timezone.now(),
+        )  # fmt: skip
