@@ -715,6 +715,7 @@ class Books:
             "reminders": reminders,
             "bureau_notices": 0,
             "sweeps": 0,
+            "promises": 0,
             "paused": [],
             "checkpoints": self._checkpoint(event.at),
         }
