@@ -109,7 +109,14 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", "English"), ("sw", "Kiswahili")]
+LANGUAGES = [
+    ("en", "English"),
+    ("sw", "Kiswahili"),
+    ("fr", "Français"),
+    ("lg", "Luganda"),
+    ("ha", "Hausa"),
+    ("am", "አማርኛ"),
+]
 USE_I18N = True
 FORMAT_MODULE_PATH = ["config.formats"]
 LOCALE_PATHS = [BASE_DIR / "ussd" / "text"]

@@ -141,7 +141,7 @@ def problems(language: str) -> Iterator[str]:
 def _problems(language: str, message: Message) -> Iterator[str]:
     words = [message.string] if isinstance(message.string, str) else list(message.string or ())
     ids = [message.id] if isinstance(message.id, str) else list(message.id)
-    if not all(words) or not words:
+    if not message.fuzzy and not (words and all(words)):
         yield "empty"
     if any(set(PLACE.findall(text)) != set(PLACE.findall(ids[-1])) for text in words if text):
         yield "other values than in English"

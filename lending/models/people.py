@@ -28,6 +28,10 @@ class Borrower(models.Model):
     class Language(models.TextChoices):
         ENGLISH = "en", "English"
         SWAHILI = "sw", "Kiswahili"
+        FRENCH = "fr", "Français"
+        LUGANDA = "lg", "Luganda"
+        HAUSA = "ha", "Hausa"
+        AMHARIC = "am", "አማርኛ"
 
     msisdn = models.CharField(max_length=15, unique=True)
     # Daraja's C2B v1 names the payer only by this hash; v2 masks the number.

@@ -78,8 +78,12 @@ class Section(Frozen):
     confirm: str = ""
 
 
+# What a customer can be spoken to in; a pack says which come first in its country.
+Language = Literal["en", "sw", "fr", "lg", "ha", "am"]
+
+
 class Languages(Section):
-    codes: Annotated[tuple[Literal["en", "sw"], ...], Field(min_length=1)]
+    codes: Annotated[tuple[Language, ...], Field(min_length=1)]
 
 
 class NationalId(Section):

@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from lending.rules import calendar, identity, money, pricing
+from lending.rules.country import Language
 from lending.rules.facts import Life
 from lending.rules.terms import Terms
 
 BORROWERS, LOANS, REPAYMENTS = "borrowers", "loans", "repayments"
 STATES = ("live", "settled", "written_off")
 PURPOSES = ("service", "scoring", "wallet", "bureau", "marketing", "savings")
-LANGUAGES = ("en", "sw")
+LANGUAGES = get_args(Language)
 MOST_CENTS = 10**13  # 100 billion: more is a slip of the decimal point
 FIRST = date(1990, 1, 1)
 

@@ -8,7 +8,14 @@ from ussd import samples
 from ussd.engine import LANGUAGES, START, Choice, Dialogue, Menu, View, screen
 
 # In their own names, as the letters of every phone write them; never translated.
-OWN_NAMES = {"en": "English", "sw": "Kiswahili"}
+OWN_NAMES = {
+    "en": "English",
+    "sw": "Kiswahili",
+    "fr": "Francais",
+    "lg": "Luganda",
+    "ha": "Hausa",
+    "am": "Amarigna",
+}
 CHOOSE = "Jirani: choose a language / chagua lugha"
 
 
