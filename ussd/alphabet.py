@@ -30,6 +30,8 @@ class Alphabet:
     part: int
     # How much of an SMS a customer is asked to read: one part, or two where a script leaves little room.
     sms: int
+    # The room that a refusal has above a question, where a question may need more than one page; 0: it may not.
+    note: int
     clean: Callable[[str], str]
     width: Callable[[str], int]
 
@@ -116,8 +118,8 @@ def _of_the_basic_plane(text: str) -> str:
     return "".join(char for char in text if ord(char) < 0x10000 and not 0xD800 <= ord(char) < 0xE000)
 
 
-GSM7 = Alphabet("GSM-7", 160, 153, 160, gsm7.to_gsm7, lambda char: 2 if char in gsm7.EXTENSION else 1)
-UCS2 = Alphabet("UCS-2", 70, 67, 134, _of_the_basic_plane, lambda char: 2 if ord(char) > 0xFFFF else 1)
+GSM7 = Alphabet("GSM-7", 160, 153, 160, 0, gsm7.to_gsm7, lambda char: 2 if char in gsm7.EXTENSION else 1)
+UCS2 = Alphabet("UCS-2", 70, 67, 134, 30, _of_the_basic_plane, lambda char: 2 if ord(char) > 0xFFFF else 1)
 # Languages that GSM-7 cannot write.
 SCRIPTS = {"am": UCS2}
 

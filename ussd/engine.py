@@ -155,8 +155,8 @@ class Go:
     screen: str
 
 
-Paged = Menu | Read | End
-View = Paged | Ask | Go
+Paged = Menu | Read | End | Ask
+View = Paged | Go
 Samples = Sequence[Callable[[], "Sample"]]
 
 
@@ -309,12 +309,12 @@ def _take(dialogue: Dialogue, view: View, typed: str, may_act: bool) -> Await | 
         if typed == BACK and not (isinstance(view, Ask) and view.zero_is_answer):
             _go_back(dialogue, view)
             return None
-        if isinstance(view, Ask):
-            return _answer(dialogue, view, typed, may_act)
-        assert isinstance(view, Menu | Read | End)
+        assert not isinstance(view, Go)
         if typed == MORE and not _is_last_page(dialogue, view):
             dialogue.page += 1
             return None
+        if isinstance(view, Ask):
+            return _answer(dialogue, view, typed, may_act)
         if typed == LANGUAGE and LANGUAGES in SCREENS and not isinstance(view, End):
             dialogue.go(LANGUAGES)
             return None
@@ -331,7 +331,7 @@ def _is_over(dialogue: Dialogue, view: View) -> bool:
 
 
 def _go_back(dialogue: Dialogue, view: View) -> None:
-    if not isinstance(view, Ask) and dialogue.page:
+    if dialogue.page:
         dialogue.page -= 1
     elif isinstance(view, Menu) and view.back_to:
         dialogue.go(view.back_to)
@@ -339,7 +339,7 @@ def _go_back(dialogue: Dialogue, view: View) -> None:
         dialogue.go_back()
 
 
-def _choose(dialogue: Dialogue, view: Paged, typed: str, may_act: bool) -> Await | None:
+def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bool) -> Await | None:
     if isinstance(view, End) or (_must_be_read(view) and not _is_last_page(dialogue, view)):
         raise Again(pgettext("engine", "Not an option."))
     choice = _chosen(view, typed)
@@ -407,14 +407,14 @@ def show(dialogue: Dialogue, note: str = "", awaiting: Await | None = None) -> S
 
 def render(view: View, note: str = "", page: int = 0) -> str:
     """Return the words of a view in the active language, customer data brought to its alphabet, of any length."""
-    if isinstance(view, Ask):
-        lines = [note, view.text, _home_label() if view.zero_is_answer else _back_label()]
-        return alphabet.active().clean("\n".join(line for line in lines if line))
     if isinstance(view, Go):
         raise TypeError(f"{view} has no words")
-    shown = _pages(view)
+    letters, shown = alphabet.active(), _pages(view)
     text = shown[min(page, len(shown) - 1)].text
-    return f"{alphabet.active().clean(note)}\n{text}" if note else text
+    note = letters.clean(note)
+    if isinstance(view, Ask) and letters.note:
+        note = letters.clip(note, letters.note - 1)
+    return f"{note}\n{text}" if note else text
 
 
 def read_whole(view: Paged, language: str) -> str:
@@ -431,6 +431,7 @@ def _items(view: Paged) -> list[str]:
         text = view.text if isinstance(view.text, str) else view.text()
         lines = [*text.split("\n"), *_numbered(view.choices)]
     else:
+        assert isinstance(view, End | Ask)
         lines = view.text.split("\n")
     return [line for line in map(alphabet.active().clean, lines) if line]
 
@@ -443,6 +444,8 @@ def _last_line(view: Paged) -> str:
     """Return the way back that stands below the last page."""
     if isinstance(view, End) or (isinstance(view, Menu) and view.back is None):
         return ""
+    if isinstance(view, Ask) and view.zero_is_answer:
+        return _home_label()
     if isinstance(view, Menu) and view.back:
         return alphabet.active().clean(f"{BACK} {view.back}")
     return _back_label()
@@ -462,6 +465,8 @@ def _joined(lines: Sequence[str], last: str) -> str:
 
 def _pages(view: Paged) -> list[Page]:
     """Return a view as the pages on which it is shown: one if it fits, with the room for a refusal above it."""
+    if isinstance(view, Ask):
+        return _pages_of_question(view)
     letters, items, last = alphabet.active(), _items(view), _last_line(view)
     choices = _numbered(() if isinstance(view, End) else view.choices)
     whole = _joined(items, last)
@@ -479,7 +484,21 @@ def _pages(view: Paged) -> list[Page]:
     return letters.pages(items, more=more, last=last, limit=room, breaks=breaks)
 
 
-def _is_settled_at_the_end(view: Paged) -> bool:
+def _pages_of_question(view: Ask) -> list[Page]:
+    """Return a question as one page; in a script that leaves little room as several, and it is answered on any.
+
+    Only 98 leads on, and on the last page it is an answer like any other.
+    """
+    letters, items, last = alphabet.active(), _items(view), _last_line(view)
+    whole = _joined(items, last)
+    if not letters.note or letters.length(whole) <= letters.screen - letters.note:
+        return [Page(whole, True)]
+    return letters.pages(
+        items, more=letters.clean(pgettext("engine", "98 More")), last=last, limit=letters.screen - letters.note
+    )
+
+
+def _is_settled_at_the_end(view: Menu | Read | End) -> bool:
     """Say whether the choices of a view stand together below its last page."""
     return not isinstance(view, End) and _must_be_read(view)
 

@@ -66,7 +66,7 @@ def dialogue_of(sample: Sample, screen: str, language: str) -> Dialogue:
 def _texts(view: View, tries: Sequence[str]) -> Iterator[str]:
     """Yield the view plain, each page, and once under each refusal that it may have to show."""
     yield engine.render(view)
-    if not isinstance(view, Ask | Go):
+    if not isinstance(view, Go):
         yield from (engine.render(view, page=page) for page in range(1, len(engine._pages(view))))
     for note in _notes(view, tries):
         yield engine.render(view, note)

@@ -46,7 +46,7 @@ class Fault:
 def faults() -> list[Fault]:
     """Return all that is wrong, in the order of the checks."""
     checks = (
-        too_long, ways_to_nowhere, dead_ends, orphans, unreachable, too_deep, same_twice, crowded, uncosted,
+        too_long, refusals_too_long, ways_to_nowhere, dead_ends, orphans, unreachable, too_deep, same_twice, crowded, uncosted,
         untranslated,
     )  # fmt: skip
     return [fault for check in checks for fault in check()]
@@ -139,6 +139,19 @@ def too_long() -> Iterator[Fault]:
                 pages = len(engine._pages(view))
             if pages > 1:
                 yield Fault(f"{where} [{language}]", f"takes {pages} pages; shorten it, or declare it paged")
+
+
+def refusals_too_long() -> Iterator[Fault]:
+    """Refusals of an answer that do not fit above a question that takes several pages."""
+    for screen, where, language, view in _views():
+        letters = alphabet.of(language)
+        if not letters.note or not isinstance(view, Ask):
+            continue
+        with translation.override(language):
+            notes = sorted(set(flows._notes(view, screen.tries)))
+        for note in notes:
+            if letters.length(letters.clean(note)) >= letters.note:
+                yield Fault(f"{where} [{language}]", f"{letters.length(note)} of {letters.note - 1}: {note!r}")
 
 
 def ways_to_nowhere() -> Iterator[Fault]:
