@@ -6,6 +6,7 @@ wrong. Source: docs/domain/savings.md, "Settlement file".
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from lending.models import (
+    Borrower,
     Case,
     SavingsInstruction,
     SavingsMovement,
@@ -23,6 +25,7 @@ from lending.rules import calendar
 from lending.rules.settlement_file import Answer, Asked, read_answers, write_asked
 from lending.selectors import savings as selectors
 from lending.services import cases, savings_instructions
+from lending.services.people import lock_person
 
 # A partner settles daily; two days of silence are no accident.
 SILENCE = timedelta(days=2)
@@ -73,11 +76,20 @@ def take_file(*, partner: str, name: str, text: str, actor: Any, at: datetime) -
     )
     if not created:
         return file
+    _lock_payers(answers)
     # In one order, so that two files at once wait for each other instead of standing in each other's way.
     result = Counter(_take(file, answer, at) for answer in sorted(answers, key=lambda answer: answer.account))
     file.result = dict(result)
     file.save(update_fields=["result"])
     return file
+
+
+def _lock_payers(answers: Iterable[Answer]) -> None:
+    """Lock everybody whose payments a file moves before any account, as a payment does: two members of one group
+    would wait for each other otherwise."""
+    asked = [answer.reference for answer in answers]
+    for payer in Borrower.objects.filter(receipts__saving__reference__in=asked).distinct().order_by("id"):
+        lock_person(payer)
 
 
 def _take(file: SettlementFile, answer: Answer, at: datetime) -> str:

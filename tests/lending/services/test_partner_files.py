@@ -1,13 +1,18 @@
 """Settling with a partner: what agrees is booked once, what differs becomes a case and books nothing."""
 
 from datetime import date
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from lending.models import Case, SavingsAccount, SettlementFile, SettlementLine
 from lending.rules.settlement_file import FileRefused
+from lending.selectors.deposits import paybill_account
 from lending.services import partner_files, savings_instructions
+from tests import factories
 from tests.lending.saving import after, deposit, fresh, on, pot
 
 pytestmark = pytest.mark.django_db
@@ -137,3 +142,29 @@ def test_silence_becomes_a_case_after_two_days(goal: SavingsAccount) -> None:
     for _ in range(2):
         assert partner_files.chase_silence(partner=PARTNER, at=after(3, hours=1)) == 1
     assert Case.objects.get(kind="savings_silence").borrower == goal.borrower
+
+
+class TestCommand:
+    def test_a_deposit_is_asked_and_counts_when_the_partner_says_so(
+        self, amina: Any, tmp_path: Path, books_balance: Any
+    ) -> None:
+        saver = pot(amina)
+        factories.pay(paybill_account(saver, amina), 10_000, "SAV1", at=after(1))
+        asked = StringIO()
+        call_command("settle_savings", PARTNER, stdout=asked)
+        assert asked.getvalue().splitlines()[1] == f"deposit:daraja:SAV1,{saver.id},deposit,10000,{DAY}"
+
+        file = tmp_path / "tuesday.csv"
+        file.write_text(f"{HEADER}\nUB1,deposit:daraja:SAV1,{saver.id},deposit,10000,confirmed,{DAY}\n")
+        for _ in range(2):
+            told = StringIO()
+            call_command("settle_savings", PARTNER, answers=file, stdout=told)
+            assert told.getvalue() == "1 confirmed\n"
+        assert fresh(saver).balance_cents == 10_000
+        books_balance()
+
+    def test_a_file_that_cannot_be_read_is_named(self, goal: SavingsAccount, tmp_path: Path) -> None:
+        file = tmp_path / "bad.csv"
+        file.write_text("nothing,of,this\n")
+        with pytest.raises(CommandError, match=r"bad\.csv"):
+            call_command("settle_savings", PARTNER, answers=file)
