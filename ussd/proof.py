@@ -46,8 +46,8 @@ class Fault:
 def faults() -> list[Fault]:
     """Return all that is wrong, in the order of the checks."""
     checks = (
-        too_long, refusals_too_long, ways_to_nowhere, dead_ends, orphans, unreachable, too_deep, same_twice, crowded, uncosted,
-        untranslated,
+        too_long, refusals_too_long, ways_to_nowhere, dead_ends, orphans, unreachable, too_deep, same_twice,
+        crowded, uncosted, untranslated,
     )  # fmt: skip
     return [fault for check in checks for fault in check()]
 
