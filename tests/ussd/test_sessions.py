@@ -333,8 +333,8 @@ class TestAtTheSameTime:
     def test_a_session_that_is_held_is_answered_with_a_sentence(
         self, live: Phone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sessions, "STEP_S", 0.1)
         live.dials("*384*77#")
+        monkeypatch.setattr(sessions, "STEP_S", 0.1)
         held, done = threading.Event(), threading.Event()
 
         def hold() -> None:
