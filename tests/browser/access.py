@@ -59,7 +59,7 @@ FOCUSED = """() => {
   const isNew = !document.seen.has(one);
   document.seen.add(one);
   const { outlineStyle, outlineWidth } = getComputedStyle(one);
-  const isSeen = outlineStyle !== "none" && parseFloat(outlineWidth) >= 2;
+  const isSeen = outlineStyle === "auto" || (outlineStyle !== "none" && parseFloat(outlineWidth) >= 2);
   return { isNew, isSeen, html: one.outerHTML.slice(0, 120) };
 }"""
 
