@@ -6,8 +6,8 @@ Field names, status codes and spellings are the provider's.
 import asyncio
 import re
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -17,9 +17,10 @@ from starlette.routing import Route
 
 from sandbox.callbacks import Courier, Message
 from sandbox.clock import Clock
-from sandbox.faults import Faults
+from sandbox.faults import NO_FAULT, CallbackPlan, Fault, Faults, hop_trouble
 from sandbox.gateway import Call, Gateway
 from sandbox.wallets import Wallets
+from sandbox.wire import typed
 
 # Safaricom's code; the sandbox's subscribers are all theirs.
 NETWORK_CODE = "63902"
@@ -84,6 +85,7 @@ class Reply:
     raw: str = ""
     goes_on: bool = False
     error: str = ""
+    trouble: str = ""
 
 
 def parts(text: str) -> int:
@@ -134,7 +136,9 @@ class AfricasTalking:
 
     def _message(self, path: str, body: Mapping[str, Any], private: frozenset[str] = frozenset()) -> Message:
         """Return a form callback to the application."""
-        return Message(path, self.callback_url + path, dict(body), is_form=True, private=private)
+        # A hop stands on the phone's log by what was typed and shown, not as a callback.
+        about = "" if path == "/ussd" else str(body.get("phoneNumber") or body.get("from", "")).lstrip("+")
+        return Message(path, self.callback_url + path, dict(body), is_form=True, private=private, about=about)
 
     # -- USSD --------------------------------------------------------------------------------------------
 
@@ -145,9 +149,17 @@ class AfricasTalking:
             return self.service_code, dialled[len(own) : -1].split("*")
         return dialled, []
 
-    async def hop(self, hop: Hop) -> Reply:
-        """Post one hop to the application and return its screen, or the network's error text."""
-        plan = self.faults.match("/ussd").callbacks[:1]
+    async def hop(self, hop: Hop, line: Fault = NO_FAULT) -> Reply:
+        """Post one hop to the application and return its screen, or the network's error text.
+
+        What is wrong with the phone's own line goes before what is wrong with the network.
+        """
+        everywhere = self.faults.match("/ussd")
+        plans = (everywhere if line is NO_FAULT else line).callbacks
+        return replace(await self._post_hop(hop, plans), trouble=hop_trouble(plans))
+
+    async def _post_hop(self, hop: Hop, plan: Sequence[CallbackPlan]) -> Reply:
+        """Post one hop as planned."""
         if not plan or plan[0].mode == "never":
             return read_reply(None)
         # What was typed may be a PIN: it goes out whole, as the real network sends it, and is shown nowhere.
@@ -263,6 +275,7 @@ class AfricasTalking:
             "networkCode": NETWORK_CODE,
         }
         message = self._message("/sms", body, frozenset({"text"}))
+        self.courier.wire.note(msisdn, "sms", "out", f"To {to}: {typed(text)}")
         taken = False
         for plan in self.faults.match("/sms").callbacks:
             if plan.mode == "never":

@@ -28,6 +28,7 @@ from sandbox.gateway import Gateway
 from sandbox.handset import Busy, HandsetRoutes, Handsets, NoSuchThing, json_body
 from sandbox.stk import STK
 from sandbox.wallets import Wallets
+from sandbox.wire import Wire
 
 log = logging.getLogger("sandbox")
 
@@ -53,8 +54,9 @@ class Sandbox:
 
     def __init__(self, options: Options) -> None:
         self.clock, self.faults = Clock(), Faults()
-        self.wallets = Wallets(options.data)
-        self.courier = Courier(self.clock, options.latency_ms)
+        wire = Wire(self.clock)
+        self.wallets = Wallets(options.data, wire)
+        self.courier = Courier(self.clock, options.latency_ms, wire)
         self.gateway = Gateway(self.clock, self.faults)
         self.aggregator = AfricasTalking(
             self.wallets,

@@ -187,6 +187,7 @@ class B2C:
             result_url=row["result_url"],
             timeout_url=row["timeout_url"],
             parameters=self._parameters(row) if row["result_code"] == "0" else None,
+            about=row["msisdn"],
         )
 
     def _parameters(self, row: dict[str, Any]) -> dict[str, Any]:

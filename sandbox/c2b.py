@@ -135,7 +135,8 @@ class C2B:
         # No money has moved yet, but the number of the receipt to come is already in the question.
         receipt_no = self.wallets.new_receipt_no(self.daraja.clock.now())
         body = self._body(person, code, account, cents, receipt_no, daraja_digits(self.daraja.clock.now()))
-        message = Message("c2b/validation", urls["validation_url"], body | {"OrgAccountBalance": ""})
+        asked = body | {"OrgAccountBalance": ""}
+        message = Message("c2b/validation", urls["validation_url"], asked, about=person.msisdn)
         response = await self.daraja.courier.send(
             message, mode=fault.callbacks[0].mode, timeout_s=self.validation_s
         )
@@ -152,7 +153,7 @@ class C2B:
             return
         at = daraja_digits(parse_iso(moved.at))
         body = self._body(person, code, moved.reference, moved.amount_cents, receipt_no, at)
-        message = Message("c2b/confirmation", urls["confirmation_url"], body)
+        message = Message("c2b/confirmation", urls["confirmation_url"], body, about=msisdn)
         plans = self.daraja.faults.match("/c2b/confirmation").callbacks
         self.daraja.courier.post(message, plans)
 

@@ -7,13 +7,14 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 
 from sandbox.clock import Clock, iso
 from sandbox.faults import CallbackPlan, malformed, twist
+from sandbox.wire import Wire
 
 log = logging.getLogger("sandbox.callbacks")
 
@@ -26,7 +27,8 @@ class Message:
     """A callback to send: a JSON body to Daraja's URLs, or a form as Africa's Talking posts it.
 
     `others` are further addresses a fault script may name (`"url": "timeout"`), each with its own body.
-    `private` names fields whose content must not show up in the control API.
+    `private` names fields whose content must not show up in the control API. `about` is the phone that it is
+    about, on whose log it stands.
     """
 
     kind: str
@@ -35,15 +37,16 @@ class Message:
     is_form: bool = False
     others: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
     private: frozenset[str] = frozenset()
+    about: str = ""
 
     def to(self, name: str) -> "Message":
         """Return this callback for the address that a plan names, which may be a full URL."""
         # "result" is the address that the callback has anyway.
         if name in self.others:
             url, body = self.others[name]
-            return Message(self.kind, url, body, self.is_form, private=self.private)
+            return replace(self, url=url, body=body, others={})
         if name.startswith("http"):
-            return Message(self.kind, name, self.body, self.is_form, private=self.private)
+            return replace(self, url=name, others={})
         return self
 
 
@@ -58,8 +61,8 @@ class Job:
 class Courier:
     """Sends callbacks on time and keeps a list of what was sent."""
 
-    def __init__(self, clock: Clock, latency_ms: int) -> None:
-        self.clock = clock
+    def __init__(self, clock: Clock, latency_ms: int, wire: Wire) -> None:
+        self.clock, self.wire = clock, wire
         self.latency_ms = latency_ms
         self.sent: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._numbers = itertools.count(1)
@@ -192,9 +195,14 @@ class Courier:
             entry["error"] = type(failure).__name__
             response = None
         entry["status"] = None if response is None else response.status_code
+        if mode == "answer_lost":
+            response, entry["error"] = None, "AnswerLost"
         entry["ms"] = round((time.monotonic() - began) * 1000)
         # The URL holds a secret and the body may hold a PIN: neither is logged.
-        log.info("sent %s: %s in %s ms", message.kind, entry["status"] or entry["error"], entry["ms"])
+        came = str(entry["error"] or entry["status"])
+        log.info("sent %s: %s in %s ms", message.kind, came, entry["ms"])
+        if message.about:
+            self.wire.note(message.about, "callback", "", message.kind, status=came, ms=entry["ms"])
         return response
 
     async def _post(self, message: Message, body: dict[str, Any], mode: str, ip: str) -> httpx.Response:

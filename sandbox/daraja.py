@@ -206,6 +206,7 @@ class Daraja:
         result_url: str,
         timeout_url: str,
         parameters: dict[str, Any] | None = None,
+        about: str = "",
     ) -> Message:
         """Return the result of an asynchronous call, with the queue-timeout notice as its other address."""
         ids = {"OriginatorConversationID": originator_id, "ConversationID": conversation_id}
@@ -218,4 +219,5 @@ class Daraja:
         # The body of this notice is not documented; the wrapped form is what integrators report.
         notice: dict[str, Any] = {"ResultType": 1, "ResultCode": 1037, "TransactionID": "", **ids}
         notice |= {"ResultDesc": "The request timed out in the queue.", "ReferenceData": reference}
-        return Message(kind, result_url, {"Result": result}, others={"timeout": (timeout_url, {"Result": notice})})
+        others = {"timeout": (timeout_url, {"Result": notice})}
+        return Message(kind, result_url, {"Result": result}, others=others, about=about)

@@ -19,7 +19,11 @@ The first rule that matches a request is the one that counts.
   then); for SMS `delivery` and `failure_reason`; for the pull statement `missing` receipt numbers and
   `extra` rows.
 - `callbacks`: one entry for each; none means that it never comes. `dup` is the number of copies sent at once
-  (true is two); `url` is "timeout", "result" or a full address; `ip` is for the mode `from_ip`.
+  (true is two); `url` is "timeout", "result" or a full address; `ip` is for the mode `from_ip`. In the mode
+  `answer_lost` the callback arrives and its answer does not come back.
+- `label`: what people call the rule.
+
+The same script can be put on one phone's line (`PUT /phones/{msisdn}/faults`), for its USSD hops alone.
 """
 
 import asyncio
@@ -28,7 +32,7 @@ import random
 import secrets
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +44,7 @@ ACK_MODES = frozenset(
     | {"dup_id", "token_expired", "spike"}
 )
 CALLBACK_MODES = frozenset(
-    {"normal", "never", "dup", "before_ack", "reorder", "from_ip"}
+    {"normal", "never", "dup", "before_ack", "reorder", "from_ip", "answer_lost"}
     | {"wrong_amount", "wrong_party", "unknown_id", "malformed"}
 )
 # What these modes answer says nothing about whether the request was taken: `accepted` in the rule decides,
@@ -74,6 +78,16 @@ class CallbackPlan:
         after_ms = raw.get("after_ms")
         wait = None if after_ms is None else int(after_ms)
         return cls(wait, mode, copies, raw.get("url", ""), raw.get("ip", ""))
+
+
+def hop_trouble(plans: Sequence[CallbackPlan]) -> str:
+    """Say in words what happens to a hop that is sent by these plans; nothing for one that goes well."""
+    if not plans or plans[0].mode == "never":
+        return "lost on the way there"
+    said = [f"held up {plans[0].after_ms / 1000:g} s"] if plans[0].after_ms else []
+    said += [f"delivered {plans[0].copies} times"] if plans[0].copies > 1 else []
+    said += ["answer lost on the way back"] if plans[0].mode == "answer_lost" else []
+    return ", ".join(said)
 
 
 @dataclass(frozen=True)
@@ -125,6 +139,7 @@ class Rule:
     nth: int | None = None
     every: int | None = None
     rate: float | None = None
+    label: str = ""
     seen: int = 0
     used: int = 0
 
@@ -140,7 +155,8 @@ class Rule:
         planned = raw.get("callbacks")
         plans = (CallbackPlan(),) if planned is None else tuple(CallbackPlan.read(entry) for entry in planned)
         fault = Fault(ack, raw.get("outcome") or {}, plans)
-        return cls(match["path"], fault, match.get("nth"), match.get("every"), match.get("rate"))
+        label = str(raw.get("label", ""))
+        return cls(match["path"], fault, match.get("nth"), match.get("every"), match.get("rate"), label)
 
     def hits(self, path: str, dice: random.Random) -> bool:
         """Count a request and return whether this rule is for it."""
@@ -169,6 +185,10 @@ class Faults:
         """Replace the script; counters start at zero and the dice at the seed."""
         rules = [Rule.read(raw) for raw in script.get("rules", [])]
         self.rules, self.dice = rules, random.Random(script.get("seed", 0))
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Return each rule by its label, and how often it was looked at and used."""
+        return [{"label": rule.label, "seen": rule.seen, "used": rule.used} for rule in self.rules]
 
     def match(self, path: str) -> Fault:
         """Return what happens to this request or callback."""

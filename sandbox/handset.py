@@ -6,6 +6,7 @@ The browser phone, `manage.py dial` and the tests press these keys over HTTP.
 import asyncio
 import itertools
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,14 +16,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox.africastalking import AfricasTalking, Hop
+from sandbox.africastalking import AfricasTalking, Hop, Reply
 from sandbox.callbacks import Courier, Job
 from sandbox.clock import Clock
+from sandbox.faults import Faults
 from sandbox.wallets import Subscriber, Transfer, Wallets
+from sandbox.wire import dial_string, typed
 
 ANSWERS = ("ask", "right_pin", "wrong_pin", "cancel", "ignore", "unregistered")
 # Daraja result codes for what a person does with a payment prompt.
 PAID, CANCELLED, UNREACHABLE, WRONG_PIN, EXPIRED = 0, 1032, 1037, 2001, 1019
+PROMPT_ANSWERS = {PAID: "PIN entered", CANCELLED: "cancelled", WRONG_PIN: "wrong PIN entered"}
 CODE_OF_ANSWER = {"right_pin": PAID, "wrong_pin": WRONG_PIN, "cancel": CANCELLED, "ignore": UNREACHABLE}
 
 Settle = Callable[[int], Awaitable[None]]
@@ -88,6 +92,7 @@ class Handsets:
         self.wallets, self.clock, self.courier, self.aggregator = wallets, clock, courier, aggregator
         self.idle_s, self.session_s, self.prompt_s = idle_s, session_s, prompt_s
         self.sessions: dict[str, Session] = {}
+        self.lines: dict[str, Faults] = {}
         self.prompts: dict[str, dict[str, Prompt]] = {}
         self._prompt_numbers = itertools.count(1)
         # Paying a paybill from the phone's menu is the operator's business; app.py joins the two.
@@ -113,7 +118,7 @@ class Handsets:
         )
         self.sessions[msisdn] = session
         async with session.busy:
-            await self._hop(session)
+            await self._hop(session, dial_string(dialled, self.aggregator.service_code))
         return session
 
     async def type(self, msisdn: str, text: str) -> Session:
@@ -123,7 +128,7 @@ class Handsets:
             raise Busy("the last answer has not come back yet")
         async with session.busy:
             session.inputs.append(text)
-            await self._hop(session)
+            await self._hop(session, typed(text, asked=session.screen))
         return session
 
     async def hang_up(self, msisdn: str) -> None:
@@ -143,11 +148,18 @@ class Handsets:
         """Return the session as the aggregator posts it."""
         return Hop(session.session_id, session.msisdn, session.service_code, "*".join(session.inputs))
 
-    async def _hop(self, session: Session) -> None:
-        """Carry one hop to the application and show what comes back."""
+    def line(self, msisdn: str) -> Faults:
+        """Return what is wrong with the line of one phone."""
+        return self.lines.setdefault(msisdn, Faults())
+
+    async def _hop(self, session: Session, sent: str) -> None:
+        """Carry one hop to the application and show what comes back; `sent` may be watched."""
         self.courier.cancel(session.timer)
         session.hops += 1
-        reply = await self.aggregator.hop(self._as_hop(session))
+        self.courier.wire.note(session.msisdn, "ussd", "out", sent)
+        began = time.monotonic()
+        reply = await self.aggregator.hop(self._as_hop(session), self.line(session.msisdn).match("/ussd"))
+        self._note_reply(session, reply, round((time.monotonic() - began) * 1000))
         if not session.open:
             return  # hung up while the network was waiting
         session.last_response, session.screen = reply.raw, reply.text
@@ -155,6 +167,11 @@ class Handsets:
             self._start_timer(session)
         else:
             await self._end(session, "Failed" if reply.error else "Success", reply.error)
+
+    def _note_reply(self, session: Session, reply: Reply, ms: int) -> None:
+        status = "failed" if reply.error else "goes on" if reply.goes_on else "ends"
+        shown = reply.error or reply.text
+        self.courier.wire.note(session.msisdn, "ussd", "in", shown, status=status, fault=reply.trouble, ms=ms)
 
     def _start_timer(self, session: Session) -> None:
         """Let the network end a session whose owner has gone away, or that has lasted too long."""
@@ -194,6 +211,7 @@ class Handsets:
             is_for_person=person.answer == "ask",
         )
         self.prompts.setdefault(person.msisdn, {})[prompt.id] = prompt
+        self.courier.wire.note(person.msisdn, "prompt", "in", prompt.text)
         code = CODE_OF_ANSWER.get(person.answer, EXPIRED)
         delay_s = self.prompt_s if prompt.is_for_person else person.answer_after_ms / 1000
         prompt.timer = self.courier.later(
@@ -204,6 +222,7 @@ class Handsets:
         """Take a prompt off the screen and pass on what its owner did; a second answer does nothing."""
         prompt = self.prompts.get(msisdn, {}).pop(prompt_id, None)
         if prompt:
+            self.courier.wire.note(msisdn, "prompt", "out", PROMPT_ANSWERS.get(code, "no answer"))
             await prompt.settle(code)
 
     async def answer_prompt(self, person: Subscriber, prompt_id: str, body: dict[str, Any]) -> int:
@@ -229,6 +248,7 @@ class Handsets:
             "answer": person.answer,
             "balance_cents": self.wallets.balance(person.account),
             "session": session.shown() if session else None,
+            "faults": self.line(person.msisdn).shown(),
             "inbox": self.wallets.texts(person.msisdn),
             "prompts": [
                 {"id": one.id, "text": one.text, "amount_cents": one.amount_cents, "business": one.business}
@@ -291,6 +311,8 @@ class HandsetRoutes:
             Route(phone + "/sms", self.sms, methods=["POST"]),
             Route(phone + "/optout", self.optout, methods=["POST"]),
             Route(phone + "/paybill", self.paybill, methods=["POST"]),
+            Route(phone + "/faults", self.put_faults, methods=["PUT"]),
+            Route("/wire", self.wire, methods=["GET"]),
         ]
 
     def _msisdn(self, request: Request) -> str:
@@ -374,3 +396,17 @@ class HandsetRoutes:
     async def paybill(self, request: Request) -> Response:
         """Pay a paybill number from the wallet's own menu."""
         return JSONResponse(await self.handsets.pay_paybill(self._person(request), await json_body(request)))
+
+    async def put_faults(self, request: Request) -> Response:
+        """Put a fault script on the line of one phone, for its USSD hops; one without rules mends it."""
+        person = self._person(request)
+        line = self.handsets.line(person.msisdn)
+        line.load(await json_body(request))
+        return JSONResponse({"faults": line.shown()})
+
+    async def wire(self, request: Request) -> Response:
+        """List what went over the wire: `?phones=` with commas between, `?after=` the last entry known."""
+        phones = request.query_params.get("phones", "").split(",")
+        wire = self.handsets.courier.wire
+        after = int(request.query_params.get("after", 0))
+        return JSONResponse({"latest": wire.latest, "entries": wire.since(after, phones)})

@@ -166,6 +166,14 @@ class SandboxProcess:
         """Let everything work again."""
         self._json("DELETE", "/control/faults")
 
+    def break_line(self, msisdn: str, *rules: dict[str, Any]) -> None:
+        """Put fault rules on the line of one phone; none mends it."""
+        self._json("PUT", f"/phones/{msisdn}/faults", {"rules": rules})
+
+    def wire(self, *msisdns: str, after: int = 0) -> list[dict[str, Any]]:
+        """Return what went over the wire to and from these phones."""
+        return self._json("GET", f"/wire?phones={','.join(msisdns)}&after={after}")["entries"]
+
     def flush(self) -> int:
         """Have everything done that waits for its time."""
         return self._json("POST", "/control/flush")["done"]

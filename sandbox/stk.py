@@ -206,7 +206,7 @@ class STK:
                 {"Name": "PhoneNumber", "Value": int(row["msisdn"])},
             ]
             inner["CallbackMetadata"] = {"Item": items}
-        return Message("stk", row["callback_url"], {"Body": {"stkCallback": inner}})
+        return Message("stk", row["callback_url"], {"Body": {"stkCallback": inner}}, about=row["msisdn"])
 
     async def query(self, call: Call) -> Response:
         """Tell what became of a prompt; a pending one is an HTTP 500, as in the real thing."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.clock import EAST_AFRICA_TIME, iso
+from sandbox.wire import Wire
 
 ISSUER = "issuer"
 # The operator's ceiling on one customer's wallet: KES 500,000 (B2C result code 8).
@@ -123,7 +124,8 @@ def working(code: str) -> str:
 class Wallets:
     """Subscribers, shortcodes and every movement between them, in one SQLite file."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, wire: Wire) -> None:
+        self.wire = wire
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.row_factory = sqlite3.Row
         self.db.execute("PRAGMA journal_mode = WAL")
@@ -307,6 +309,7 @@ class Wallets:
 
     def store_text(self, msisdn: str, sender: str, text: str, at: datetime) -> None:
         """Put a text message into a phone's inbox."""
+        self.wire.note(msisdn, "sms", "in", f"From {sender}: {text}")
         self.db.execute(
             "INSERT INTO texts (msisdn, sender, text, at) VALUES (?, ?, ?, ?)",
             (msisdn, sender, text, iso(at)),

@@ -5,6 +5,7 @@ through here and stay nowhere.
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -53,7 +54,27 @@ def clean_msisdn(typed: str) -> str:
 def _connections(base_url: str) -> httpx.Client:
     """Return the process's one client: making one costs more than the calls, and the page asks every second."""
     # trust_env: a proxy of the machine must not see what is typed.
-    return httpx.Client(base_url=f"{base_url}/phones/", timeout=TIMEOUT, trust_env=False)
+    return httpx.Client(base_url=base_url, timeout=TIMEOUT, trust_env=False)
+
+
+def _answer(http: httpx.Client, method: str, path: str, **request: Any) -> dict[str, Any]:
+    """Call the sandbox and return its JSON object.
+
+    Raises:
+        SandboxDown: no connection, or silence.
+        Refused: the sandbox said no.
+    """
+    try:
+        response = http.request(method, path, **request)
+        answer = response.json()
+    except (httpx.TransportError, ValueError):
+        # `from None`: the chained exception would hold the request, and with it a PIN.
+        raise SandboxDown from None
+    if not isinstance(answer, dict):
+        raise SandboxDown
+    if response.is_error:
+        raise Refused(response.status_code, str(answer.get("error", "The network refused.")))
+    return answer
 
 
 class Handset:
@@ -64,23 +85,7 @@ class Handset:
         self._http = _connections(base_url)
 
     def _call(self, method: str, path: str = "", body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Call the sandbox and return its JSON object.
-
-        Raises:
-            SandboxDown: no connection, or silence.
-            Refused: the sandbox said no.
-        """
-        try:
-            response = self._http.request(method, f"{self.msisdn}{path}", json=body)
-            answer = response.json()
-        except (httpx.TransportError, ValueError):
-            # `from None`: the chained exception would hold the request, and with it a PIN.
-            raise SandboxDown from None
-        if not isinstance(answer, dict):
-            raise SandboxDown
-        if response.is_error:
-            raise Refused(response.status_code, str(answer.get("error", "The network refused.")))
-        return answer
+        return _answer(self._http, method, f"/phones/{self.msisdn}{path}", json=body)
 
     def switch_on(self) -> dict[str, Any]:
         """Show the phone, creating it with an empty wallet and PIN 1234 if nobody has had this number."""
@@ -114,10 +119,20 @@ class Handset:
         """Send a text message."""
         return self._call("POST", "/sms", {"to": to, "text": text})
 
+    def break_line(self, rules: list[dict[str, Any]]) -> dict[str, Any]:
+        """Let the phone's USSD hops suffer these faults; none mends the line."""
+        return self._call("PUT", "/faults", {"rules": rules})
+
     def pay_paybill(self, *, paybill: str, account: str, amount_cents: int, pin: str) -> dict[str, Any]:
         """Pay a paybill number from the wallet's own menu."""
         body = {"paybill": paybill, "account": account, "amount_cents": amount_cents, "pin": pin}
         return self._call("POST", "/paybill", body)
+
+
+def wire(msisdns: Iterable[str], after: int, base_url: str) -> dict[str, Any]:
+    """Return what went over the wire to and from these phones after the entry with this number."""
+    query = {"phones": ",".join(map(clean_msisdn, msisdns)), "after": str(after)}
+    return _answer(_connections(base_url), "GET", "/wire", params=query)
 
 
 def _id(prompt_id: str) -> str:

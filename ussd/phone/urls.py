@@ -7,6 +7,7 @@ from ussd.phone import views
 app_name = "phone"
 urlpatterns = [
     path("", views.page, name="page"),
+    path("api/wire", views.wire, name="wire"),
     path("api/<str:msisdn>", views.state, name="state"),
     path("api/<str:msisdn>/on", views.switch_on),
     path("api/<str:msisdn>/dial", views.dial),
@@ -15,4 +16,5 @@ urlpatterns = [
     path("api/<str:msisdn>/prompts/<str:prompt_id>", views.prompt),
     path("api/<str:msisdn>/sms", views.sms),
     path("api/<str:msisdn>/paybill", views.paybill),
+    path("api/<str:msisdn>/faults", views.faults),
 ]

@@ -3,11 +3,14 @@
 import json
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.staticfiles import finders
 from django.test import Client
 
+from tests import factories
 from tests.ussd.phone.conftest import World
 
 API = "/phone/api/254711000101"
@@ -49,6 +52,23 @@ class TestPage:
         page = client.get("/phone/", {"phone": typed})
         assert page.status_code == 200 and 'role="alert"' in page.content.decode()
         assert "<script>alert" not in page.content.decode()
+
+    def test_shows_two_phones_with_two_numbers(self, client):
+        page = client.get("/phone/", {"phone": "0711000101", "second": "0711000102"}).content.decode()
+        assert 'data-msisdn="254711000101"' in page and 'data-msisdn="254711000102"' in page
+
+    @pytest.mark.parametrize(
+        ("phone", "other"), [("254711000001", "254711000002"), ("254711000002", "254711000003")]
+    )
+    def test_the_same_number_twice_is_refused(self, client, phone, other):
+        page = client.get("/phone/", {"phone": phone, "second": phone}).content.decode()
+        assert "The two phones need two numbers." in page
+        assert f'data-msisdn="{phone}"' in page and f'data-msisdn="{other}"' in page
+
+    def test_weighs_little(self, client):
+        static = Path(finders.find("phone/phone.js")).parent
+        files = sum(file.stat().st_size for file in static.iterdir())
+        assert files + len(client.get("/phone/").content) < 80_000
 
     def test_loads_nothing_from_elsewhere(self, client):
         page = client.get("/phone/")
@@ -102,6 +122,38 @@ class TestKeys:
     def test_a_page_elsewhere_cannot_press_keys(self):
         stranger = Client(enforce_csrf_checks=True)
         assert stranger.post(API + "/dial", "{}", content_type="application/json").status_code == 403
+
+
+class TestBesideThePhones:
+    def test_a_line_is_broken_and_mended(self, world: World, page):
+        answer = page.press("/faults", kind="lost_there", when="next").json()
+        assert answer["faults"] == [{"label": "Lost on the way there: the next hop", "seen": 0, "used": 0}]
+        assert "Connection problem" in page.press("/dial", code="*384*77#").json()["text"]
+        assert page.press("/dial", code="*384*77#").json()["open"]
+        assert page.press("/faults", kind="").json() == {"faults": []}
+
+    @pytest.mark.parametrize(
+        "fault", [{"kind": "fire"}, {"kind": "delay", "seconds": "60"}, {"kind": "twice", "count": "0"}]
+    )
+    def test_a_fault_that_is_none_is_refused(self, page, fault):
+        assert page.press("/faults", **fault).status_code == 400
+
+    @pytest.mark.django_db
+    def test_the_log_tells_of_both_phones_what_is_new(self, world: World, page):
+        page.press("/dial", code="*384*77#")
+        first = page.client.get(f"/phone/api/wire?phones={world.amina},254711000999").json()
+        assert [one["text"] for one in first["entries"]][:2] == ["*384*77#", "Jirani\n1 Borrow"]
+        again = page.client.get(f"/phone/api/wire?phones={world.amina}&after={first['latest']}").json()
+        assert [one for one in again["entries"] if one["kind"] == "ussd"] == []
+
+    def test_the_languages_stand_beside_it(self, world: World, page, law):
+        factories.register(msisdn=world.amina, language="sw")
+        told = page.client.get(f"/phone/api/wire?phones={world.amina},254711000999").json()
+        assert told["languages"] == {world.amina: "Kiswahili", "254711000999": ""}
+
+    @pytest.mark.parametrize("query", ["phones=12", "phones=254711000101&after=x", ""])
+    def test_nonsense_about_the_log_is_refused(self, world: World, page, query):
+        assert page.client.get(f"/phone/api/wire?{query}").status_code == 400
 
 
 class TestRefusals:

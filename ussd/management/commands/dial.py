@@ -3,20 +3,24 @@
     --keys '1*500*1*1234'   press these answers, one a segment, and end
     --wait [SECONDS]        then show what arrives, until nothing has for so long
     --wallet-pin 1234       approve the wallet's payment prompts
+    --record FILE           write the session down as a test: tests/stories/test_something.py
 
 Exit code: 0 the service ended the session, 1 the network cut it or it could not start, 2 the answers ran out.
 """
 
 import getpass
+import re
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ussd.phone.client import NETWORK_ERROR, Handset, InvalidMsisdn, Refused, SandboxDown
+from ussd.phone.recording import CannotRecord, Recording
 
 ENDED, CUT, STILL_OPEN = 0, 1, 2
 POLL_S, QUIET_S = 0.5, 20.0
@@ -35,6 +39,9 @@ class Command(BaseCommand):
         parser.add_argument("--keys", help="answers, separated by *; without it you are asked")
         parser.add_argument("--wallet-pin", help="approves payment prompts; without it you are asked")
         parser.add_argument(
+            "--record", type=Path, metavar="FILE", help="write the session as a test to this new file"
+        )
+        parser.add_argument(
             "--wait",
             nargs="?",
             type=float,
@@ -46,9 +53,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, code: str, phone: str, keys: str | None, **options: Any) -> None:
         try:
             handset = Handset(phone, settings.SANDBOX_URL)
-            call = Call(handset, self, is_interactive=keys is None, wallet_pin=options["wallet_pin"])
+            recording = _begin(options["record"], handset.msisdn, code)
+            call = Call(handset, self, recording, is_interactive=keys is None, wallet_pin=options["wallet_pin"])
             answers = None if keys is None else [key for key in keys.split("*") if key]
             status = call.make(code, answers)
+            if recording:
+                options["record"].write_text(recording.source(options["record"].stem))
+                self.stdout.write(f"Recorded: {options['record']}")
             wait = QUIET_S if keys is None and options["wait"] is None else options["wait"]
             call.watch(wait or 0)
         except SandboxDown as error:
@@ -56,7 +67,7 @@ class Command(BaseCommand):
                 f"It was looked for at {settings.SANDBOX_URL}; a demo on another port needs SANDBOX_PORT here, too."
             )
             raise CommandError(f"{error}\n{where}") from None
-        except (Refused, InvalidMsisdn) as error:
+        except (Refused, InvalidMsisdn, CannotRecord) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             self.stdout.write("\nThe phone is put away.")
@@ -65,13 +76,35 @@ class Command(BaseCommand):
             sys.exit(status)
 
 
+def _begin(file: Path | None, msisdn: str, code: str) -> Recording | None:
+    """Return the recording for a file that does not exist yet.
+
+    Raises:
+        CommandError: no test can be written there.
+    """
+    if file is None:
+        return None
+    if not re.fullmatch(r"test_[a-z0-9_]+\.py", file.name) or not file.parent.is_dir():
+        raise CommandError(f"--record needs a name like tests/stories/test_something.py, got {file}")
+    if file.exists():
+        raise CommandError(f"{file} is there already; a recording writes over nothing.")
+    return Recording(msisdn, code)
+
+
 class Call:
     """One session on one handset, written to the command's output."""
 
     def __init__(
-        self, handset: Handset, command: BaseCommand, *, is_interactive: bool, wallet_pin: str | None
+        self,
+        handset: Handset,
+        command: BaseCommand,
+        recording: Recording | None,
+        *,
+        is_interactive: bool,
+        wallet_pin: str | None,
     ) -> None:
         self.handset, self.out, self.style = handset, command.stdout, command.style
+        self.recording = recording
         self.is_interactive, self.wallet_pin = is_interactive, wallet_pin
         self.told: set[str] = {_name("sms", one) for one in handset.switch_on()["inbox"]}
 
@@ -80,6 +113,7 @@ class Call:
         self.out.write(f"Dialling {code} from +{self.handset.msisdn}")
         shown = self.handset.dial(code)
         self._show(shown["text"])
+        self._record(None, shown)
         while shown["open"]:
             if answers is not None and not answers:
                 self.out.write("The service waits for an answer; hanging up.")
@@ -95,10 +129,15 @@ class Call:
                 self._show(NETWORK_ERROR)
                 return CUT
             self._show(shown["text"])
+            self._record(answer, shown)
         if answers:
             # How many, not which: one of them may be a PIN.
             self.out.write(f"The session ended before the last {len(answers)} of the answers.")
         return CUT if shown["text"] == NETWORK_ERROR else ENDED
+
+    def _record(self, typed: str | None, shown: dict[str, Any]) -> None:
+        if self.recording:
+            self.recording.hop(typed, shown)
 
     def _show(self, text: str) -> None:
         """Draw a screen of the phone."""

@@ -1,12 +1,11 @@
 // The keys as HTTP. Every call answers with JSON or throws an Error with a sentence in it.
 
 const token = document.querySelector("[name=csrfmiddlewaretoken]").value;
-const base = document.body.dataset.api;
 
-async function call(method, path, body) {
+async function call(method, address, body) {
   let response;
   try {
-    response = await fetch(base + path, {
+    response = await fetch(address, {
       method,
       headers: { "Content-Type": "application/json", "X-CSRFToken": token },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -19,14 +18,18 @@ async function call(method, path, body) {
   return answer;
 }
 
-export const network = {
-  state: () => call("GET", ""),
-  switchOn: () => call("POST", "/on", {}),
-  dial: (code) => call("POST", "/dial", { code }),
-  answer: (text) => call("POST", "/input", { text }),
-  hangUp: () => call("POST", "/hangup", {}),
-  approve: (id, pin) => call("POST", `/prompts/${id}`, { pin }),
-  refuse: (id) => call("POST", `/prompts/${id}`, { cancel: true }),
-  sendSms: (to, text) => call("POST", "/sms", { to, text }),
-  payBill: (bill) => call("POST", "/paybill", bill),
-};
+// The keys of one phone; `base` is its address.
+export const keysOf = (base) => ({
+  state: () => call("GET", base),
+  switchOn: () => call("POST", `${base}/on`, {}),
+  dial: (code) => call("POST", `${base}/dial`, { code }),
+  answer: (text) => call("POST", `${base}/input`, { text }),
+  hangUp: () => call("POST", `${base}/hangup`, {}),
+  approve: (id, pin) => call("POST", `${base}/prompts/${id}`, { pin }),
+  refuse: (id) => call("POST", `${base}/prompts/${id}`, { cancel: true }),
+  sendSms: (to, text) => call("POST", `${base}/sms`, { to, text }),
+  payBill: (bill) => call("POST", `${base}/paybill`, bill),
+  breakLine: (fault) => call("POST", `${base}/faults`, fault),
+});
+
+export const wire = (phones, after) => call("GET", `${document.body.dataset.wire}?phones=${phones.join(",")}&after=${after}`);

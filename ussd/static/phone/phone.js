@@ -1,15 +1,19 @@
 // The phone: which screen is shown, which key goes where, and what has arrived meanwhile.
 
-import { network } from "./network.js";
-import { clock, cutOff, dialling, dialogue, home, prompt } from "./screens.js";
+import { keysOf } from "./network.js";
+import { clock, cutOff, dial, dialogue, home, prompt } from "./screens.js";
 
-const LOOK_MS = 1200;
 const TOAST_MS = 6000;
-const byId = (id) => document.getElementById(id);
 
-class Phone {
-  constructor(msisdn) {
-    this.storage = `jirani-read-${msisdn}`;
+export class Phone {
+  // `root` is its element; `isTyped` says whether the machine's keyboard types into this one.
+  constructor(root, isTyped) {
+    this.root = root;
+    this.isTyped = () => isTyped(this);
+    this.number = root.dataset.number;
+    this.msisdn = root.dataset.msisdn;
+    this.keys = keysOf(root.dataset.api);
+    this.storage = `jirani-read-${this.msisdn}`;
     this.read = new Set(JSON.parse(localStorage.getItem(this.storage) ?? "[]"));
     this.state = null;
     this.trail = [];
@@ -18,40 +22,64 @@ class Phone {
     this.home();
   }
 
+  part(name) { return this.root.querySelector(`[data-part=${name}]`); }
+
+  // A screen that comes by itself takes the focus from nothing else on the page.
+  get holdsFocus() {
+    const { activeElement } = document;
+    return this.root.contains(activeElement) || ((!activeElement || activeElement === document.body) && this.isTyped());
+  }
+
+  takeFocus() {
+    this.part("view").focus({ preventScroll: true });
+    this.field?.focus();
+  }
+
+  reveal(node) { if (node && this.holdsFocus) node.scrollIntoView({ block: "nearest" }); }
+
   // --- screens ---
 
   show(screen) {
+    const held = this.holdsFocus;
+    const hadFocus = this.root.contains(document.activeElement);
     this.screen = screen;
-    if (screen.isInbox) byId("toast").hidden = true; // it would lie over the message that it announces
+    if (screen.isInbox) this.part("toast").hidden = true; // it would lie over the message that it announces
     this.field = null;
-    byId("view").replaceChildren(screen.build());
-    byId("view").scrollTop = 0;
-    byId("view").oninput = () => this.showSofts();
+    this.part("view").replaceChildren(screen.build());
+    this.part("view").scrollTop = 0;
+    this.part("view").oninput = () => this.showSofts();
     for (const field of screen.fields ?? []) field.input.onfocus = () => { this.field = field; this.showSofts(); };
     const first = screen.fields?.find((field) => !field.value) ?? screen.fields?.[0];
-    if (first) this.choose(first);
-    else byId("view").focus({ preventScroll: true });
+    if (first) this.choose(first, held);
+    else if (hadFocus) this.part("view").focus({ preventScroll: true });
     this.showSofts();
+    this.say(screen.says ?? this.part("view").innerText);
+  }
+
+  // For who listens to the page: which phone shows what, each screen once.
+  say(words) {
+    const said = `Phone ${this.number}: ${words.replace(/\s*\n\s*/g, ". ")}`;
+    if (this.part("said").textContent !== said) this.part("said").textContent = said;
   }
 
   open(screen) { this.trail.push(this.screen); this.show(screen); }
   back() { const before = this.trail.pop(); this.show(before?.refreshes ? before.refreshes() : before ?? home(this)); }
   home() { this.trail = []; this.show(home(this)); }
 
-  choose(field) {
+  choose(field, takesFocus = true) {
     this.field = field;
-    field.focus();
-    field.node.scrollIntoView({ block: "nearest" });
+    if (takesFocus) field.focus();
+    this.reveal(field.node);
     this.showSofts();
   }
 
   get right() { return this.field?.value ? ["Clear", () => this.field.erase()] : this.screen.right; }
 
   showSofts() {
-    byId("soft-left").textContent = this.screen.left[0];
-    byId("soft-right").textContent = this.right[0];
+    this.part("soft-left").textContent = this.screen.left[0];
+    this.part("soft-right").textContent = this.right[0];
     for (const [side, [word]] of [["left", this.screen.left], ["right", this.right]])
-      document.querySelector(`[data-press=${side}]`).ariaLabel = word ? `${word} (${side} softkey)` : `${side} softkey`;
+      this.root.querySelector(`[data-press=${side}]`).ariaLabel = word ? `${word} (${side} softkey)` : `${side} softkey`;
   }
 
   // --- keys ---
@@ -71,7 +99,7 @@ class Phone {
     const fields = this.screen.fields ?? [];
     if (fields.length > 1) this.choose(fields[(fields.indexOf(this.field) + step + fields.length) % fields.length]);
     else if (this.screen.move) this.screen.move(step);
-    else byId("view").scrollBy(0, step * 60);
+    else this.part("view").scrollBy(0, step * 60);
   }
 
   // --- what arrives ---
@@ -80,7 +108,7 @@ class Phone {
     if (this.looking || document.hidden) return;
     this.looking = true;
     try {
-      this.notice(await network.state());
+      this.notice(await this.keys.state());
       this.signal(true);
     } catch (error) {
       this.signal(false, error.message);
@@ -103,22 +131,42 @@ class Phone {
     if (isCut) return this.show(cutOff(this));
     if (!changed) return;
     this.showMail();
+    this.showLine();
     if (screen.isHome) this.home();
     else if (screen.refreshes) this.show(screen.refreshes());
   }
 
   signal(works, why = "") {
-    byId("signal").classList.toggle("none", !works);
-    byId("signal").ariaLabel = works ? "Signal is good" : "No signal";
-    byId("operator").textContent = works ? "Safari Net" : "No service";
+    this.part("signal").classList.toggle("none", !works);
+    this.part("signal").ariaLabel = works ? "Signal is good" : "No signal";
+    this.part("operator").textContent = works ? "Safari Net" : "No service";
     if (!works) this.toast(why);
   }
 
   toast(text) {
-    byId("toast").textContent = text.length > 150 ? `${text.slice(0, 147)}...` : text;
-    byId("toast").hidden = false;
+    this.part("toast").textContent = text.length > 150 ? `${text.slice(0, 147)}...` : text;
+    this.part("toast").hidden = false;
     clearTimeout(this.toastTimer);
-    this.toastTimer = setTimeout(() => { byId("toast").hidden = true; }, TOAST_MS);
+    this.toastTimer = setTimeout(() => { this.part("toast").hidden = true; }, TOAST_MS);
+  }
+
+  tick() { this.part("clock").textContent = clock(); }
+
+  // --- language and line ---
+
+  askLanguage() {
+    const { code } = document.body.dataset;
+    if (this.screen.askLanguage) this.screen.askLanguage();
+    else if (this.screen.session) this.toast("99 works in a menu. Go back with 0 first.");
+    else dial(this, code.replace(/#$/, "*99#"));
+  }
+
+  speaks(language) { this.part("language").textContent = language || "not chosen yet"; }
+
+  showLine() {
+    const words = this.state.faults.map((fault) => `${fault.label} (${fault.used === 1 ? "once" : `${fault.used} times`} so far)`);
+    this.part("line").hidden = !words.length;
+    this.part("line").textContent = `Fault on this line: ${words.join("; ")}`;
   }
 
   // --- read and unread ---
@@ -130,58 +178,29 @@ class Phone {
   markRead(one) {
     this.read.add(this.name(one));
     localStorage.setItem(this.storage, JSON.stringify([...this.read].slice(-300)));
-    byId("toast").hidden = true;
+    this.part("toast").hidden = true;
     this.showMail();
   }
 
   showMail() {
-    byId("mail").hidden = !this.unread;
-    byId("mail").textContent = this.unread;
-    byId("mail").ariaLabel = `${this.unread} unread messages`;
+    this.part("mail").hidden = !this.unread;
+    this.part("mail").textContent = this.unread;
+    this.part("mail").ariaLabel = `${this.unread} unread messages`;
   }
 }
 
-// --- the keyboard of the machine ---
-
-const KEYS = { Enter: "left", Escape: "end", ArrowUp: "up", ArrowDown: "down", Backspace: "right" };
-
-function onKeyDown(phone, event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || !byId("screen").contains(event.target) && event.target !== document.body) return;
-  const typing = event.target.matches("input, textarea");
-  const key = /^[0-9*#]$/.test(event.key) ? event.key : KEYS[event.key];
-  if (!key) return;
-  if (typing && (/^[0-9*#]$/.test(key) || event.key === "Backspace")) return;
-  if (event.key === "Enter" && typing) {
-    const fields = phone.screen.fields;
-    const next = fields[fields.indexOf(phone.field) + 1];
-    event.preventDefault();
-    return next ? phone.choose(next) : phone.press("left");
-  }
-  if (event.key === "Enter" && event.target.matches("button")) return;
-  event.preventDefault();
-  if (event.key === "Backspace") return phone.screen.erase?.();
-  phone.press(key);
-}
-
-async function start() {
-  const phone = new Phone(document.body.dataset.msisdn);
-  for (const key of document.querySelectorAll("[data-press]")) {
+export async function switchOn(phone) {
+  for (const key of phone.root.querySelectorAll("[data-press]")) {
     key.addEventListener("pointerdown", (event) => event.preventDefault()); // the answer line keeps the focus
     key.addEventListener("click", () => phone.press(key.dataset.press));
   }
-  document.addEventListener("keydown", (event) => onKeyDown(phone, event));
-  byId("dial-now").addEventListener("click", () => phone.open(dialling(phone, document.body.dataset.code)));
-  const tick = () => { byId("clock").textContent = clock(); };
-  tick();
-  setInterval(tick, 5000);
+  phone.part("ask-language").addEventListener("click", () => phone.askLanguage());
+  phone.tick();
   try {
-    phone.notice(await network.switchOn());
+    phone.notice(await phone.keys.switchOn());
     phone.signal(true);
     if (phone.state.session?.open) phone.show(dialogue(phone, phone.state.session)); // the page was loaded again
   } catch (error) {
     phone.signal(false, error.message);
   }
-  setInterval(() => phone.look(), LOOK_MS);
 }
-
-start();

@@ -2,7 +2,6 @@
 // { build(), left: [word, act], right: [word, act], fields: [Field], press(key), call(), end(), move(step) }
 
 import { Field, el } from "./fields.js";
-import { network } from "./network.js";
 
 const ZONE = "Africa/Nairobi";
 const at = (iso, style) => new Intl.DateTimeFormat("en-GB", { timeZone: ZONE, ...style }).format(iso ? new Date(iso) : new Date());
@@ -19,11 +18,14 @@ function list(phone, title, items, { left = "Select", none = "" } = {}) {
   let here = 0;
   const buttons = items.map(({ words, detail, unread, act }, index) =>
     el("button", { type: "button", className: unread ? "unread" : "", onclick: act, onfocus: () => mark(index) },
-      words, ...(detail ? [el("small", {}, detail)] : [])));
+      ...(unread ? [el("span", { className: "unseen" }, "Unread: ")] : []), words, ...(detail ? [el("small", {}, detail)] : [])));
   const mark = (index) => {
     here = index;
-    buttons.forEach((button, each) => button.classList.toggle("here", each === index));
-    buttons[here]?.scrollIntoView({ block: "nearest" });
+    buttons.forEach((button, each) => {
+      button.classList.toggle("here", each === index);
+      button.ariaCurrent = each === index ? "true" : null;
+    });
+    phone.reveal(buttons[here]);
   };
   return {
     build: () => {
@@ -78,10 +80,11 @@ async function during(phone, words, work, then) {
 export function home(phone) {
   return {
     isHome: true,
+    says: "Home screen",
     build: () => el("div", { className: "home" },
       el("span", { className: "time" }, clock()),
       el("span", { className: "date" }, at(null, { weekday: "long", day: "numeric", month: "long" })),
-      el("p", { className: "owner" }, phone.state?.name && !phone.state.name.startsWith("SUBSCRIBER") ? phone.state.name : `+${setting.msisdn}`),
+      el("p", { className: "owner" }, phone.state?.name && !phone.state.name.startsWith("SUBSCRIBER") ? phone.state.name : `+${phone.msisdn}`),
       el("p", { className: "hint" }, `Dial ${setting.code}`)),
     left: ["Menu", () => phone.open(menu(phone))],
     right: [phone.unread ? `Messages (${phone.unread})` : "Messages", () => phone.open(inbox(phone))],
@@ -107,17 +110,23 @@ export function dialling(phone, code) {
 
 // --- a USSD dialogue fills the screen ---
 
-const dial = (phone, code) => during(phone, "USSD code running...", () => network.dial(code), (session) => phone.show(dialogue(phone, session)));
+export const dial = (phone, code) => during(phone, "USSD code running...", () => phone.keys.dial(code), (session) => phone.show(dialogue(phone, session)));
+
+const send = (phone, answer) => during(phone, "Sending...", () => phone.keys.answer(answer), (next) => phone.show(dialogue(phone, next)));
+
+// 99 is a key of menus; to a question it would be the answer.
+const isMenu = (text) => /^(1|98) /m.test(text);
 
 export function dialogue(phone, session) {
   if (!session.open) return note(phone, "", session.text);
   const field = new Field({ label: "Answer", name: "answer", kind: "answer" });
-  const hangUp = () => during(phone, "Ending...", () => network.hangUp(), () => phone.home());
+  const hangUp = () => during(phone, "Ending...", () => phone.keys.hangUp(), () => phone.home());
   const screen = form(phone, {
     intro: session.text, fields: [field], word: "Send", cancel: hangUp,
-    submit: ({ answer }) => during(phone, "Sending...", () => network.answer(answer), (next) => phone.show(dialogue(phone, next))),
+    submit: ({ answer }) => send(phone, answer),
   });
-  return { ...screen, session: session.session_id, right: ["Cancel", hangUp], end: hangUp };
+  const askLanguage = () => send(phone, "99");
+  return { ...screen, session: session.session_id, right: ["Cancel", hangUp], end: hangUp, ...(isMenu(session.text) && { askLanguage }) };
 }
 
 export const cutOff = (phone) => note(phone, "", "The network ended the session. Dial again to go on.", { bad: true });
@@ -152,7 +161,7 @@ function message(phone, one) {
 const compose = (phone, to = setting.sms) => form(phone, {
   title: "New message", word: "Send",
   fields: [new Field({ label: "To", name: "to", value: to, max: 20 }), new Field({ label: "Text", name: "text", kind: "text", rows: 4, max: 480 })],
-  submit: ({ to: whom, text }) => during(phone, "Sending...", () => network.sendSms(whom, text), () => phone.show(note(phone, "", `Message sent to ${whom}.`))),
+  submit: ({ to: whom, text }) => during(phone, "Sending...", () => phone.keys.sendSms(whom, text), () => phone.show(note(phone, "", `Message sent to ${whom}.`))),
 });
 
 // --- the wallet ---
@@ -164,7 +173,7 @@ export const wallet = (phone) => ({
     phone.state?.movements.length ? movements(phone.state.movements) : el("p", { className: "empty" }, "Nothing has moved yet.")),
   left: ["Pay a bill", () => phone.open(payBill(phone))],
   right: ["Back", () => phone.back()],
-  move: (step) => document.getElementById("view").scrollBy(0, step * 60),
+  move: (step) => phone.part("view").scrollBy(0, step * 60),
 });
 
 const movements = (all) => el("table", { className: "moves", ariaLabel: "Last movements" }, el("tbody", {}, ...all.slice(0, 8).map((one) =>
@@ -180,7 +189,7 @@ const payBill = (phone) => form(phone, {
     new Field({ label: "Amount (KES)", name: "amount", max: 9 }),
     new Field({ label: "Wallet PIN", name: "pin", kind: "secret", max: 6 }),
   ],
-  submit: (bill) => during(phone, "Paying...", () => network.payBill(bill), (paid) => phone.show(paid.accepted
+  submit: (bill) => during(phone, "Paying...", () => phone.keys.payBill(bill), (paid) => phone.show(paid.accepted
     ? note(phone, "Paid", `Receipt ${paid.receipt_no}. The wallet confirms by SMS.`)
     : note(phone, "Not paid", paid.reason, { bad: true }))),
 });
@@ -198,10 +207,10 @@ export function prompt(phone, one) {
       throw error;
     }
   };
-  const refuse = () => during(phone, "Cancelling...", () => answering(() => network.refuse(one.id)), () => done("You cancelled the payment."));
+  const refuse = () => during(phone, "Cancelling...", () => answering(() => phone.keys.refuse(one.id)), () => done("You cancelled the payment."));
   const screen = form(phone, {
     title: "Wallet", intro: one.text, fields: [field], word: "Pay", cancel: refuse, className: "prompt",
-    submit: ({ pin }) => during(phone, "Paying...", () => answering(() => network.approve(one.id, pin)),
+    submit: ({ pin }) => during(phone, "Paying...", () => answering(() => phone.keys.approve(one.id, pin)),
       (result) => (result.accepted ? done("Payment sent. The wallet confirms by SMS.") : done("Not paid: wrong wallet PIN.", true))),
   });
   return { ...screen, prompt: one.id, right: ["Cancel", refuse], end: refuse };
