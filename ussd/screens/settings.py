@@ -128,12 +128,13 @@ def own_limit(dialogue: Dialogue) -> View:
 
 
 def _read_limit(dialogue: Dialogue, typed: str) -> int:
-    """Return the cents of a limit that may be chosen, or say from where to where it may be."""
+    """Return the cents of a limit that may be chosen, or say on which side it is out of bounds."""
     offer, most_cents = dialogue.facts.offer, dialogue.facts.known.limit_cents
     cents = read_amount(typed, offer.product_version.currency)
-    if not offer.min_cents <= cents <= most_cents:
-        values = {"least": words.amount(offer.min_cents), "most": words.amount(most_cents)}
-        raise Again(pgettext("settings.limit", "From %(least)s to %(most)s.") % values)
+    if cents < offer.min_cents:
+        raise Again(pgettext("settings.limit", "At least %(least)s.") % {"least": words.amount(offer.min_cents)})
+    if cents > most_cents:
+        raise Again(pgettext("settings.limit", "At most %(most)s.") % {"most": words.amount(most_cents)})
     return cents
 
 
