@@ -109,7 +109,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [
+# What officers read; customers have languages of their own.
+LANGUAGES = [("en", "English")]
+SPOKEN_LANGUAGES = [
     ("en", "English"),
     ("sw", "Kiswahili"),
     ("fr", "Français"),

@@ -31,7 +31,7 @@ class Rendering:
 
 def renderings() -> Iterator[Rendering]:
     """Yield every screen and SMS in every language under every sample, refusals included."""
-    for language, _ in settings.LANGUAGES:
+    for language, _ in settings.SPOKEN_LANGUAGES:
         with translation.override(language):
             yield from _screens(language)
             for kind, text in notices.longest():

@@ -272,13 +272,13 @@ def untranslated() -> Iterator[Fault]:
     """Sentences that are missing in a language, or not as they must be."""
     for language in catalogue.languages():
         yield from (Fault(f"text/{language}", problem) for problem in catalogue.problems(language))
-    missing = {code for code, _ in settings.LANGUAGES} - {"en"} - set(catalogue.languages())
+    missing = {code for code, _ in settings.SPOKEN_LANGUAGES} - {"en"} - set(catalogue.languages())
     yield from (Fault(f"text/{language}", "there is no catalogue") for language in sorted(missing))
 
 
 def _views() -> Iterator[tuple[engine.Screen, str, str, View]]:
     """Yield every screen under every sample in every language: screen, place, language, view."""
-    for language, _ in settings.LANGUAGES:
+    for language, _ in settings.SPOKEN_LANGUAGES:
         for screen in SCREENS.values():
             for make in screen.samples:
                 view = engine.look(flows.dialogue_of(make(), screen.name, language))

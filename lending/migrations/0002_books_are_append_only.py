@@ -173,8 +173,12 @@ CREATE TRIGGER group_approval_is_history BEFORE UPDATE OR DELETE ON lending_grou
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER group_refusal_is_history BEFORE UPDATE OR DELETE ON lending_grouprefusal
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
-CREATE TRIGGER book_entry_is_history BEFORE UPDATE OR DELETE ON lending_bookentry
+CREATE TRIGGER book_entry_is_history BEFORE UPDATE ON lending_bookentry
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+-- A book is its trader's own: it may go as a whole when they are forgotten, and in no other case.
+CREATE TRIGGER book_entry_stays BEFORE DELETE ON lending_bookentry
+    FOR EACH ROW WHEN (OLD.borrower_id::text IS DISTINCT FROM current_setting('jirani.forgets_borrower', true))
+    EXECUTE FUNCTION lending_is_history();
 
 -- A line of a trader's book is taken back by one that says the same of the same day, once, and never by halves.
 CREATE FUNCTION lending_book_reversal_mirrors() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -340,6 +344,7 @@ DROP TRIGGER group_refusal_is_their_word ON lending_grouprefusal;
 DROP FUNCTION lending_group_says_it_once();
 DROP TRIGGER book_reversal_mirrors ON lending_bookentry;
 DROP FUNCTION lending_book_reversal_mirrors();
+DROP TRIGGER book_entry_stays ON lending_bookentry;
 DROP TRIGGER book_entry_is_history ON lending_bookentry;
 DROP TRIGGER savings_version_change_is_history ON lending_savingsversionchange;
 DROP TRIGGER savings_movement_is_history ON lending_savingsmovement;

@@ -247,7 +247,7 @@ class TestLooking:
         aminas_phone.dials("*384*77#").types("2", "2", "100").ends_with("KES 100")
         aminas_phone.dials("*384*77#").types("1", "3").sees("asked for KES 100: no answer yet", "sent KES 500")
         PaymentIntent.objects.filter(purpose="collect").update(state="failed")
-        aminas_phone.dials("*384*77#").types("5").sees("Did it go through?").types("4")
+        aminas_phone.dials("*384*77#").types("5", "3").sees("1 Did it go through?").types("1")
         aminas_phone.sees("asked for KES 100: nothing was taken")
 
     def test_the_limit_says_what_moved_it_and_what_moves_it_next(

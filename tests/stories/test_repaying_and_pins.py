@@ -92,7 +92,7 @@ def test_a_thief_is_locked_out_and_amina_comes_back_through_an_officer(
 ) -> None:
     aminas_phone.dials("*384*77#").types("1", "500", "2")
     aminas_phone.types("9753").sees("2 tries left").types("8642").sees("1 try left")
-    aminas_phone.types("7531").sees("Your PIN is locked", "officer", "1 Ask for a new PIN")
+    aminas_phone.types("7531").sees("Your PIN is locked", "opens by itself", "1 Ask for a new PIN")
     aminas_phone.dials("*384*77#").types("1", "500", "2").sees("Your PIN is locked")
     assert Case.objects.filter(kind="pin_locked", borrower=amina, closed_at__isnull=True).count() == 1
 

@@ -187,7 +187,7 @@ class TestGuessingOneNumbersPin:
         for pin in ("9753", "8642", "7391"):
             Session.objects.update(ended_at=timezone.now())
             aminas_phone.dials("*384*77#").types("1", "500", "2", pin)
-        aminas_phone.ends_with("Your PIN is locked", "It opens by itself on")
+        aminas_phone.sees("Your PIN is locked", "It opens by itself on")
         amina.refresh_from_db()
         assert amina.pin_opens_at is not None and amina.pin_locked_at is not None
         assert amina.pin_opens_at - amina.pin_locked_at == timedelta(minutes=15)
@@ -269,7 +269,7 @@ class TestWithoutRedis:
     ) -> None:
         monkeypatch.setattr(sessions, "DECISION_S", 0.0)
         monkeypatch.setitem(guard.LIMITS, Kind.FLOOD_NUMBER, guard.Limit(0, timedelta(minutes=1), "test"))
-        aminas_phone.dials("*384*77#").types("1", "500", "2", "9753", "8642", "7391").ends_with("locked")
+        aminas_phone.dials("*384*77#").types("1", "500", "2", "9753", "8642", "7391").sees("locked")
         assert Case.objects.filter(kind="pin_locked").count() == 1
         assert post(aminas_phone.client, "guess").status_code == 404
 

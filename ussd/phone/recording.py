@@ -244,7 +244,7 @@ def lasting(text: str, references: Iterable[str] = ()) -> list[str]:
 def _days() -> str:
     """Return a pattern of every day as any language writes it."""
     found = set()
-    for language, _ in settings.LANGUAGES:
+    for language, _ in settings.SPOKEN_LANGUAGES:
         with translation.override(language):
             found |= {words.day(date(2028, 1, 1) + timedelta(days=number)) for number in range(366)}
     # The longest first: 1 Dec stands in 21 Dec.

@@ -21,7 +21,7 @@ CHOOSE = "Jirani: choose a language / chagua lugha"
 
 def in_order(dialogue: Dialogue) -> list[str]:
     """Return the languages, those of the country first."""
-    known = [code for code, _ in settings.LANGUAGES]
+    known = [code for code, _ in settings.SPOKEN_LANGUAGES]
     spoken = [code for code in dialogue.facts.country.languages.codes if code in known]
     return [*spoken, *(code for code in known if code not in spoken)]
 

@@ -13,12 +13,12 @@ from lending.models import AuditEvent, Borrower, Consent, Erasure, Loan, Provide
 from lending.selectors import erasing as selectors
 from lending.selectors import personal_data
 from lending.selectors.preferences import stopped
-from lending.services import access, corrections, erasing, help, next_of_kin, preferences, proposals
+from lending.services import access, business, corrections, erasing, help, next_of_kin, preferences, proposals
 from tests import factories
 from tests.factories import NOON
 from tests.lending import saving
-from ussd import texting
-from ussd.models import Session
+from ussd import texting, threads
+from ussd.models import Session, SmsThread
 
 KIN = "254733000111"
 
@@ -63,6 +63,12 @@ def live(borrower: Borrower, officer: User) -> None:
     texting.take_incoming(
         gateway="at", message_id="1", msisdn=borrower.msisdn, sent_to="20384", text="STOP", at=NOON
     )
+    book = {"borrower_id": borrower.id, "at": NOON}
+    business.write(
+        kind="credit_given", amount_cents=500, origin="b1", customer=borrower.msisdn, note="Amina", **book
+    )
+    business.undo_last(origin="b2", **book)
+    threads.ask(borrower.msisdn, SmsThread.Awaiting.LOAN_AMOUNT, NOON)
     Session.objects.create(
         gateway="at", gateway_session="s1", msisdn=borrower.msisdn, service_code="*384*77#", flow_version="1",
         screen="home", language="en", answers="Amina", began_at=NOON, last_hop_at=NOON,

@@ -39,4 +39,4 @@ class Command(BaseCommand):
         found = proof.faults()
         if found:
             raise CommandError("\n".join(map(str, found)))
-        self.stdout.write(f"{len(SCREENS)} screens in {len(settings.LANGUAGES)} languages: nothing is wrong")
+        self.stdout.write(f"{len(SCREENS)} screens in {len(settings.SPOKEN_LANGUAGES)} languages: nothing is wrong")
