@@ -239,7 +239,6 @@ class TestWhoGoesOver:
         assert savings_versions.terms_on(fresh(account), CHANGED_ON).save_first is None
 
 
-@pytest.mark.django_db(transaction=True)
 def until_done(close: Callable[[], object]) -> None:
     """Take it up again for as long as a saver goes first, as the close of business does."""
     while True:
@@ -250,6 +249,7 @@ def until_done(close: Callable[[], object]) -> None:
             continue
 
 
+@pytest.mark.django_db(transaction=True)
 def test_workers_and_savers_at_once_let_each_account_go_over_once(books_balance: Any) -> None:
     people = [factories.register(f"Saver {chr(65 + n)}x", f"2547120{n:05d}", f"557{n:05d}") for n in range(8)]
     accounts = [pot(person) for person in people]

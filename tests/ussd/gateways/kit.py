@@ -292,7 +292,7 @@ class Contract:
         assert not Application.objects.exists()
 
     def test_what_came_again_after_the_end_is_told_that_it_is_over(self, phone: Handset) -> None:
-        phone.dials().types("x", "x", "x").ends_with("Let us stop here")
+        phone.dials().types("x", "y", "z").ends_with("Let us stop here")
         phone._reads()
         phone.typed.inputs.append("5")
         phone._sends()

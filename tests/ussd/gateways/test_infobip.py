@@ -25,7 +25,7 @@ class TestTheStatus:
     def test_tells_whether_the_session_is_open(self, client: Client, amina: Borrower) -> None:
         phone = Handset(client, Infobip(), amina.msisdn).dials()
         assert self.asked(client, phone.typed.session)["sessionActive"] is True
-        phone.types("x", "x", "x").ends_with("Let us stop here")
+        phone.types("x", "y", "z").ends_with("Let us stop here")
         assert self.asked(client, phone.typed.session)["sessionActive"] is False
         assert self.asked(client, "never-seen")["sessionActive"] is False
 
