@@ -23,7 +23,7 @@ from lending.models import Borrower, Consent, Loan, SavingsAccount, SavingsMovem
 from lending.rules import calendar, contact
 from lending.selectors import contact as habits
 from lending.selectors import products
-from ussd import samples, words
+from ussd import samples, saving_words, words
 from ussd.models import Campaign, CampaignMember, Session
 
 APART = timedelta(days=7)
@@ -75,7 +75,7 @@ def nudge_words(goal: SavingsAccount) -> str:
         "Jirani: your goal %(goal)s has %(saved)s of %(target)s. A little today brings you nearer: dial %(code)s. "
         "No such messages: STOP.",
     ) % {
-        "goal": words.first_name(goal.goal or pgettext("sms", "Savings")),
+        "goal": saving_words.name(goal),
         "saved": words.amount(goal.balance_cents, goal.currency),
         "target": words.amount(goal.target_cents or 0, goal.currency),
         "code": settings.USSD_CODE,

@@ -333,6 +333,8 @@ def _is_over(dialogue: Dialogue, view: View) -> bool:
 def _go_back(dialogue: Dialogue, view: View) -> None:
     if dialogue.page:
         dialogue.page -= 1
+    elif isinstance(view, Menu) and view.back_to == START:
+        dialogue.go_home()
     elif isinstance(view, Menu) and view.back_to:
         dialogue.go(view.back_to)
     else:

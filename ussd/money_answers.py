@@ -17,9 +17,11 @@ from lending.rules.pricing import KeyFacts
 from lending.rules.standing import Standing
 from lending.selectors import loans, offers, savings
 from lending.services import business, deposits, people, repayments
-from ussd import owing, samples, saving_words, threads, words
+from ussd import engine, owing, samples, saving_words, threads, words
 from ussd.answers import words_we_know
 from ussd.asked import Asked
+from ussd.engine import Dialogue
+from ussd.facts import Facts
 from ussd.models import SmsThread
 from ussd.screens.loan import lines_of
 
@@ -98,6 +100,10 @@ def statement(asked: Asked, borrower: Borrower) -> str:
 def loan(asked: Asked, borrower: Borrower) -> str:
     """Say what a loan costs and how to take it; without an amount ask for one."""
     offer = offers.offer(borrower, _today(asked), settings.COUNTRY)
+    if offer.refusal in REFUSED:
+        return engine.show(screen_for(asked, REFUSED[offer.refusal])).text
+    if offer.refusal == "undecided" and (waiting := loans.undecided_application(borrower.id)):
+        return pgettext("home", "We are deciding, ref %(ref)s") % {"ref": waiting.reference}
     if offer.refusal:
         return balance(asked)
     if offer.limit_cents < offer.min_cents:
@@ -107,7 +113,20 @@ def loan(asked: Asked, borrower: Borrower) -> str:
         threads.ask(asked.msisdn, Awaiting.LOAN_AMOUNT, asked.at)
         return loan_question(offer.min_cents, offer.limit_cents)
     threads.end(asked.msisdn)
-    return cost_words(offers.quote(offer.product_version, cents, _today(asked)))
+    # The product that the code below opens: the one of the last time, if it can be had.
+    found = offers.on_offer(borrower, cents, _today(asked), settings.COUNTRY)
+    last = offers.last_choice(borrower.id)[0]
+    version = next((one for one in found if one.code == last), found[0] if found else offer.product_version)
+    return cost_words(offers.quote(version, cents, _today(asked)))
+
+
+# What is said to whom nothing is offered now: the screens' own words, which need to know nothing about them.
+REFUSED = {"paused": "borrow.paused", "blocked": "home.blocked"}
+
+
+def screen_for(asked: Asked, name: str) -> Dialogue:
+    """Return a dialogue that stands at a screen which knows nothing of anybody."""
+    return Dialogue(msisdn="", language=asked.language, at=asked.at, facts=Facts("", asked.at), screen=name)
 
 
 def _has_small_change(cents: int, offer: offers.Offer) -> bool:
@@ -171,6 +190,11 @@ def save(asked: Asked, borrower: Borrower) -> str:
     if not asked.cents:
         threads.ask(asked.msisdn, Awaiting.SAVE_AMOUNT, asked.at)
         return save_question(f"{saving_words.name(pot)}: {words.amount(pot.balance_cents, pot.currency)}")
+    if asked.cents > deposits.MOST_CENTS:
+        threads.ask(asked.msisdn, Awaiting.SAVE_AMOUNT, asked.at)
+        return pgettext("save.amount", "At most %(most)s at once.") % {
+            "most": words.amount(deposits.MOST_CENTS, pot.currency)
+        }
     return _send_code(asked, Awaiting.SAVE_CODE, asked.cents, pot.currency)
 
 

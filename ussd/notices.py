@@ -39,7 +39,7 @@ from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
 from lending.rules.standing import Standing
-from lending.selectors import dues, loans, personal_data, products, promises, savings_versions
+from lending.selectors import dues, loans, personal_data, preferences, products, promises, savings_versions
 from lending.selectors.overpayments import payout_receipt
 from lending.selectors.preferences import may_send
 from lending.services import applications, bureau, receipts
@@ -91,7 +91,21 @@ def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
         return
     if (notice.unasked or notice.by_law) and not _may_disturb(topic, notice, payload, at):
         return
+    if topic == "kin_asked" and not _may_ask_stranger(topic, notice, payload, at):
+        return
     sms.send(_written(topic, notice, at), at)
+
+
+def _may_ask_stranger(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
+    """Say whether somebody who is no customer may be written to now: not after STOP, and in contact hours."""
+    if preferences.stopped(notice.msisdn):
+        return False
+    country = products.country_rules(settings.COUNTRY, calendar.business_date(at, settings.TIME_ZONE))
+    if may_contact(country, at):
+        return True
+    due_at = next_opening(country, at)
+    outbox.write(topic, reference=f"{notice.reference}:{due_at.date()}", at=at, due_at=due_at, **payload)
+    return False
 
 
 def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DUE) -> Sms:

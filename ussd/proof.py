@@ -4,6 +4,7 @@ Where a screen leads is read from its code: the names of screens that its functi
 they call in `ussd.screens`. So nothing has to be declared twice, and nothing can be forgotten.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -163,7 +164,13 @@ def ways_to_nowhere() -> Iterator[Fault]:
             yield from (
                 Fault(where, f"leads to {name}, which does not exist") for name in targets if name not in SCREENS
             )
+    journeys = {catalogue.journey(name) for name in SCREENS if "." in name}
+    contexts = {one.context for one in catalogue.said_in_code().values()}
     for name, screen in SCREENS.items():
+        for said in sorted(_strings(screen.view)):
+            looks_like_one = re.fullmatch(r"[a-z_]+\.[a-z_]+", said) and catalogue.journey(said) in journeys
+            if looks_like_one and said not in SCREENS and said not in contexts:
+                yield Fault(name, f"its code names {said}, which does not exist")
         if screen.resume and screen.resume not in SCREENS:
             yield Fault(name, f"resumes at {screen.resume}, which does not exist")
 

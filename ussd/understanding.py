@@ -35,6 +35,8 @@ CURRENCIES = {
 # A word of so many letters may have so many slips: a letter wrong, missing, added, or two in the wrong order.
 SLIPS = ((8, 2), (4, 1))
 MOST_WORDS = 40
+# Parts of amounts that are not read; an amount with one of them is asked for again.
+UNREAD = {"laki", "lakh", "nusu", "half", "million", "milioni"}
 # What may follow STOP and START: a purpose of messages.
 MEANT_ALONE = {"stop", "start", "yes", "no"}
 
@@ -84,6 +86,8 @@ def words_of(text: str) -> list[str]:
     """Return the words of a text in small letters without accents; numbers keep their point."""
     plain = unicodedata.normalize("NFKD", text.casefold().replace("’", "'").replace("/=", " ").replace("/-", " "))
     letters = "".join(char for char in plain if not unicodedata.combining(char))
+    # "1,000ksh" is a number and a word; "2k" is a number.
+    letters = re.sub(r"(?<=\d)(?=[^\W\d_]{2})", " ", letters)
     joined = re.sub(r"(?<=\d),(?=\d{3}\b)|(?<=\b\d) (?=\d{3}\b)|(?<=\b\d\d) (?=\d{3}\b)", "", letters)
     return re.findall(r"\d+(?:\.\d+)?k?\b|[^\W\d_]+(?:'[^\W\d_]+)?", joined)
 
@@ -182,13 +186,32 @@ def amount(tokens: Sequence[str], language: str) -> tuple[int | None, set[int]]:
     in_digits = [(place, _digits(token)) for place, token in enumerate(tokens) if token[0].isdigit()]
     if in_digits:
         places = {place for place, _ in in_digits}
-        return (in_digits[0][1] if len(in_digits) == 1 else None), places
+        counted = {place for place, token in enumerate(tokens) if token in _counting()}
+        return (in_digits[0][1] if len(in_digits) == 1 and not counted else None), places | counted
+    if not UNREAD.isdisjoint(tokens):
+        return None, {place for place, token in enumerate(tokens) if token in UNREAD}
     for spoken in (language, *(one for one in lexicon() if one != language)):
         found = list(_runs(tokens, lexicon().get(spoken, lexicon()["en"])["numbers"]))
+        if spoken != language:
+            # In one's own language it may be a word: "shida" is six in Hausa and trouble in Kiswahili.
+            found = [run for run in found if not _keywords() & set(tokens[run[0] : run[1]])]
         if found:
             places = set().union(*(set(range(start, end)) for start, end, _ in found))
             return (found[0][2] if len(found) == 1 else None), places
     return None, set()
+
+
+@cache
+def _counting() -> frozenset[str]:
+    """Return the words that multiply a number beside them: what they make of digits is not guessed."""
+    known = (one["numbers"] for one in lexicon().values())
+    return frozenset(UNREAD.union(*({*one["hundred"], *one["thousand"]} for one in known)))
+
+
+@cache
+def _keywords() -> frozenset[str]:
+    """Return every word that stands for something else than a number."""
+    return frozenset(token for phrase in _phrases("en") for token in phrase.tokens)
 
 
 def _digits(token: str) -> int | None:

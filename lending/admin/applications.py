@@ -26,6 +26,7 @@ REFUSALS: dict[type[Exception], str] = {
     applications.HasOpenLoan: "Not approved: this person has an open loan. One loan at a time.",
     applications.RefinancingRefused: "Not approved: {refusal}.",
     applications.Blocked: "Not approved: this customer is blocked or has died.",
+    applications.OwesEnough: "Not approved: with it they would owe more than the law allows.",
     applications.Paused: "Not approved: this product is paused for its losses. The case about it lets it go on.",
     applications.ReasonMissing: "Nothing was changed: a review needs a reason in words.",
 }

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from lending.models import PaymentAttempt, PaymentIntent
+from lending.models import Borrower, PaymentAttempt, PaymentIntent
 from lending.payments import breaker, events, settling
 from lending.payments.breaker import restart_rail
 from lending.payments.settling import LIVE, Purpose, State, ask_again, settle_failure, settle_success
@@ -52,8 +52,11 @@ PART_OF_A_UNIT = max(one.payable_cents for one in money.CURRENCIES.values()) - 1
 ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT) & (
     Q(payer=None, amount_cents__gt=OWED + PART_OF_A_UNIT) | Q(loan__outstanding_cents=0, loan__written_off_cents=0)
 )
-# Nothing goes out to a number that a person has to check first.
-STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="")
+# Nothing goes out to a number that a person has to check first, and no loan to somebody who has died. What was
+# theirs goes back at the word of two officers.
+STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="") | Q(
+    purpose=Purpose.DISBURSE, borrower__state=Borrower.State.DECEASED
+)
 DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), PaymentIntent.PROMPTS)
 
 

@@ -240,7 +240,8 @@ def _paybill_receipt(attempt: PaymentAttempt) -> Receipt | None:
     intent, sent_at = attempt.intent, attempt.submitted_at or attempt.created_at
     unclaimed = Receipt.objects.filter(
         provider=attempt.provider,
-        borrower_id=intent.borrower_id,
+        # Their loan may be on another number of theirs.
+        borrower__identity_index=intent.borrower.identity_index,
         amount_cents=intent.amount_cents,
         attempt__isnull=True,
         recorded_at__gte=sent_at,

@@ -38,7 +38,9 @@ def obstacle(identity_index: str) -> str:
     checks = {
         "undecided": undecided.exists,
         "loan": lambda: open_loans.exists() or owing_cents(identity_index) > 0,
-        "payment": PaymentIntent.objects.filter(mine, state=PaymentIntent.State.OPEN).exists,
+        "payment": PaymentIntent.objects.filter(
+            mine | Q(payer__identity_index=identity_index), state=PaymentIntent.State.OPEN
+        ).exists,
         "kept": lambda: bool(overpayments.kept(identity_index) or overpayments.open_refund(identity_index)),
         "savings": lambda: accounts.filter(balance_cents__gt=0).exists() or instructed.exists(),
         "request": Proposal.objects.filter(mine, state=Proposal.State.PENDING).exists,

@@ -74,6 +74,10 @@ class Paused(Exception):
     """No new loan of this product is made until a person has looked at its losses."""
 
 
+class OwesEnough(Exception):
+    """With this loan the person would owe more than the law allows."""
+
+
 class NotReferred(Exception):
     """The application is not waiting for an officer."""
 
@@ -400,6 +404,7 @@ def review(
         RefinancingRefused: the loan that it was to pay off is late, repaid or lost by now.
         Blocked: the borrower was blocked or has died meanwhile.
         Paused: no loan of this product is made until a person has looked at its losses.
+        OwesEnough: with it they would owe more than the law allows.
     """
     if not reason.strip():
         raise ReasonMissing("a review needs a reason in words")
@@ -419,6 +424,8 @@ def review(
         raise RefinancingRefused(why)
     if approve and limits.is_paused(application.product_version.code):
         raise Paused
+    if approve and _bound_broken(application, at) == "owes_enough":
+        raise OwesEnough
     given = Review.objects.create(
         application=application,
         officer=officer,

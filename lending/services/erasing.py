@@ -79,7 +79,7 @@ SOON = timedelta(minutes=5)
 
 
 class NotYet(Exception):
-    """Something has to end before: undecided, loan, payment, kept, savings, request or group."""
+    """Something has to end before: undecided, loan, payment, kept, savings, request, group, or held."""
 
     def __init__(self, obstacle: str) -> None:
         super().__init__(obstacle)
@@ -129,6 +129,9 @@ def erase(*, borrower_id: int, at: datetime) -> Erasure:
         return known
     if why := selectors.obstacle(asked.identity_index):
         raise NotYet(why)
+    if Borrower.objects.filter(identity_index=asked.identity_index).exclude(hold="").exists():
+        # Whoever asked may not be whose it is: a person looks first.
+        raise NotYet("held")
     until = selectors.kept_until(asked.identity_index, at)
     numbers = list(Borrower.objects.filter(identity_index=asked.identity_index).order_by("id"))
     for borrower in numbers:
@@ -191,11 +194,14 @@ def _make_nameless(borrower: Borrower) -> None:
     """Take away everything that says whose the rows of a customer are; the rows and their money stay."""
     own = Q(borrower=borrower)
     receipts = Receipt.objects.filter(own)
-    told = Q(attempt__intent__borrower=borrower)
+    told = Q(attempt__intent__borrower=borrower) | Q(attempt__intent__payer=borrower)
+    told |= Q(body__contains=borrower.msisdn)
     for receipt_no in receipts.values_list("receipt_no", flat=True):
         told |= Q(body__contains=receipt_no)
     ProviderEvent.objects.filter(told).update(body="", source_address="")
     receipts.update(party="", account_reference="")
+    # What they paid for others says nothing of them any more, either.
+    Receipt.objects.filter(party__in=[borrower.msisdn, borrower.msisdn_sha256]).update(party="")
     for forget in ports.forgetters():
         forget(msisdn=borrower.msisdn, borrower_id=borrower.id)
     nobody = {"identity_index": blind_index("erased", str(borrower.id))}
@@ -204,7 +210,8 @@ def _make_nameless(borrower: Borrower) -> None:
     number = NOBODYS_NUMBER.format(borrower.id)
     PaymentIntent.objects.filter(Q(borrower=borrower, payer=None) | Q(payer=borrower)).update(msisdn=number)
     SavingsAccount.objects.filter(own).update(goal="")
-    Case.objects.filter(own | Q(msisdn=borrower.msisdn)).update(
+    named = Q(details__contains={"lost number": borrower.msisdn}) | Q(details__contains={"number": borrower.msisdn})
+    Case.objects.filter(own | Q(msisdn=borrower.msisdn) | named).update(
         note="", msisdn="", details={}, answer="", resolution=NAMELESS
     )
     Proposal.objects.filter(own).update(details={}, preview={}, reason=NAMELESS, remark="")

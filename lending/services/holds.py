@@ -17,8 +17,12 @@ SIM_IS_NEW = timedelta(hours=72)
 
 
 def hold(borrower: Borrower, why: str, at: datetime) -> None:
-    """Let a number stand still, inside the caller's transaction; the first reason stands until it is lifted."""
-    held = Borrower.objects.filter(id=borrower.id, hold="").update(hold=Borrower.Hold(why), held_at=at)
+    """Let a number stand still, inside the caller's transaction; the first reason stands until it is lifted.
+
+    That the SIM is new gives way to what somebody reports: who answers a call on that number could lift it.
+    """
+    weaker = [""] if why == Borrower.Hold.SIM else ["", Borrower.Hold.SIM]
+    held = Borrower.objects.filter(id=borrower.id, hold__in=weaker).update(hold=Borrower.Hold(why), held_at=at)
     if held:
         audit.record("held", subject=f"borrower:{borrower.id}", borrower=borrower, at=at, why=str(why))
 

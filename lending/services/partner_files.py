@@ -12,6 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from lending.models import (
     Borrower,
@@ -38,7 +39,8 @@ class Differs(Exception):
 def file_of_asked(partner: str) -> str:
     """Return the file for a partner: each open instruction and each credit of interest he has not confirmed.
 
-    What he does not answer is in the next file again, under the same reference.
+    What he does not answer is in the next file again, under the same reference. What would go out to a number that
+    stands still waits until a person has checked.
     """
     zone = settings.TIME_ZONE
     asked = [
@@ -50,12 +52,18 @@ def file_of_asked(partner: str) -> str:
             calendar.business_date(row.instructed_at, zone),
         )
         for row in selectors.open_instructions(partner)
+        if not _stands_still(row)
     ]
     credits = [
         Asked(row.reference, row.account_id, row.kind, row.amount_cents, calendar.business_date(row.moved_at, zone))
         for row in selectors.interest_to_confirm(partner)
     ]
     return write_asked(asked + credits)
+
+
+def _stands_still(row: SavingsInstruction) -> bool:
+    owner = row.member.borrower if row.member else row.account.borrower
+    return row.kind != SavingsInstruction.Kind.DEPOSIT and owner is not None and bool(owner.hold)
 
 
 @transaction.atomic
@@ -88,7 +96,8 @@ def _lock_payers(answers: Iterable[Answer]) -> None:
     """Lock everybody whose payments a file moves before any account, as a payment does: two members of one group
     would wait for each other otherwise."""
     asked = [answer.reference for answer in answers]
-    for payer in Borrower.objects.filter(receipts__saving__reference__in=asked).distinct().order_by("id"):
+    moved = Q(receipts__saving__reference__in=asked) | Q(refunds__instruction__reference__in=asked)
+    for payer in Borrower.objects.filter(moved).distinct().order_by("id"):
         lock_person(payer)
 
 

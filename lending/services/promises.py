@@ -14,6 +14,7 @@ from lending.models import Borrower, Case, Loan, Promise, Receipt
 from lending.rules import calendar, money
 from lending.rules import promises as rules
 from lending.selectors import loans, promises
+from lending.selectors.deposits import SAVED
 from lending.services import audit, cases
 from lending.services.people import lock_person
 
@@ -87,7 +88,7 @@ def judge_promises(on: date, at: datetime) -> int:
 @transaction.atomic
 def _judge(promise_id: int, at: datetime) -> bool:
     promise = Promise.objects.select_for_update(of=("self",)).select_related("loan", "borrower").get(id=promise_id)
-    kept = rules.is_kept(promise.amount_cents, promise.promised_on, _paid(promise), owes=_owes(promise.loan))
+    kept = rules.is_kept(promise.amount_cents, promise.promised_on, _paid(promise), owes=_owed_on_its_day(promise))
     state = Promise.State.KEPT if kept else Promise.State.BROKEN
     if promise.state == state:
         return False
@@ -102,13 +103,19 @@ def _judge(promise_id: int, at: datetime) -> bool:
     return True
 
 
-def _owes(loan: Loan) -> bool:
+def _owed_on_its_day(promise: Promise) -> bool:
+    """Say whether the loan was still owed when the promised day ended; paid off later does not keep a promise."""
+    loan = promise.loan
+    if loan.settled_at is not None:
+        return calendar.business_date(loan.settled_at, settings.TIME_ZONE) > promise.promised_on
     return loan.state in Loan.OWING and loan.owing_cents > 0
 
 
 def _paid(promise: Promise) -> list[tuple[date, int]]:
-    """Return what came for the person since the promise, by the operator's clock; what was taken back is out."""
+    """Return what came for the person since the promise, by the operator's clock; what was taken back is out, and
+    what went into savings."""
     mine = Receipt.objects.filter(borrower__identity_index=promise.borrower.identity_index, reversed_at=None)
+    mine = mine.exclude(SAVED)
     came = mine.filter(paid_at__gte=promise.made_at).values_list("paid_at", "amount_cents")
     return [(calendar.business_date(paid_at, settings.TIME_ZONE), cents) for paid_at, cents in came]
 

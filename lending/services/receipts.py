@@ -144,7 +144,7 @@ def _thank_payer(receipt: Receipt, at: datetime) -> None:
 def _attach(known: Receipt, attempt: PaymentAttempt) -> bool:
     """Say whether a receipt becomes this prompt's; when two claim it at once, PostgreSQL lets one have it."""
     unclaimed = Receipt.objects.filter(
-        id=known.id, borrower_id=attempt.intent.borrower_id, attempt__isnull=True
+        id=known.id, borrower__identity_index=attempt.intent.borrower.identity_index, attempt__isnull=True
     ).update(attempt=attempt)
     known.refresh_from_db(fields=["attempt"])
     return bool(unclaimed)

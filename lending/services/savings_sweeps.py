@@ -54,21 +54,23 @@ def sweep(*, account_id: int, at: datetime) -> SavingsInstruction | None:
     """Let savings pay what the owner's loan owes today, as far as their word goes, once a day.
 
     The holder pays it to our paybill, where it arrives like any repayment. Nothing is taken for a loan that is
-    not due, from a locked goal, or while an earlier sweep is open.
+    not due, from a locked goal, or while an earlier sweep of this person is open, from whichever pot.
     """
+    owner = SavingsAccount.objects.select_related("borrower").get(id=account_id).borrower
+    if owner is None:
+        return None
+    lock_person(owner)
     account = lock_account(account_id)
     mandate = account.sweep_mandates.filter(withdrawn_at__isnull=True).first()
     live = Loan.objects.filter(borrower__savings_accounts=account, state=Loan.State.LIVE)
     loan = live.filter(due_on__lte=today(at)).first()
     locked = account.locked_until is not None and today(at) <= account.locked_until
-    stands_still = account.borrower is not None and account.borrower.hold
-    if mandate is None or loan is None or locked or account.closing_at or stands_still:
+    if mandate is None or loan is None or locked or account.closing_at or owner.hold:
         return None
     reference = f"sweep:{account.id}:loan:{loan.id}:{today(at)}"
-    known = account.instructions.filter(kind=SavingsInstruction.Kind.SWEEP)
-    if same := known.filter(reference=reference).first():
+    if same := account.instructions.filter(reference=reference).first():
         return same
-    if known.filter(state=SavingsInstruction.State.OPEN).exists():
+    if _open_sweeps(owner).exists():
         return None
     unit = money.currency(account.currency).payable_cents
     cents = rules.sweep_cents(loan.outstanding_cents, selectors.available_cents(account), mandate.keep_cents, unit)

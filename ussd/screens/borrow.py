@@ -1,7 +1,9 @@
 """Borrowing: amount, what it costs, terms, PIN, decision. The PIN is the only hop with an effect."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.utils.translation import npgettext, pgettext
 
@@ -164,6 +166,7 @@ def key_facts(dialogue: Dialogue) -> View:
             "product_version_id": version.id,
             "principal_cents": quote.principal_cents,
             "cost_cents": quote.cost_cents,
+            "due_on": quote.due_on.isoformat(),
         },
     )
 
@@ -354,10 +357,22 @@ def enter_pin(dialogue: Dialogue) -> View:
     return pin.enter(act=_accept)
 
 
+def _costs_now(dialogue: Dialogue, shown: Mapping[str, Any]) -> tuple[int, str]:
+    """Return what the loan that was shown costs at this moment, and its last day."""
+    version = next(
+        (one for one in dialogue.facts.on_offer(shown["principal_cents"]) if one.id == shown["product_version_id"]),
+        dialogue.facts.offer.product_version,
+    )
+    quote = dialogue.facts.quote(shown["principal_cents"], version)
+    return quote.cost_cents, quote.due_on.isoformat()
+
+
 def _accept(dialogue: Dialogue, typed: str) -> Await:
     """Submit the application: once for this hop, with the key facts as they stood on the screen."""
     pin.check(dialogue, typed)
     shown = dialogue.answers["key_facts"]
+    if _costs_now(dialogue, shown) != (shown["cost_cents"], shown["due_on"]):
+        raise Elsewhere("borrow.facts")  # a day has begun meanwhile, or another law: seen anew, and then accepted
     try:
         application = applications.submit(
             borrower_id=dialogue.facts.known.id,

@@ -73,8 +73,10 @@ class Seen:
     @property
     def last_on(self) -> tuple[date, date]:
         """Return the last day before and after."""
-        before, after = (date.fromisoformat(max(seen["schedule"])[0]) for seen in (self.before, self.after))
-        return before, after
+        before = date.fromisoformat(max(self.before["schedule"])[0])
+        # Whoever has given back already what they got owes nothing after the change.
+        after = self.after["schedule"]
+        return before, date.fromisoformat(max(after)[0]) if after else before
 
 
 def _seen(dialogue: Dialogue, loan: Loan, kind: str) -> Seen | None:
@@ -166,7 +168,7 @@ def _values(seen: Seen, loan: Loan, on: date) -> dict[str, str]:
 
 @screen("plan.pin", samples=[samples.changeable], resume="plan.menu", tries=pin.PIN_TRIES)
 def enter_pin(dialogue: Dialogue) -> View:
-    if dialogue.facts.known.pin_is_locked:
+    if dialogue.facts.known.pin_is_locked_at(dialogue.at):
         return Go("pin.locked")
     return pin.enter(act=_change)
 
@@ -189,7 +191,7 @@ def done(dialogue: Dialogue) -> View:
     """What is owed now, and the way to pay it."""
     loan = dialogue.facts.owed_loan
     if loan is None:
-        return Go("loan.none")
+        return Go("repay.nothing")
     said = owing.owed(loan, dialogue.facts.standing(loan), dialogue.facts.today)
     return Menu(
         pgettext("plan.done", "Done. %(owed)s.") % {"owed": said},
@@ -245,7 +247,7 @@ def wished(dialogue: Dialogue) -> View:
 def ask_promise(dialogue: Dialogue) -> View:
     loan = dialogue.facts.owed_loan
     if loan is None:
-        return Go("loan.none")
+        return Go("repay.nothing")
     if dialogue.facts.promise is not None:
         return Go("plan.promised")
     if dialogue.facts.broken_promises >= MOST_BROKEN:
@@ -292,7 +294,7 @@ def _make_promise(day: date, dialogue: Dialogue, _: None) -> str:
 
 
 # What a refusal of a promise leads to; of the amount or the day, it is asked for again.
-REFUSED = {"nothing_owed": "loan.none", "promised": "plan.promised", "officer": "plan.talk"}
+REFUSED = {"nothing_owed": "repay.nothing", "promised": "plan.promised", "officer": "plan.talk"}
 
 
 @screen("plan.promised", samples=[samples.promising])

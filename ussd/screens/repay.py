@@ -306,7 +306,7 @@ def _parse_from_savings(typed: str, most_cents: int, currency: str) -> int:
 
 @screen("repay.savings_pin", samples=[samples.saver], tries=pin.PIN_TRIES, costs=True)
 def confirm_from_savings(dialogue: Dialogue) -> View:
-    if dialogue.facts.known.pin_is_locked:
+    if dialogue.facts.known.pin_is_locked_at(dialogue.at):
         return Go("pin.locked")
     asked = pgettext("repay.savings_pin", "%(amount)s goes from your savings to your loan. It costs nothing.") % {
         "amount": words.amount(dialogue.answers["amount_cents"])

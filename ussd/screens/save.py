@@ -446,7 +446,7 @@ def withdrawal_facts(dialogue: Dialogue, account: SavingsAccount) -> View:
 
 def asks_pin(dialogue: Dialogue, act: Callable[[Dialogue, str], str]) -> View:
     """Ask for the PIN, unless it is locked."""
-    return Go("pin.locked") if dialogue.facts.known.pin_is_locked else pin.enter(act=act)
+    return Go("pin.locked") if dialogue.facts.known.pin_is_locked_at(dialogue.at) else pin.enter(act=act)
 
 
 @screen("save.take_pin", samples=[worst.saved], resume="save.take_facts", tries=pin.PIN_TRIES)

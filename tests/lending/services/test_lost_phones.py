@@ -105,6 +105,18 @@ class TestAChangedSim:
         holds.lift_sim_hold(case_id=case.id, officer=officer, resolution="Spoke with her", at=NOON)
         assert is_due()
 
+    def test_gives_way_to_what_its_owner_reports(
+        self, amina: Borrower, officer: User, fixed_scorer: Any, settings: Any
+    ) -> None:
+        settings.SIM_CHECK = "tests.lending.services.test_lost_phones.changed_yesterday"
+        self.decide(amina)
+        report()
+        amina.refresh_from_db()
+        assert amina.hold == "phone"
+        case = Case.objects.get(kind="sim_changed")
+        holds.lift_sim_hold(case_id=case.id, officer=officer, resolution="Somebody answered", at=NOON)
+        assert not is_due()
+
     @pytest.mark.parametrize("path", ["tests.lending.services.test_lost_phones.changed_long_ago", None])
     def test_of_long_ago_or_that_nobody_tells_stops_nothing(
         self, amina: Borrower, fixed_scorer: Any, settings: Any, path: str | None

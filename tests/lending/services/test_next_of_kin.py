@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from lending.models import Borrower, Case, Loan, NextOfKin, OutboxMessage
+from lending.payments import engine
 from lending.rules import identity
 from lending.services import deaths, next_of_kin, people, requests
 from tests import factories
@@ -95,6 +96,14 @@ class TestADeath:
         with pytest.raises(requests.NotOpen):
             deaths.refuse(case_id=case.id, officer=officer, resolution="x", at=NOON)
         books_balance()
+
+    def test_confirmed_pays_out_no_loan_that_was_on_its_way(
+        self, amina: Borrower, kin: NextOfKin, officer: User, fixed_scorer: Any
+    ) -> None:
+        factories.decide(factories.apply(amina))
+        assert list(engine._due("daraja", ("disburse",), NOON))
+        deaths.confirm(case_id=self.report().id, officer=officer, resolution="Burial permit seen", at=NOON)
+        assert not list(engine._due("daraja", ("disburse",), NOON))
 
     def test_of_somebody_without_a_loan_is_recorded_too(
         self, amina: Borrower, kin: NextOfKin, officer: User
