@@ -143,9 +143,12 @@ def _thank_payer(receipt: Receipt, at: datetime) -> None:
 
 def _attach(known: Receipt, attempt: PaymentAttempt) -> bool:
     """Say whether a receipt becomes this prompt's; when two claim it at once, PostgreSQL lets one have it."""
-    unclaimed = Receipt.objects.filter(
-        id=known.id, borrower__identity_index=attempt.intent.borrower.identity_index, attempt__isnull=True
-    ).update(attempt=attempt)
+    person = attempt.intent.borrower.identity_index
+    # Their loan may be on another number. Ids, not a join: who waited for the row looks at it again as it is then.
+    numbers = list(Borrower.objects.filter(identity_index=person).values_list("id", flat=True))
+    unclaimed = Receipt.objects.filter(id=known.id, borrower_id__in=numbers, attempt__isnull=True).update(
+        attempt=attempt
+    )
     known.refresh_from_db(fields=["attempt"])
     return bool(unclaimed)
 

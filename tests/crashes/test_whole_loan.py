@@ -71,7 +71,7 @@ def test_from_the_first_dial_to_the_settled_book(stack: Stack) -> None:
     wait_for(lambda: loan.reference in texts(stack), why="no SMS about the payout")
 
     stack.sandbox.phone(AMINA, balance_cents=53_000, answer="right_pin")
-    dial(stack, "3", "1")
+    dial(stack, "2", "1")
     wait_for(lambda: Loan.objects.filter(id=loan.id, state="settled").exists(), 60, why="never settled")
     assert Receipt.objects.get().amount_cents == 53_000
     wait_for(lambda: Receipt.objects.get().receipt_no in texts(stack), why="no SMS receipt")
