@@ -107,6 +107,21 @@ BEGIN
     RETURN NULL;
 END $$;
 
+CREATE FUNCTION lending_has_savings_account() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    wrong record;
+BEGIN
+    SELECT account_id INTO wrong FROM added
+     WHERE NOT EXISTS (SELECT FROM lending_savingsaccount WHERE id = account_id) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION '% comes after its account, and there is no account %', TG_TABLE_NAME, wrong.account_id
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'has_savings_account';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER savings_movement_has_account AFTER INSERT ON lending_savingsmovement
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION lending_has_savings_account();
 CREATE TRIGGER posting_has_loan AFTER INSERT ON lending_posting
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION lending_has_loan();
 CREATE TRIGGER installment_has_loan AFTER INSERT ON lending_installment
@@ -114,6 +129,8 @@ CREATE TRIGGER installment_has_loan AFTER INSERT ON lending_installment
 
 -- What entries, postings and installments point to never goes away, so they need no foreign key to hold it.
 CREATE TRIGGER account_stays BEFORE DELETE OR UPDATE OF code ON lending_account
+    FOR EACH ROW EXECUTE FUNCTION lending_is_history();
+CREATE TRIGGER savings_account_stays BEFORE DELETE OR UPDATE OF id ON lending_savingsaccount
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
 CREATE TRIGGER loan_stays BEFORE DELETE OR UPDATE OF id ON lending_loan
     FOR EACH ROW EXECUTE FUNCTION lending_is_history();
@@ -371,6 +388,9 @@ DROP TRIGGER audit_event_is_history ON lending_auditevent;
 DROP TRIGGER posting_is_history ON lending_posting;
 DROP TRIGGER entry_is_history ON lending_entry;
 DROP TRIGGER loan_stays ON lending_loan;
+DROP TRIGGER savings_account_stays ON lending_savingsaccount;
+DROP TRIGGER savings_movement_has_account ON lending_savingsmovement;
+DROP FUNCTION lending_has_savings_account();
 DROP TRIGGER account_stays ON lending_account;
 DROP TRIGGER installment_has_loan ON lending_installment;
 DROP TRIGGER posting_has_loan ON lending_posting;

@@ -309,14 +309,19 @@ class SavingsMovement(models.Model):
 
     INWARD = (Kind.DEPOSIT, Kind.INTEREST)
 
-    account = models.ForeignKey(SavingsAccount, models.PROTECT, db_index=False, related_name="movements")
+    # Held by a trigger that asks once a statement: a night credits many accounts in one.
+    account = models.ForeignKey(
+        SavingsAccount, models.PROTECT, db_index=False, db_constraint=False, related_name="movements"
+    )
     kind = models.CharField(max_length=10, choices=Kind.choices)
     amount_cents = models.PositiveBigIntegerField()
     reference = models.CharField(max_length=120, help_text="The partner's own, or ours of interest.")
     instruction = models.OneToOneField(
         SavingsInstruction, models.PROTECT, null=True, blank=True, related_name="movement"
     )
-    member = models.ForeignKey(GroupMember, models.PROTECT, null=True, blank=True, related_name="movements")
+    member = models.ForeignKey(
+        GroupMember, models.PROTECT, null=True, blank=True, db_index=False, related_name="movements"
+    )
     moved_at = models.DateTimeField()
     value_on = models.DateField()
 
@@ -329,6 +334,7 @@ class SavingsMovement(models.Model):
         indexes = [
             models.Index(fields=["account", "moved_at"], name="savings_by_account"),
             models.Index(fields=["value_on"], name="savings_by_value_date"),
+            models.Index(fields=["member"], condition=Q(member__isnull=False), name="savings_by_member"),
         ]
 
     @property
