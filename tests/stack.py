@@ -30,6 +30,13 @@ def database_url() -> str:
     return urlunsplit(url._replace(path=f"/{connection.settings_dict['NAME']}"))
 
 
+def resident_kib(stack: "Stack", name: str) -> int:
+    """Return how much memory a started part holds, with its children."""
+    group = str(os.getpgid(stack.processes[name].pid))
+    found = subprocess.run(["ps", "-o", "rss=", "-g", group], capture_output=True, text=True, check=True)
+    return sum(map(int, found.stdout.split()))
+
+
 class DidNotHappen(AssertionError):
     """What was waited for did not come."""
 

@@ -33,11 +33,8 @@ class Alphabet:
     # The room that a refusal has above a question, where a question may need more than one page; 0: it may not.
     note: int
     clean: Callable[[str], str]
-    width: Callable[[str], int]
-
-    def length(self, text: str) -> int:
-        """Return how much room a clean text takes."""
-        return sum(map(self.width, text))
+    # How much room a clean text takes.
+    length: Callable[[str], int]
 
     def room(self, parts: int) -> int:
         """Return how much an SMS of at most so many parts holds, and never less than `sms`."""
@@ -61,7 +58,7 @@ class Alphabet:
         if self.length(text) <= self.screen:
             return 1
         count, used = 1, 0
-        for width in map(self.width, text):
+        for width in map(self.length, text):
             if used + width > self.part:
                 count, used = count + 1, 0
             used += width
@@ -105,7 +102,7 @@ class Alphabet:
         """Return where to cut so that the head takes at most `room`, at a space where there is one."""
         fits, used = 0, 0
         for char in text:
-            used += self.width(char)
+            used += self.length(char)
             if used > room:
                 break
             fits += 1
@@ -118,8 +115,12 @@ def _of_the_basic_plane(text: str) -> str:
     return "".join(char for char in text if ord(char) < 0x10000 and not 0xD800 <= ord(char) < 0xE000)
 
 
-GSM7 = Alphabet("GSM-7", 160, 153, 160, 0, gsm7.to_gsm7, lambda char: 2 if char in gsm7.EXTENSION else 1)
-UCS2 = Alphabet("UCS-2", 70, 67, 134, 30, _of_the_basic_plane, lambda char: 2 if ord(char) > 0xFFFF else 1)
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+GSM7 = Alphabet("GSM-7", 160, 153, 160, 0, gsm7.to_gsm7, gsm7.length)
+UCS2 = Alphabet("UCS-2", 70, 67, 134, 30, _of_the_basic_plane, _units)
 # Languages that GSM-7 cannot write.
 SCRIPTS = {"am": UCS2}
 

@@ -37,9 +37,12 @@ def until(over_at: float) -> Iterator[None]:
             raise OutOfTime("no time is left for this hop")
         if not told_ms or told_ms - left_ms >= STEP_MS:
             told_ms = left_ms
-            # SET LOCAL ends with the transaction. As one string, so that it costs one round trip.
+            # SET LOCAL ends with the transaction.
             limits = f"SET LOCAL lock_timeout = {left_ms}; SET LOCAL statement_timeout = {left_ms}"
-            context["cursor"].cursor.execute(limits)
+            if many:
+                context["cursor"].cursor.execute(limits)
+            else:  # As one string with what follows, so that it costs no round trip of its own.
+                sql = f"{limits}; {sql}"
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(bounded):

@@ -70,6 +70,8 @@ class Dialogue:
     answers: dict[str, Any] = field(default_factory=dict)
     misses: int = 0
     version: int = 0
+    # Whether an act of a screen ran: something changed beyond the dialogue itself.
+    acted: bool = False
 
     def go(self, screen: str) -> None:
         """Move on, remembering the way back."""
@@ -374,6 +376,7 @@ def _answer(dialogue: Dialogue, view: Ask, typed: str, may_act: bool) -> Await |
 
 
 def _act(act: Act, dialogue: Dialogue, value: Any) -> Next:
+    dialogue.acted = True
     try:
         return act(dialogue, value)
     except Elsewhere as elsewhere:

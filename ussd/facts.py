@@ -34,13 +34,13 @@ from lending.selectors import (
     loans,
     offers,
     payoffs,
-    people,
     personal_data,
     preferences,
     products,
     promises,
     requests,
 )
+from lending.selectors.glance import Glance, glance
 from lending.selectors.loans import StatementLine
 from lending.selectors.offers import Offer
 from lending.selectors.payoffs import PayOff
@@ -61,7 +61,7 @@ class Facts:
     def __init__(self, msisdn: str, at: datetime) -> None:
         self.msisdn, self.at = msisdn, at
         self._standings: dict[int, Standing | None] = {}
-        self._on_offer: dict[int, list[ProductVersion]] = {}
+        self._quotes: dict[tuple[int, int], KeyFacts] = {}
 
     @property
     def today(self) -> date:
@@ -72,8 +72,12 @@ class Facts:
         return products.country_rules(settings.COUNTRY, self.today)
 
     @cached_property
+    def seen(self) -> Glance | None:
+        return glance(self.msisdn, self.at - RECENT)
+
+    @cached_property
     def borrower(self) -> Borrower | None:
-        return people.find_borrower(self.msisdn)
+        return self.seen.borrower if self.seen else None
 
     @property
     def known(self) -> Borrower:
@@ -89,9 +93,14 @@ class Facts:
     def trader(self) -> Trader:
         return Trader(self.known.id, self.at, self.today, self.country.currency)
 
+    @property
+    def known_seen(self) -> Glance:
+        assert self.seen is not None, "this screen is for registered customers"
+        return self.seen
+
     @cached_property
     def loan(self) -> Loan | None:
-        return loans.loan_of_person(self.known.identity_index)
+        return loans.loan_of_person(self.known.identity_index) if self.known_seen.has_loan else None
 
     @cached_property
     def open_loan(self) -> Loan | None:
@@ -134,11 +143,20 @@ class Facts:
 
     @cached_property
     def offer(self) -> Offer:
-        return offers.offer(self.known, self.today, settings.COUNTRY)
+        seen = self.known_seen
+        usual = seen.products(settings.COUNTRY, self.today)[0]
+        return offers.as_offer(
+            self.known,
+            usual,
+            open_loan=self.loan if self.loan and self.loan.state in Loan.OPEN else None,
+            is_undecided=seen.is_undecided,
+            is_paused=seen.is_paused(usual.code),
+            raise_waits=seen.raise_waits,
+        )
 
     @cached_property
     def offered_raise(self) -> LimitRaise | None:
-        return limits.offered_raise(self.known.id)
+        return limits.offered_raise(self.known.id) if self.known_seen.raise_waits else None
 
     @cached_property
     def last_limit_move(self) -> AuditEvent | None:
@@ -150,22 +168,27 @@ class Facts:
 
     @cached_property
     def last_event(self) -> StatementLine | None:
-        return loans.last_event(self.known.id, self.at - RECENT)
+        return loans.last_event(self.known.id, self.at - RECENT) if self.known_seen.moved else None
 
     @cached_property
     def undecided(self) -> Application | None:
-        return loans.undecided_application(self.known.id)
+        return loans.undecided_application(self.known.id) if self.known_seen.is_undecided else None
 
     def quote(self, principal_cents: int, version: ProductVersion) -> KeyFacts:
         """Price an amount, paid out today, with the one calculator."""
-        return offers.quote(version, principal_cents, self.today)
+        asked = principal_cents, version.id
+        if asked not in self._quotes:
+            self._quotes[asked] = offers.quote(version, principal_cents, self.today)
+        return self._quotes[asked]
 
     def on_offer(self, principal_cents: int) -> list[ProductVersion]:
         """Return the products of which this amount can be had."""
-        if principal_cents not in self._on_offer:
-            found = offers.on_offer(self.known, principal_cents, self.today, settings.COUNTRY)
-            self._on_offer[principal_cents] = found
-        return self._on_offer[principal_cents]
+        seen = self.known_seen
+        return [
+            version
+            for version in seen.products(settings.COUNTRY, self.today)
+            if not seen.is_paused(version.code) and offers.fits(self.known, principal_cents, version)
+        ]
 
     @cached_property
     def last_choice(self) -> tuple[str, str]:
@@ -251,7 +274,6 @@ class Facts:
     def forget(self) -> None:
         """Read anew from here on: something was changed."""
         self._standings.clear()
-        self._on_offer.clear()
         for name, kind in vars(Facts).items():
             if isinstance(kind, cached_property) and name != "country":
                 self.__dict__.pop(name, None)

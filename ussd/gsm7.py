@@ -10,6 +10,7 @@ BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 EXTENSION = frozenset("^{}\\[~]|€")
+ALPHABET = BASIC | EXTENSION
 # Marks that decomposition does not reach. Whatever is neither here nor a letter with an accent is dropped.
 PLAIN = str.maketrans(
     {
@@ -58,7 +59,7 @@ class NotGsm7(ValueError):
 
 def is_gsm7(text: str) -> bool:
     """Say whether every character has a GSM-7 code."""
-    return all(char in BASIC or char in EXTENSION for char in text)
+    return ALPHABET.issuperset(text)
 
 
 def septets(text: str) -> int:
@@ -68,9 +69,14 @@ def septets(text: str) -> int:
         NotGsm7: the text holds other characters, so it has no length in septets.
     """
     if not is_gsm7(text):
-        strange = sorted({char for char in text if char not in BASIC and char not in EXTENSION})
+        strange = sorted(set(text) - ALPHABET)
         raise NotGsm7(f"text must be GSM-7, got {strange}")
-    return len(text) + sum(char in EXTENSION for char in text)
+    return length(text)
+
+
+def length(text: str) -> int:
+    """Return the septets of a text that is known to be GSM-7."""
+    return len(text) + sum(map(text.count, EXTENSION))
 
 
 def to_gsm7(text: str) -> str:
@@ -79,13 +85,13 @@ def to_gsm7(text: str) -> str:
     >>> to_gsm7("Wanjirũ O’Néill 🙂")
     "Wanjiru O'Néill "
     """
-    if text.isascii() and is_gsm7(text):
+    if is_gsm7(text):
         return text
     return "".join(_to_gsm7(char) for char in unicodedata.normalize("NFC", text).translate(PLAIN))
 
 
 def _to_gsm7(char: str) -> str:
-    if char in BASIC or char in EXTENSION:
+    if char in ALPHABET:
         return char
     plain = unicodedata.normalize("NFKD", char).translate(PLAIN)
-    return "".join(part for part in plain if part in BASIC or part in EXTENSION)
+    return "".join(part for part in plain if part in ALPHABET)

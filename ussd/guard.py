@@ -82,6 +82,16 @@ REPLAY_AFTER = timedelta(minutes=10)
 # Redis answers within milliseconds or not at all; after a failure nobody asks for a while.
 TIMEOUT_S, PAUSE_S = 0.2, 5.0
 
+# Add one to each counter; each is forgotten after a while. As a script it is one command for Redis and for us.
+COUNT_EACH = """
+local counts = {}
+for place, key in ipairs(KEYS) do
+    counts[place] = redis.call('INCR', key)
+    if counts[place] == 1 then redis.call('EXPIRE', key, ARGV[1]) end
+end
+return counts
+"""
+
 METRICS = CollectorRegistry()
 _counted = Counter("jirani_abuse", "Signs of abuse, by kind", ["kind"], registry=METRICS)
 _client: redis.Redis | None = None
@@ -95,15 +105,11 @@ def admit(*, gateway: str, msisdn: str, begins: bool, at: datetime) -> bool:
     A gateway beyond what we can serve begins no dialogues for a moment; those that run go on.
     """
     minute = int(at.timestamp() // 60)
-
-    def came(pipe: Pipeline) -> None:
-        _count(pipe, f"{PREFIX}hops:{gateway}:{msisdn}:{minute}", MINUTE)
-        _count(pipe, f"{PREFIX}hops:{gateway}:{minute}", MINUTE)
-
-    counts = _ask(came)
+    keys = f"{PREFIX}hops:{gateway}:{msisdn}:{minute}", f"{PREFIX}hops:{gateway}:{minute}"
+    counts = _ask(lambda pipe: pipe.eval(COUNT_EACH, len(keys), *keys, int(MINUTE.total_seconds()) * 2))
     if counts is None or not settings.REFUSE_FLOODS:
         return True
-    of_number, of_gateway = counts[0], counts[2]
+    of_number, of_gateway = counts[0]
     if of_number > LIMITS[Kind.FLOOD_NUMBER].most:
         notice(Kind.FLOOD_NUMBER, gateway=gateway, msisdn=msisdn, at=at, allowed=0)
         return False

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
+from psycopg2.errors import UniqueViolation
 
 from lending import outbox
 from lending.models import Decision
-from ussd import deadline, engine, guard, hops, screens
+from lending.prepared import Prepared
+from ussd import deadline, engine, guard, hops, records, screens
 from ussd.deadline import is_impatience
 from ussd.engine import Await, Dialogue, Shown
 from ussd.facts import Facts
@@ -54,6 +56,23 @@ CHANGED_BY_A_HOP = [
     "last_hop_at",
     "ended_at",
 ]
+
+LOCKED: Prepared[Session] = Prepared(
+    lambda gateway, gateway_session: Session.objects.select_for_update().filter(
+        gateway=gateway, gateway_session=gateway_session
+    ),
+    gateway=str,
+    gateway_session=str,
+)
+
+LATEST: Prepared[Session] = Prepared(
+    lambda msisdn, since, but: (
+        Session.objects.filter(msisdn=msisdn, last_hop_at__gte=since).exclude(id=but).order_by("-last_hop_at")[:1]
+    ),
+    msisdn=str,
+    since=datetime,
+    but=int,
+)
 
 # Waiting for another process. Tests put a worker's turn here instead of time.
 pause: Callable[[float], None] = time.sleep
@@ -93,6 +112,11 @@ def take_hop(event: Event, at: datetime) -> Reply:
         if not is_impatience(error):
             raise
         return _recorded_or_busy(event, at, over_at)
+    except IntegrityError as error:
+        if not _was_answered(error):
+            logger.error("hop failed on %s: %s", event.gateway, describe(error))
+            return _apologise(event, at, over_at)
+        return _recorded_or_busy(event, at, over_at)
     except Exception as error:  # noqa: BLE001 - a bug of ours is a sentence for the customer
         logger.error("hop failed on %s: %s", event.gateway, describe(error))
         return _apologise(event, at, over_at)
@@ -111,7 +135,7 @@ def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
             guard.notice(guard.Kind.OTHERS_SESSION, gateway=event.gateway, msisdn=event.msisdn, at=at)
             return _unrecorded(session, "sorry", at), None
         mac = hops.identify(session, event.text, event.latest, at)
-        if session.hops_answered and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
+        if not _goes_on(session, event) and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
             guard.answered_before(known.answered_at, gateway=event.gateway, msisdn=event.msisdn, at=at)
             return known, None
         if session.ended_at is not None:
@@ -121,29 +145,47 @@ def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
         return hop, shown.awaiting
 
 
+def _was_answered(error: IntegrityError) -> bool:
+    """Say whether PostgreSQL refused a hop because it is there."""
+    return isinstance(error.__cause__, UniqueViolation) and error.__cause__.diag.constraint_name == "hop_once"
+
+
+def _goes_on(session: Session, event: Event) -> bool:
+    """Say whether this is a hop that no other can be a copy of: the first, or one that adds to all before it.
+
+    One that overtook another may add to it all the same and be there; then the database refuses it (`hop_once`).
+    """
+    if not session.hops_answered:
+        return True
+    adds = event.latest is None and len(event.text) > session.prefix_chars
+    return adds and _extends(session, event.text)
+
+
+def _extends(session: Session, text: str) -> bool:
+    return hmac.compare_digest(fingerprint(text[: session.prefix_chars]), session.prefix_mac)
+
+
 def _locked_session(event: Event, at: datetime) -> Session:
     """Return the session's row locked; the first hop inserts it, and of two first hops one."""
-    mine = Session.objects.select_for_update().filter(gateway=event.gateway, gateway_session=event.gateway_session)
-    if event.text and (known := mine.first()):
+    name = {"gateway": event.gateway, "gateway_session": event.gateway_session}
+    if event.text and (known := LOCKED.first(**name)):
         return known
-    Session.objects.bulk_create(
-        [
-            Session(
-                gateway=event.gateway,
-                gateway_session=event.gateway_session,
-                msisdn=event.msisdn,
-                service_code=event.service_code,
-                network=event.network,
-                flow_version=str(engine.VERSION),
-                screen=engine.START,
-                language="en",
-                began_at=at,
-                last_hop_at=at,
-            )
-        ],
-        ignore_conflicts=True,
+    fresh = Session(
+        **name,
+        msisdn=event.msisdn,
+        service_code=event.service_code,
+        network=event.network,
+        flow_version=str(engine.VERSION),
+        screen=engine.START,
+        language="en",
+        began_at=at,
+        last_hop_at=at,
     )
-    return mine.get()
+    if records.insert_once(fresh):
+        return fresh
+    known = LOCKED.first(**name)
+    assert known is not None, "a session that is there already is there"
+    return known
 
 
 def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue]:
@@ -210,12 +252,7 @@ def _place_of(dropped: Session) -> dict[str, Any] | None:
 
 def _dropped(session: Session, at: datetime) -> Session | None:
     """Return the number's previous dialogue if the line dropped on it just now."""
-    latest = (
-        Session.objects.filter(msisdn=session.msisdn, last_hop_at__gte=at - RESUME_WITHIN)
-        .exclude(id=session.id)
-        .order_by("-last_hop_at")
-        .first()
-    )
+    latest = LATEST.first(msisdn=session.msisdn, since=at - RESUME_WITHIN, but=session.id)
     return latest if latest is not None and latest.ended_at is None else None
 
 
@@ -225,8 +262,7 @@ def new_inputs(session: Session, text: str) -> tuple[list[str], bool]:
     A text that does not begin with the one before it means that the gateway and we remember different
     sessions: then inputs are counted instead, and nothing that moves money may follow from a guess.
     """
-    seen = text[: session.prefix_chars]
-    extends = hmac.compare_digest(fingerprint(seen), session.prefix_mac)
+    extends = _extends(session, text)
     if extends and session.prefix_chars == 0:
         return text.split("*"), True
     if extends and text[session.prefix_chars : session.prefix_chars + 1] == "*":
@@ -251,8 +287,7 @@ def _record(
     session.hops_answered += 1
     session.last_hop_at = at
     session.ended_at = at if shown.ends else None
-    session.save(update_fields=CHANGED_BY_A_HOP)
-    return Hop.objects.create(
+    hop = Hop(
         session=session,
         position=session.hops_answered,
         text_mac=mac,
@@ -264,6 +299,8 @@ def _record(
         answered_at=at,
         duration_ms=round((time.monotonic() - began) * 1000),
     )
+    records.move_on(session, CHANGED_BY_A_HOP, hop, durable=dialogue.acted)
+    return hop
 
 
 def _with_decision(hop: Hop, awaited: Await, at: datetime, began: float) -> Reply:

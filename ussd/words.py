@@ -30,20 +30,24 @@ def day(on: date) -> str:
 
 
 def month(number: int) -> str:
-    return (
-        pgettext("month", "Jan"),
-        pgettext("month", "Feb"),
-        pgettext("month", "Mar"),
-        pgettext("month", "Apr"),
-        pgettext("month", "May"),
-        pgettext("month", "Jun"),
-        pgettext("month", "Jul"),
-        pgettext("month", "Aug"),
-        pgettext("month", "Sep"),
-        pgettext("month", "Oct"),
-        pgettext("month", "Nov"),
-        pgettext("month", "Dec"),
-    )[number - 1]
+    return MONTHS[number - 1]()
+
+
+# Each is looked up when it is said, and not all twelve of them.
+MONTHS: tuple[Callable[[], str], ...] = (
+    lambda: pgettext("month", "Jan"),
+    lambda: pgettext("month", "Feb"),
+    lambda: pgettext("month", "Mar"),
+    lambda: pgettext("month", "Apr"),
+    lambda: pgettext("month", "May"),
+    lambda: pgettext("month", "Jun"),
+    lambda: pgettext("month", "Jul"),
+    lambda: pgettext("month", "Aug"),
+    lambda: pgettext("month", "Sep"),
+    lambda: pgettext("month", "Oct"),
+    lambda: pgettext("month", "Nov"),
+    lambda: pgettext("month", "Dec"),
+)
 
 
 def clock(at: datetime) -> str:

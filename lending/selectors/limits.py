@@ -41,7 +41,7 @@ OPEN_BRAKES = Case.objects.filter(kind=Case.Kind.LOSS_BRAKE, closed_at__isnull=T
 PAUSED = Exists(OPEN_BRAKES.filter(subject_key=Concat(Value(BRAKE_SUBJECT), OuterRef("code"))))
 
 
-def raise_waits(borrower_id: int) -> Exists:
+def raise_waits(borrower_id: int | OuterRef) -> Exists:
     """Ask, within another query, whether a higher limit waits for a borrower's answer."""
     return Exists(LimitRaise.objects.filter(borrower_id=borrower_id, state=LimitRaise.State.OFFERED))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import Case, OuterRef, Q, QuerySet, When
 
 from lending.models import Allocation, Application, Draw, Installment, Loan, PaymentIntent, Receipt
 from lending.rules import arrears
@@ -43,16 +43,17 @@ def open_loan_of_person(identity_index: str, beside: Loan | None = None) -> Loan
 def loan_to_repay(identity_index: str) -> Loan | None:
     """Return the loan that a person's money goes to: the live one, else one charged off, else the first that was
     written off, on whichever of their numbers."""
-    return _loans_of(identity_index).exclude(state=Loan.State.APPROVED).first()
+    return loans_of(identity_index).exclude(state=Loan.State.APPROVED).first()
 
 
 def loan_of_person(identity_index: str) -> Loan | None:
     """Return what a person, on whichever of their numbers, has as their loan: the live one, one that is on its
     way, or one that was lost and is still owed."""
-    return _loans_of(identity_index).first()
+    return loans_of(identity_index).first()
 
 
-def _loans_of(identity_index: str) -> "QuerySet[Loan]":
+def loans_of(identity_index: str | OuterRef) -> "QuerySet[Loan]":
+    """Return the loans of a person that are open or still owed, the one that `loan_of_person` returns first."""
     turn = {Loan.State.LIVE: 0, Loan.State.APPROVED: 1, Loan.State.CHARGED_OFF: 2, Loan.State.WRITTEN_OFF: 3}
     mine = Loan.objects.filter(identity_index=identity_index, state__in=turn)
     open_or_owed = Q(state__in=Loan.OPEN) | Q(outstanding_cents__gt=0) | Q(written_off_cents__gt=0)
@@ -63,9 +64,13 @@ def _loans_of(identity_index: str) -> "QuerySet[Loan]":
 
 def undecided_application(borrower_id: int) -> Application | None:
     """Return the application that is still with the computer or with an officer."""
-    return Application.objects.filter(
-        borrower_id=borrower_id, state__in=[Application.State.SUBMITTED, Application.State.REFERRED]
-    ).first()
+    return undecided_applications(borrower_id).first()
+
+
+def undecided_applications(borrower_id: int | OuterRef) -> "QuerySet[Application]":
+    """Return the applications of a borrower that are still with the computer or with an officer."""
+    undecided = [Application.State.SUBMITTED, Application.State.REFERRED]
+    return Application.objects.filter(borrower_id=borrower_id, state__in=undecided)
 
 
 def dues(loan: Loan) -> list[tuple[Installment, Due]]:

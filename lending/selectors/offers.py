@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.db.models import F
+
 from lending.models import Application, Borrower, CountryPack, Loan, ProductVersion
+from lending.prepared import Prepared
 from lending.rules import pricing
 from lending.rules.pricing import KeyFacts
 from lending.selectors import contracts, limits, loans, products
@@ -29,9 +32,29 @@ def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = 
     for now. The open loan that a new one is to pay off is not in its way."""
     also = {"is_paused": limits.PAUSED, "raise_waits": limits.raise_waits(borrower.id)}
     version: Any = products.product_in_force(country, on, code, **also)
-    refusal = _refusal(borrower, refinances) or ("paused" if version.is_paused else "")
+    return as_offer(
+        borrower,
+        version,
+        open_loan=loans.open_loan_of_person(borrower.identity_index, beside=refinances),
+        is_undecided=loans.undecided_applications(borrower.id).exists(),
+        is_paused=version.is_paused,
+        raise_waits=version.raise_waits,
+    )
+
+
+def as_offer(
+    borrower: Borrower,
+    version: ProductVersion,
+    *,
+    open_loan: Loan | None,
+    is_undecided: bool,
+    is_paused: bool,
+    raise_waits: bool,
+) -> Offer:
+    """Return the offer that follows from what is known; `open_loan` is the person's, on whichever number."""
+    refusal = _refusal(borrower, open_loan, is_undecided) or ("paused" if is_paused else "")
     least = products.terms_of(version).min_cents
-    return Offer(version, limit_cents(borrower, version), least, refusal, version.raise_waits)
+    return Offer(version, limit_cents(borrower, version), least, refusal, raise_waits)
 
 
 def limit_cents(borrower: Borrower, version: ProductVersion) -> int:
@@ -43,26 +66,36 @@ def on_offer(borrower: Borrower, principal_cents: int, on: date, country: str) -
     """Return the products of which a borrower may have this amount now, in the order in which the phone offers
     them."""
     found: list[Any] = products.products_in_force(country, on, is_paused=limits.PAUSED)
-    return [
-        version
-        for version in found
-        if not version.is_paused
-        and products.terms_of(version).min_cents <= principal_cents <= limit_cents(borrower, version)
-    ]
+    return [version for version in found if not version.is_paused and fits(borrower, principal_cents, version)]
+
+
+def fits(borrower: Borrower, principal_cents: int, version: ProductVersion) -> bool:
+    """Say whether a borrower may have this amount of a product that does not rest."""
+    return products.terms_of(version).min_cents <= principal_cents <= limit_cents(borrower, version)
 
 
 def last_choice(borrower_id: int) -> tuple[str, str]:
     """Return of which product a borrower asked for a loan the last time, and for what; empty: never."""
-    asked = Application.objects.filter(borrower_id=borrower_id).order_by("-submitted_at")
-    return asked.values_list("product_version__code", "purpose").first() or ("", "")
+    last: Any = _LAST_ASKED.first(borrower_id=borrower_id)
+    return (last.code, last.purpose) if last else ("", "")
 
 
-def _refusal(borrower: Borrower, refinances: Loan | None) -> str:
+_LAST_ASKED: Prepared[Application] = Prepared(
+    lambda borrower_id: (
+        Application.objects.filter(borrower_id=borrower_id)
+        .annotate(code=F("product_version__code"))
+        .order_by("-submitted_at")[:1]
+    ),
+    borrower_id=int,
+)
+
+
+def _refusal(borrower: Borrower, open_loan: Loan | None, is_undecided: bool) -> str:
     if borrower.state != Borrower.State.ACTIVE:
         return "blocked"
-    if loan := loans.open_loan_of_person(borrower.identity_index, beside=refinances):
-        return "payout_pending" if loan.state == Loan.State.APPROVED else "open_loan"
-    return "undecided" if loans.undecided_application(borrower.id) else ""
+    if open_loan is not None:
+        return "payout_pending" if open_loan.state == Loan.State.APPROVED else "open_loan"
+    return "undecided" if is_undecided else ""
 
 
 def quote(version: ProductVersion, principal_cents: int, on: date, pack: CountryPack | None = None) -> KeyFacts:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
@@ -60,14 +61,36 @@ def products_in_force(country: str, on: date, **also: Exists) -> list[ProductVer
     return sorted(found, key=lambda version: settings.PRODUCTS.index(version.code))
 
 
+def offered(newest: int, country: str, on: date) -> Sequence[ProductVersion]:
+    """Return what `products_in_force` does without asking again, as long as `newest` is the newest version's id:
+    versions are never changed and never taken away.
+
+    Raises:
+        NothingInForce: the usual product is not in force.
+    """
+    found = _offered(newest, country, on, tuple(settings.PRODUCTS))
+    if not found or found[0].code != settings.PRODUCTS[0]:
+        raise NothingInForce(f"no {settings.PRODUCTS[0]} for {country} on {on}; run manage.py load_fixtures")
+    return found
+
+
+@lru_cache(maxsize=64)
+def _offered(newest: int, country: str, on: date, codes: tuple[str, ...]) -> Sequence[ProductVersion]:
+    found = _in_force(country, on, codes).distinct("code")
+    return sorted(found, key=lambda version: codes.index(version.code))
+
+
 def _in_force(country: str, on: date, codes: Sequence[str]) -> "QuerySet[ProductVersion]":
     versions = ProductVersion.objects.filter(country=country, code__in=codes, effective_on__lte=on)
     return versions.order_by("code", "-version")
 
 
 def terms_of(version: ProductVersion) -> Terms:
-    """Return what is agreed under a version, read with types."""
-    return read_terms(version.terms, "terms")
+    """Return what is agreed under a version, read with types; once for each JSON that it holds."""
+    read: tuple[Any, Terms] | None = version.__dict__.get("_read")
+    if read is None or read[0] is not version.terms:
+        read = version.__dict__["_read"] = (version.terms, read_terms(version.terms, "terms"))
+    return read[1]
 
 
 def currencies() -> set[str]:

@@ -45,7 +45,7 @@ from scoring import registry
 from tests import factories
 from tests.bench import load
 from tests.bench.report import report
-from tests.stack import Stack, wait_for
+from tests.stack import Stack, resident_kib, wait_for
 
 LANES = 8
 SESSIONS = 30
@@ -116,7 +116,7 @@ def bench_hops(stack: Stack, callers: list[Borrower]) -> None:
 
     load.measure(port, hops()[:1], b"CON ")
     load.measure(port, bares()[:1], b"CON ")
-    before = resident_kib(stack)
+    before = resident_kib(stack, "web")
     bare, hop = load.measure(port, bares(), b"CON "), load.measure(port, hops(), b"CON ")
     more = {"answers": hop.answers, "connections": LANES}
     report("ussd_hops_per_second", hop.per_second, "hops/s", AGAINST_BARE, bare.per_second, **more)
@@ -127,14 +127,7 @@ def bench_hops(stack: Stack, callers: list[Borrower]) -> None:
         "ussd_hop_p99_busy", hop_busy.p99_ms, "ms", AGAINST_BARE, bare_busy.p99_ms,
         share_of_saturation=BUSY, **more,
     )  # fmt: skip
-    report("web_memory_after_hops", resident_kib(stack), "KiB", "before them", before, hops=2 * hop.answers)
-
-
-def resident_kib(stack: Stack) -> int:
-    """Return how much memory the processes of the web server hold."""
-    group = str(os.getpgid(stack.processes["web"].pid))
-    found = subprocess.run(["ps", "-o", "rss=", "-g", group], capture_output=True, text=True, check=True)
-    return sum(map(int, found.stdout.split()))
+    report("web_memory_after_hops", resident_kib(stack, "web"), "KiB", "before them", before, hops=2 * hop.answers)
 
 
 def bench_loans(stack: Stack) -> None:
@@ -244,6 +237,7 @@ def main() -> None:
     with Stack(Path(tempfile.mkdtemp(prefix="jirani-bench-"))) as stack:
         numbers = Borrower.objects.values_list("msisdn", flat=True)
         stack.sandbox.http.put("/phones", json={"phones": [{"msisdn": number} for number in numbers]})
+        stack.extra["DJANGO_SETTINGS_MODULE"] = "tests.bench.settings"  # with the bare view
         stack.web(workers=2)
         bench_hops(stack, register_callers())
         stack.worker("money", "money,messages,default")
@@ -251,6 +245,7 @@ def main() -> None:
         bench_loans(stack)
     bench_predictions()
     # In a process of its own, so that its memory is its own, and a database of its own, so that none is mixed up.
+    subprocess.run([sys.executable, "-m", "tests.bench.crowd"], check=True)
     subprocess.run([sys.executable, "-m", "tests.bench.completion"], check=True)
     subprocess.run([sys.executable, "-m", "tests.bench.closing"], check=True)
     subprocess.run([sys.executable, "-m", "tests.bench.moving_in"], check=True)

@@ -37,9 +37,8 @@ class UnexpectedAnswer(RuntimeError):
     """The server answered something else than what is measured."""
 
 
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
-) -> tuple[int, bytes]:
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> tuple[int, bytes]:
+    """Send one request and return the status and the body of its answer."""
     writer.write(request)
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     length = next(
@@ -58,7 +57,7 @@ async def _drive(
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         began = due if every else time.perf_counter()
         due += every
-        status, body = await _exchange(reader, writer, request)
+        status, body = await exchange(reader, writer, request)
         times.append(time.perf_counter() - began)
         if status != 200 or not body.startswith(expect):
             raise UnexpectedAnswer(f"{status} {body[:160]!r}, expected {expect!r}")

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 
 import phonenumbers
@@ -238,6 +239,7 @@ def after_our_code(dialled: str) -> str:
 
 
 # --- numbers ------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=10_000)
 def msisdn_of(written: str, country: str) -> str:
     """Return E.164 digits of a number as a gateway writes it.
 
