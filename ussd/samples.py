@@ -436,6 +436,12 @@ def fresh() -> Sample:
     return Sample(LongestFacts(), ANSWERS)
 
 
+def dropped() -> Sample:
+    """The line went dead at the key facts."""
+    place = {"screen": "borrow.facts", "answers": {}, "history": ["home", "borrow.amount"]}
+    return Sample(LongestFacts(), ANSWERS | {"dropped": place})
+
+
 def owing() -> Sample:
     facts = LongestFacts(
         open_loan=loan(),

@@ -116,7 +116,7 @@ class Caller:
     def answer(self, screen: str) -> str:
         """Return what this customer types when they read this."""
         options = [(key, label) for key, label in OPTION.findall(screen) if label not in LEFT_ALONE]
-        if "PIN" in screen and not options:
+        if "PIN" in screen and not any(key in "123456789" for key, _ in options):
             return factories.PIN
         if options and self._comes("astray"):
             return self.luck.choice(options)[0]

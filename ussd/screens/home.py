@@ -111,9 +111,11 @@ def more(dialogue: Dialogue) -> View:
     )
 
 
-@screen("home.resume", samples=[samples.fresh])
+@screen("home.resume", samples=[samples.dropped])
 def resume(dialogue: Dialogue) -> View:
     """Offer to go on where the line dropped; the engine keeps the place in the answers."""
+    if "dropped" not in dialogue.answers:
+        return Go(START)
     return Menu(
         pgettext("home.resume", "The line dropped. Go on where you stopped?"),
         (
@@ -127,7 +129,9 @@ def resume(dialogue: Dialogue) -> View:
 
 def _go_on(dialogue: Dialogue, _: None) -> str:
     dropped = dialogue.answers.pop("dropped")
-    dialogue.answers, dialogue.history = dropped["answers"], dropped["history"]
+    dialogue.answers, dialogue.history = dropped["answers"], list(dropped["history"])
+    # The way back leads past this screen: it has nothing more to offer.
+    dialogue.screen = dialogue.history.pop() if dialogue.history else START
     return str(dropped["screen"])
 
 
