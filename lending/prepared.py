@@ -39,7 +39,9 @@ class Statement:
     def prepare(self) -> None:
         """Let the connection in use know the statement; again and again does nothing."""
         connection.ensure_connection()
-        known = _known.setdefault(connection.connection, set())
+        known = _known.get(connection.connection)
+        if known is None:
+            known = _known[connection.connection] = set()
         if self.name not in known:
             with connection.cursor() as cursor:
                 cursor.execute(f"PREPARE {self.name} AS {self._sql}")

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import Case, Preference
 from lending.services import applications, cases, complaints, next_of_kin, preferences
@@ -12,6 +11,7 @@ from lending.services import help as help_services
 from ussd import samples
 from ussd.asked import Asked
 from ussd.models import IncomingSms
+from ussd.tongue import pgettext
 
 Purpose = Preference.Purpose
 # Two texts in so long that nobody could read, and a person reads them.

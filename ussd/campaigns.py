@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils.translation import pgettext
 
 from lending import outbox
 from lending.models import Borrower, Consent, Loan, SavingsAccount, SavingsMovement
@@ -25,6 +24,7 @@ from lending.selectors import contact as habits
 from lending.selectors import products
 from ussd import samples, saving_words, words
 from ussd.models import Campaign, CampaignMember, Session
+from ussd.tongue import pgettext
 
 APART = timedelta(days=7)
 JUDGED_AFTER = timedelta(days=7)

@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import translation
-from django.utils.translation import pgettext
 
 from ussd import alphabet
 from ussd.alphabet import Page
 from ussd.facts import Facts
+from ussd.tongue import pgettext
 
 logger = logging.getLogger(__name__)
 

@@ -106,10 +106,10 @@ def admit(*, gateway: str, msisdn: str, begins: bool, at: datetime) -> bool:
     """
     minute = int(at.timestamp() // 60)
     keys = f"{PREFIX}hops:{gateway}:{msisdn}:{minute}", f"{PREFIX}hops:{gateway}:{minute}"
-    counts = _ask(lambda pipe: pipe.eval(COUNT_EACH, len(keys), *keys, int(MINUTE.total_seconds()) * 2))
+    counts = _reach(lambda client: client.eval(COUNT_EACH, len(keys), *keys, int(MINUTE.total_seconds()) * 2))
     if counts is None or not settings.REFUSE_FLOODS:
         return True
-    of_number, of_gateway = counts[0]
+    of_number, of_gateway = counts
     if of_number > LIMITS[Kind.FLOOD_NUMBER].most:
         notice(Kind.FLOOD_NUMBER, gateway=gateway, msisdn=msisdn, at=at, allowed=0)
         return False
@@ -255,6 +255,17 @@ def _count(pipe: Pipeline, key: str, window: timedelta) -> None:
 
 def _ask(commands: Callable[[Pipeline], Any]) -> list[Any] | None:
     """Return what Redis answers to some commands, in one round trip; None when it does not answer."""
+
+    def ask(client: redis.Redis) -> list[Any]:
+        with client.pipeline(transaction=False) as pipe:
+            commands(pipe)
+            return pipe.execute()
+
+    return _reach(ask)
+
+
+def _reach(ask: Callable[[redis.Redis], Any]) -> Any:
+    """Return what is asked of Redis; None when it does not answer."""
     global _client, _paused_until
     if time.monotonic() < _paused_until:
         return None
@@ -263,9 +274,7 @@ def _ask(commands: Callable[[Pipeline], Any]) -> list[Any] | None:
             _client = redis.Redis.from_url(
                 settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
             )
-        with _client.pipeline(transaction=False) as pipe:
-            commands(pipe)
-            return pipe.execute()
+        return ask(_client)
     except (redis.RedisError, OSError) as error:
         _paused_until = time.monotonic() + PAUSE_S
         logger.warning("abuse is not counted: Redis says %s", type(error).__name__)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import BookEntry, Borrower, Loan, SavingsAccount
 from lending.rules import calendar, money
@@ -24,6 +23,7 @@ from ussd.engine import Dialogue
 from ussd.facts import Facts
 from ussd.models import SmsThread
 from ussd.screens.loan import lines_of
+from ussd.tongue import pgettext
 
 Awaiting = SmsThread.Awaiting
 MOST_LINES = 3

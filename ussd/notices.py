@@ -8,7 +8,6 @@ from typing import Any
 
 from django.conf import settings
 from django.utils import translation
-from django.utils.translation import npgettext, pgettext
 
 from lending import outbox
 from lending.models import (
@@ -46,6 +45,7 @@ from lending.services import applications, bureau, receipts
 from ussd import alphabet, campaigns, owing, samples, saving_samples, saving_words, sms, words
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
+from ussd.tongue import npgettext, pgettext
 
 logger = logging.getLogger(__name__)
 

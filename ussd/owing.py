@@ -2,11 +2,10 @@
 
 from datetime import date
 
-from django.utils.translation import pgettext
-
 from lending.models import Loan
 from lending.rules.standing import Standing
 from ussd import words
+from ussd.tongue import pgettext
 
 
 def owed(loan: Loan, standing: Standing | None, on: date) -> str:

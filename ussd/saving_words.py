@@ -1,13 +1,13 @@
 """Savings in words, on screens and by SMS alike: goals, terms, what came in and what went out."""
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import GroupWithdrawal, PaymentIntent, Receipt, SavingsAccount, SavingsInstruction
 from lending.rules.savings_change import what_is_worse
 from lending.selectors import deposits
 from lending.selectors.savings_versions import TermsChange
 from ussd import alphabet, words
+from ussd.tongue import pgettext
 
 GOAL_SEPTETS = 12
 GROUP_SEPTETS = 16

@@ -7,13 +7,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.utils.translation import npgettext, pgettext
 
 from lending.models import Decision
 from lending.rules import identity, money
 from lending.rules.savings import Interest
 from lending.rules.terms import Term
 from ussd import alphabet
+from ussd.tongue import npgettext, pgettext
 
 NAME_SEPTETS = 20
 REFERENCE_SEPTETS = 12

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
+from urllib.parse import parse_qsl
 
 import phonenumbers
 from django.conf import settings
@@ -168,9 +169,16 @@ def form_of(request: HttpRequest) -> Fields:
 
     Raises:
         TooLarge: it is larger than any callback.
+        Unreadable: it has more fields than any callback.
     """
-    body_of(request)
-    return request.POST
+    body = body_of(request)
+    if request.content_type != "application/x-www-form-urlencoded":
+        return request.POST
+    most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+    try:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=most))
+    except ValueError:
+        raise Unreadable("body") from None
 
 
 def said(fields: Fields, name: str) -> str:

@@ -1,7 +1,5 @@
 """An agent helps others to register: types who they are, while their own phone agrees and chooses the PIN."""
 
-from django.utils.translation import pgettext
-
 from lending.models import Agent
 from lending.services import agents
 from ussd import samples, words
@@ -9,6 +7,7 @@ from ussd.engine import Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, s
 from ussd.screens import pin
 from ussd.screens.help import parse_number
 from ussd.screens.register import parse_name, parse_national_id
+from ussd.tongue import pgettext
 
 STATES = {
     Agent.State.ASKED.value: "agent.asked",

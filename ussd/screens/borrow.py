@@ -5,8 +5,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from django.utils.translation import npgettext, pgettext
-
 from lending.models import Application, Decision, ProductVersion
 from lending.rules import money
 from lending.rules.caps import AgainstLaw
@@ -17,6 +15,7 @@ from lending.services import applications, limits
 from ussd import owing, samples, words
 from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
+from ussd.tongue import npgettext, pgettext
 
 KEY_FACTS_VERSION = "key-facts-2"
 RAISE_VERSION = "raise-1"

@@ -6,8 +6,6 @@ Nothing here moves money, so nothing asks for a PIN. Each line is written once, 
 from datetime import timedelta
 from functools import partial
 
-from django.utils.translation import npgettext, pgettext
-
 from lending.models import BookEntry
 from lending.rules import business as rules
 from lending.rules.pricing import KeyFacts
@@ -16,6 +14,7 @@ from ussd import alphabet, words
 from ussd import business_samples as worst
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, Go, Menu, Read, View, screen
 from ussd.screens.borrow import read_amount
+from ussd.tongue import npgettext, pgettext
 
 AMOUNT_TRIES = ("0", "-5", "1e3", "0.50", "9999999", "٥٠٠")
 CUSTOMER_SEPTETS = 14

@@ -4,13 +4,13 @@ from datetime import datetime
 from functools import partial
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import Case
 from lending.rules import calendar
 from lending.services import applications, complaints
 from ussd import samples, words
 from ussd.engine import Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
+from ussd.tongue import pgettext
 
 
 @screen("complaint.menu", samples=[samples.fresh])

@@ -1,7 +1,6 @@
 """My data: what is kept, who looked, putting it right, a copy, agreements, and being forgotten."""
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import AccessRecord, Consent
 from lending.selectors.personal_data import Held, Look
@@ -11,6 +10,7 @@ from ussd.engine import Ask as Question
 from ussd.engine import Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 from ussd.screens.register import CONSENT_VERSION, parse_name
+from ussd.tongue import pgettext
 
 NAME_ROOM = 30
 

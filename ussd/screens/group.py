@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial, wraps
 
 from django.conf import settings
-from django.utils.translation import npgettext, pgettext
 
 from lending.models import GroupWithdrawal, SavingsAccount
 from lending.rules import money
@@ -17,6 +16,7 @@ from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, 
 from ussd.screens import pin
 from ussd.screens.borrow import read_amount
 from ussd.screens.save import AMOUNT_TRIES, asks_pin, in_account, pay_in, read_deposit
+from ussd.tongue import npgettext, pgettext
 
 MOST_LISTED = 4
 SHORT_SEPTETS = 9

@@ -4,7 +4,6 @@ from datetime import datetime
 from functools import partial
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.rules import calendar, identity, requests
 from lending.services import help as help_services
@@ -13,6 +12,7 @@ from ussd import samples, words
 from ussd.engine import Again, Ask, Choice, Dialogue, End, Menu, View, screen
 from ussd.screens.pin import parse_identity
 from ussd.screens.register import parse_name
+from ussd.tongue import pgettext
 
 
 @screen("help.menu", samples=[samples.fresh])

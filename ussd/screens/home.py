@@ -1,12 +1,12 @@
 """Where a dial begins: the right first screen for whoever dials, the menu, and the ways out."""
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import Borrower, Loan
 from lending.selectors.loans import StatementLine
 from ussd import owing, samples, saving_samples, words
 from ussd.engine import LANGUAGES, START, Choice, Dialogue, End, Go, Menu, Read, View, screen
+from ussd.tongue import pgettext
 
 
 @screen(START, samples=[])

@@ -1,13 +1,12 @@
 """Next of kin: whom a customer names, and what that person tells us one day."""
 
-from django.utils.translation import pgettext
-
 from lending.services import deaths, next_of_kin
 from ussd import alphabet, samples
 from ussd.engine import Again, Ask, Choice, Dialogue, End, Menu, View, screen
 from ussd.screens import pin
 from ussd.screens.help import parse_number
 from ussd.screens.register import parse_name
+from ussd.tongue import pgettext
 
 NAME_ROOM = 30
 

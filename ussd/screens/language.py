@@ -1,11 +1,11 @@
 """The language: asked once, each by its own name, and changed from any menu with 99."""
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.services import people
 from ussd import samples
 from ussd.engine import LANGUAGES, START, Choice, Dialogue, Menu, View, screen
+from ussd.tongue import pgettext
 
 # In their own names, as the letters of every phone write them; never translated.
 OWN_NAMES = {

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from django.conf import settings
-from django.utils.translation import npgettext, pgettext
 
 from lending.models import AuditEvent, Loan, PaymentIntent
 from lending.rules import calendar
@@ -13,6 +12,7 @@ from lending.selectors.loans import StatementLine
 from ussd import owing, samples, words
 from ussd.engine import Choice, Dialogue, Go, Menu, Read, View, screen
 from ussd.facts import LATELY
+from ussd.tongue import npgettext, pgettext
 
 
 @screen("loan.status", samples=[samples.owing, samples.late, samples.in_parts, samples.lost], paged=True)

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from django.conf import settings
-from django.utils.translation import npgettext, pgettext
 
 from lending.rules import calendar, identity
 from lending.services import new_pins, people
 from ussd import guard, samples, words
 from ussd.engine import START, Act, Again, Ask, Choice, Dialogue, Elsewhere, End, Menu, View, screen
+from ussd.tongue import npgettext, pgettext
 
 PIN_TRIES = ("", "12", "abcd")
 

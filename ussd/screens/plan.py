@@ -9,8 +9,6 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
-from django.utils.translation import pgettext
-
 from lending.models import Loan
 from lending.rules import standing
 from lending.rules.facts import FactRefused
@@ -23,6 +21,7 @@ from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, 
 from ussd.screens import pin
 from ussd.screens.borrow import read_amount
 from ussd.screens.repay import AMOUNT_TRIES
+from ussd.tongue import pgettext
 
 # How many days ahead are offered, for a promise and for a wish.
 PROMISE_IN_DAYS = (1, 3, 7, 14)

@@ -1,13 +1,13 @@
 """First dial, once the language is chosen: agreement, name, national ID, PIN twice."""
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.rules import identity
 from lending.services import agents, people
 from ussd import alphabet, guard, samples
 from ussd.engine import START, Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
+from ussd.tongue import pgettext
 
 CONSENT_VERSION = "consent-1"
 NAME_ROOM = 40

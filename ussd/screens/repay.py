@@ -2,7 +2,6 @@
 somebody else."""
 
 from django.conf import settings
-from django.utils.translation import pgettext
 
 from lending.models import Loan, SavingsAccount
 from lending.rules import money
@@ -13,6 +12,7 @@ from ussd import owing, samples, words
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
 from ussd.screens.borrow import read_amount
+from ussd.tongue import pgettext
 
 AMOUNT_TRIES = ("0", "-5", "1e3", "٥٠٠", "99999999", "0.50")
 

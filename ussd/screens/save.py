@@ -5,7 +5,6 @@ from datetime import date, datetime, timedelta
 from functools import partial, wraps
 
 from django.conf import settings
-from django.utils.translation import npgettext, pgettext
 
 from lending.models import SavingsAccount, SavingsMovement
 from lending.rules import calendar, money
@@ -17,6 +16,7 @@ from ussd import saving_words, words
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 from ussd.screens.borrow import read_amount
+from ussd.tongue import npgettext, pgettext
 
 AMOUNT_TRIES = ("0", "-5", "1e3", "0.50", "9999999", "٥٠٠")
 SWEEP_VERSION = "sweep-1"

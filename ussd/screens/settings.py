@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from django.utils.translation import pgettext
-
 from lending.models import Preference
 from lending.rules import identity
 from lending.services import limits, people, preferences
@@ -11,6 +9,7 @@ from ussd import samples, words
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.screens import pin
 from ussd.screens.borrow import read_amount
+from ussd.tongue import pgettext
 
 
 @screen("settings.menu", samples=[samples.fresh])
