@@ -7,6 +7,7 @@ import base64
 import hashlib
 import hmac
 import os
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +24,11 @@ class WrongFieldKey(Exception):
 
 def _key(secret: str, purpose: str) -> bytes:
     return hashlib.sha256(f"{purpose}:{secret}".encode()).digest()
+
+
+@lru_cache(maxsize=4)
+def _box(secret: str) -> AESGCM:
+    return AESGCM(_key(secret, "field"))
 
 
 def blind_index(purpose: str, value: str) -> str:
@@ -43,8 +49,7 @@ class EncryptedField(models.TextField):
         if value is None or value == "":
             return value
         nonce = os.urandom(12)
-        box = AESGCM(_key(settings.FIELD_KEY, "field"))
-        sealed = nonce + box.encrypt(nonce, str(value).encode(), self._bound_to())
+        sealed = nonce + _box(settings.FIELD_KEY).encrypt(nonce, str(value).encode(), self._bound_to())
         return f"{KEY_ID}:{base64.b64encode(sealed).decode()}"
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
@@ -55,7 +60,6 @@ class EncryptedField(models.TextField):
             raise WrongFieldKey(f"{self.column} was sealed with key {key_id!r}, need {KEY_ID!r}")
         sealed = base64.b64decode(body)
         try:
-            box = AESGCM(_key(settings.FIELD_KEY, "field"))
-            return box.decrypt(sealed[:12], sealed[12:], self._bound_to()).decode()
+            return _box(settings.FIELD_KEY).decrypt(sealed[:12], sealed[12:], self._bound_to()).decode()
         except InvalidTag:
             raise WrongFieldKey(f"{self.column} does not open with FIELD_KEY") from None

@@ -6,7 +6,8 @@ shortcuts, length. The only screens with an effect are those whose view names an
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -243,6 +244,13 @@ def step(dialogue: Dialogue, inputs: Sequence[str], *, may_act: bool = True) -> 
     refusal, at a question that must be seen before it is answered, and always at a PIN. With `may_act` off
     (the gateway's text and our memory disagree) it stops before any effect.
     """
+    with speaking(dialogue.language):
+        note, awaiting = _walk(dialogue, inputs, may_act)
+        return show(dialogue, note, awaiting)
+
+
+def _walk(dialogue: Dialogue, inputs: Sequence[str], may_act: bool) -> tuple[str, Await | None]:
+    """Take the inputs one by one; return the refusal to show, and what to wait for."""
     note = ""
     awaiting = None
     for number, typed in enumerate(inputs[:MAX_CHAIN]):
@@ -269,11 +277,21 @@ def step(dialogue: Dialogue, inputs: Sequence[str], *, may_act: bool = True) -> 
         dialogue.misses = 0
         dialogue.go("lost")
         note = ""
-    return show(dialogue, note, awaiting)
+    return note, awaiting
 
 
 class _Halt(Exception):
     """An effect stands next and must not be had now."""
+
+
+@contextmanager
+def speaking(language: str) -> Iterator[None]:
+    """Say what is said in a language; to say it again inside costs nothing."""
+    if translation.get_language() == language:
+        yield
+        return
+    with translation.override(language):
+        yield
 
 
 def look(dialogue: Dialogue) -> View:
@@ -282,7 +300,7 @@ def look(dialogue: Dialogue) -> View:
         found = find(dialogue.screen, dialogue.version)
         if found is None:
             raise LookupError(f"no screen {dialogue.screen} in version {dialogue.version}")
-        with translation.override(dialogue.language):
+        with speaking(dialogue.language):
             view = found.view(dialogue)
         if not isinstance(view, Go):
             return view
@@ -304,7 +322,7 @@ def _take(dialogue: Dialogue, view: View, typed: str, may_act: bool) -> Await | 
     Raises:
         Again: the input is refused, with words.
     """
-    with translation.override(dialogue.language):
+    with speaking(dialogue.language):
         if typed == HOME:
             dialogue.go_home()
             return None
@@ -328,7 +346,7 @@ def _is_last_page(dialogue: Dialogue, view: Paged) -> bool:
 
 
 def _is_over(dialogue: Dialogue, view: View) -> bool:
-    with translation.override(dialogue.language):
+    with speaking(dialogue.language):
         return isinstance(view, End) and _is_last_page(dialogue, view)
 
 
@@ -398,7 +416,7 @@ def _move(dialogue: Dialogue, outcome: Next) -> Await | None:
 def show(dialogue: Dialogue, note: str = "", awaiting: Await | None = None) -> Shown:
     """Render the current screen: GSM-7, within the length of a screen."""
     view = look(dialogue)
-    with translation.override(dialogue.language):
+    with speaking(dialogue.language):
         text = fit(render(view, note, dialogue.page), dialogue.screen)
     if isinstance(view, Menu) and view.record_as:
         dialogue.answers[view.record_as] = {
@@ -424,7 +442,7 @@ def render(view: View, note: str = "", page: int = 0) -> str:
 
 def read_whole(view: Paged, language: str) -> str:
     """Return all that a view says, as one text: its pages without the way from one to the next."""
-    with translation.override(language):
+    with speaking(language):
         return _joined(_items(view), _last_line(view))
 
 

@@ -61,7 +61,6 @@ class Facts:
     def __init__(self, msisdn: str, at: datetime) -> None:
         self.msisdn, self.at = msisdn, at
         self._standings: dict[int, Standing | None] = {}
-        self._quotes: dict[tuple[int, int], KeyFacts] = {}
 
     @property
     def today(self) -> date:
@@ -176,10 +175,7 @@ class Facts:
 
     def quote(self, principal_cents: int, version: ProductVersion) -> KeyFacts:
         """Price an amount, paid out today, with the one calculator."""
-        asked = principal_cents, version.id
-        if asked not in self._quotes:
-            self._quotes[asked] = offers.quote(version, principal_cents, self.today)
-        return self._quotes[asked]
+        return offers.quote(version, principal_cents, self.today)
 
     def on_offer(self, principal_cents: int) -> list[ProductVersion]:
         """Return the products of which this amount can be had."""

@@ -109,6 +109,6 @@ def quote(version: ProductVersion, principal_cents: int, on: date, pack: Country
     """
     terms = products.terms_of(version)
     if terms.due_dates.rule == "none":
-        return pricing.key_facts(terms, principal_cents, on)
+        return products.kept(version, (principal_cents, on), lambda: pricing.key_facts(terms, principal_cents, on))
     pack = pack or products.country_pack(version.country, on)
     return pricing.key_facts(terms, principal_cents, on, contracts.holidays_of(pack.rules))

@@ -1,11 +1,11 @@
 """Which product and which law are in force on a day."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db.models import Exists, QuerySet
@@ -15,6 +15,9 @@ from lending.rules import calendar, caps, charges, pricing
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
 from lending.rules.terms import Terms, read_terms
+
+T = TypeVar("T")
+KEPT_AT_MOST = 2_000
 
 
 class NothingInForce(LookupError):
@@ -86,11 +89,24 @@ def _in_force(country: str, on: date, codes: Sequence[str]) -> "QuerySet[Product
 
 
 def terms_of(version: ProductVersion) -> Terms:
-    """Return what is agreed under a version, read with types; once for each JSON that it holds."""
-    read: tuple[Any, Terms] | None = version.__dict__.get("_read")
-    if read is None or read[0] is not version.terms:
-        read = version.__dict__["_read"] = (version.terms, read_terms(version.terms, "terms"))
-    return read[1]
+    """Return what is agreed under a version, read with types."""
+    return kept(version, "terms", lambda: read_terms(version.terms, "terms"))
+
+
+def kept(version: ProductVersion, what: Hashable, work_out: Callable[[], T]) -> T:
+    """Return what was worked out from the terms of a version, once as long as it holds the same JSON.
+
+    It is kept with the object, of which a process has few (`offered`), and no more of it than `KEPT_AT_MOST`.
+    """
+    store: dict[Hashable, Any]
+    terms, store = version.__dict__.get("_kept") or (None, {})
+    if terms is not version.terms or len(store) >= KEPT_AT_MOST:
+        store = {}
+        version.__dict__["_kept"] = version.terms, store
+    if what not in store:
+        store[what] = work_out()
+    found: T = store[what]
+    return found
 
 
 def currencies() -> set[str]:
