@@ -77,7 +77,7 @@ class Prepared(Generic[M]):
         query = self._build(**marks)
         sql, params = query.query.sql_with_params()
         of_mark, names = {mark: name for name, mark in marks.items()}, []
-        parts = sql.split("%s")
+        parts = [part.replace("%%", "%") for part in sql.split("%s")]
         assert len(parts) == len(params) + 1, "a query holds %s for each of its values and nowhere else"
         written = parts[0]
         for value, part in zip(params, parts[1:], strict=True):
@@ -88,7 +88,7 @@ class Prepared(Generic[M]):
             written += (f"${len(names)}" if name else _literal(value)) + part
         missing = set(marks) - set(names)
         assert not missing, f"the query leaves out {missing}"
-        self._made = Statement(written.replace("%%", "%"), len(names)), names, _reader(query)
+        self._made = Statement(written, len(names)), names, _reader(query)
         return self._made
 
 

@@ -1,0 +1,80 @@
+"""A statement that is prepared answers as the query does from which it was made."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Value
+
+from lending.models import Borrower, Case
+from lending.prepared import Prepared, Statement
+from tests import factories
+from ussd.models import Session
+
+pytestmark = pytest.mark.django_db
+
+
+def of_number(msisdn: str) -> Any:
+    cases = Case.objects.filter(kind=Case.Kind.LOSS_BRAKE, borrower=OuterRef("pk"))
+    return Borrower.objects.filter(msisdn=msisdn, state="active").annotate(
+        said=Value("100 %"), has_case=Exists(cases)
+    )
+
+
+def test_a_row_is_the_row_of_the_query(amina: Borrower, brian: Borrower) -> None:
+    prepared: Prepared[Borrower] = Prepared(of_number, msisdn=str)
+    for borrower in (amina, brian, amina):
+        found: Any = prepared.first(msisdn=borrower.msisdn)
+        assert found == borrower
+        assert {field.attname: getattr(found, field.attname) for field in Borrower._meta.concrete_fields} == {
+            field.attname: getattr(borrower, field.attname)
+            for borrower in [Borrower.objects.get(id=borrower.id)]
+            for field in Borrower._meta.concrete_fields
+        }
+        assert (found.said, found.has_case) == ("100 %", False)
+    assert prepared.first(msisdn="254799999999") is None
+    assert prepared.first(msisdn="' OR 1 = 1 --") is None
+
+
+def test_a_row_that_is_read_can_be_saved(amina: Borrower) -> None:
+    found = Prepared(of_number, msisdn=str).first(msisdn=amina.msisdn)
+    assert found is not None
+    found.language = "sw"
+    found.save(update_fields=["language"])
+    assert Borrower.objects.get(id=amina.id).language == "sw"
+
+
+def test_it_is_prepared_once_a_connection_whatever_is_rolled_back(amina: Borrower) -> None:
+    statement = Statement("SELECT msisdn FROM lending_borrower WHERE id = $1", 1)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        assert statement.row([amina.id]) == (amina.msisdn,)
+        raise ZeroDivisionError
+    assert statement.row([amina.id]) == (amina.msisdn,)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name = %s", [statement.name])
+        assert cursor.fetchone() == (1,)
+
+
+def test_it_locks_as_the_query_does(phone: Any) -> None:
+    phone.dials("*384*77#")
+    session = Session.objects.get()
+    locked: Prepared[Session] = Prepared(
+        lambda number: Session.objects.select_for_update().filter(gateway_session=number), number=str
+    )
+    assert locked.first(number=session.gateway_session) == session
+
+
+def test_a_value_that_the_query_does_not_ask_for_is_a_mistake() -> None:
+    with pytest.raises(AssertionError, match="leaves out"):
+        Prepared(lambda msisdn, id: Borrower.objects.filter(msisdn=msisdn), msisdn=str, id=int).first(
+            msisdn="1", id=1
+        )
+
+
+def test_days_and_moments_are_told_apart(amina: Borrower) -> None:
+    since: Prepared[Borrower] = Prepared(
+        lambda at: Borrower.objects.filter(registered_at__gte=at), at=type(factories.NOON)
+    )
+    assert since.first(at=amina.registered_at) == amina
+    assert since.first(at=amina.registered_at + timedelta(seconds=1)) is None
