@@ -38,14 +38,17 @@ from lending.models import (
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
+from lending.rules.promises import MOST_BROKEN
+from lending.rules.reminders import LADDER, Step, step_of
 from lending.rules.standing import Standing
 from lending.selectors import dues, loans, personal_data, preferences, products, promises, savings_versions
 from lending.selectors.overpayments import payout_receipt
 from lending.selectors.preferences import may_send
-from lending.services import applications, bureau, receipts
+from lending.services import applications, bureau, changes, lateness, receipts
 from ussd import alphabet, campaigns, owing, samples, saving_samples, saving_words, sms, words
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
+from ussd.screens.late import code_to_dial
 
 logger = logging.getLogger(__name__)
 
@@ -533,20 +536,32 @@ def wish_words() -> str:
 
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
     """Remind of one part of a loan, unless it is paid by now, or nothing is asked of its borrower any more."""
-    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    if loan.state != Loan.State.LIVE or loan.stopped_on or loan.borrower.state == Borrower.State.DECEASED:
+    loan = Loan.objects.select_related("borrower", "product_version").get(id=payload["loan_id"])
+    due_on, today = date.fromisoformat(payload["due_on"]), _today(at)
+    step = step_of((today - due_on).days)
+    if not dues.may_remind(loan, due_on, today) or _is_said_otherwise(step, loan, today):
         return None
-    due_on = date.fromisoformat(payload["due_on"])
     part_cents = dues.part_due_on(loan, due_on)
-    if not part_cents or promises.holds(loan.id, _today(at)):
-        return None
-    days = (due_on - _today(at)).days
+    ways = _ways_out(loan, today) if step == Step.OFFER else frozenset[str]()
     return Notice(
         f"repayment_reminder:{loan.id}:{due_on.isoformat()}:{payload['days']}",
         loan.borrower,
-        lambda: reminder_words(loan, part_cents, due_on, days),
+        lambda: reminder_words(loan, part_cents, due_on, today, ways),
         unasked=True,
     )
+
+
+def _is_said_otherwise(step: Step, loan: Loan, today: date) -> bool:
+    """Say whether somebody has called already, or the notice before a bureau's record is the formal one."""
+    if step == Step.CALL:
+        return not lateness.call_is_waiting(loan.id)
+    return step == Step.FORMAL and bureau.will_be_noticed(loan, today)
+
+
+def _ways_out(loan: Loan, today: date) -> frozenset[str]:
+    """Return what is really granted to who cannot pay all: another day by a promise, one payment skipped."""
+    ways = {"skip"} & set(changes.granted(loan, today))
+    return frozenset(ways | ({"day"} if promises.broken(loan.id) < MOST_BROKEN else set()))
 
 
 def _campaign(payload: Payload, at: datetime) -> Notice | None:
@@ -561,32 +576,73 @@ def _campaign(payload: Payload, at: datetime) -> Notice | None:
     )
 
 
-def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
-    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late.
+def reminder_words(
+    loan: Loan, part_cents: int, due_on: date, today: date, ways: frozenset[str] = frozenset()
+) -> str:
+    """Remind calmly: amount, day, how to pay or what can be had instead, how to make it stop.
 
-    Where the part is not all that is owed, say both, so that nobody takes it for the whole.
+    Where the part is not all that is owed, say both, so that nobody takes it for the whole. `ways`: what the
+    product grants who cannot pay it ("day", "skip"); nothing else is offered.
     """
+    late = (today - due_on).days
+    step = step_of(late)
     values = {
         "amount": words.amount(part_cents, loan.currency),
         "all": words.amount(loan.outstanding_cents, loan.currency),
+        "ref": loan.reference,
         "day": words.day(due_on),
-        "days": abs(days),
+        "days": abs(late),
         "code": settings.USSD_CODE,
+        "late": code_to_dial(),
     }
-    if days > 0:
-        said = pgettext("sms", "Jirani: %(amount)s is due on %(day)s.")
-    elif days == 0:
-        said = pgettext("sms", "Jirani: %(amount)s is due today.")
-    else:
-        said = npgettext(
+    says_both = loan.outstanding_cents > part_cents and step not in (Step.OFFER, Step.CALL)
+    in_all = pgettext("sms", "You owe %(all)s in all.") if says_both else ""
+    sentences = (_what_is_due(step, late), in_all, _what_to_do(step, ways))
+    return " ".join(sentence % values for sentence in sentences if sentence)
+
+
+def _what_is_due(step: Step, late: int) -> str:
+    if step == Step.FORMAL:
+        return pgettext("sms", "Jirani, formal notice: %(amount)s of loan %(ref)s was due on %(day)s.")
+    if late > 0:
+        return npgettext(
             "sms",
             "Jirani: %(amount)s was due %(days)d day ago.",
             "Jirani: %(amount)s was due %(days)d days ago.",
-            -days,
+            late,
         )
-    in_all = pgettext("sms", "You owe %(all)s in all.") if loan.outstanding_cents > part_cents else ""
-    how = pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
-    return " ".join(sentence % values for sentence in (said, in_all, how) if sentence)
+    if late == 0:
+        return pgettext("sms", "Jirani: %(amount)s is due today.")
+    return pgettext("sms", "Jirani: %(amount)s is due on %(day)s.")
+
+
+def _what_to_do(step: Step, ways: frozenset[str]) -> str:
+    match step:
+        case Step.WHY:
+            return pgettext("sms", "Tell us why or pay a part: dial %(late)s. No reminders: send STOP.")
+        case Step.OFFER:
+            return _offer(ways)
+        case Step.CALL:
+            return pgettext(
+                "sms", "An officer calls you to find a way. Or pay a part: dial %(code)s. No reminders: send STOP."
+            )
+        case Step.FORMAL:
+            return pgettext("sms", "Pay a part or talk with us: dial %(late)s.")
+        case _:
+            return pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
+
+
+def _offer(ways: frozenset[str]) -> str:
+    """Offer a part, and what else is granted."""
+    if ways == {"day", "skip"}:
+        return pgettext(
+            "sms", "Pay a part, promise another day or skip one payment: dial %(late)s. No reminders: send STOP."
+        )
+    if "day" in ways:
+        return pgettext("sms", "Pay a part or promise another day: dial %(late)s. No reminders: send STOP.")
+    if "skip" in ways:
+        return pgettext("sms", "Pay a part or skip one payment: dial %(late)s. No reminders: send STOP.")
+    return pgettext("sms", "You can pay a part: dial %(late)s. No reminders: send STOP.")
 
 
 def _bureau_notice(payload: Payload, at: datetime) -> Notice | None:
@@ -1037,8 +1093,11 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "refund_failed", not_given_back_words(samples.refund())
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
-    for days in (3, 0, -1, -365):
-        yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
+    for ways in (frozenset[str](), frozenset({"day"}), frozenset({"skip"}), frozenset({"day", "skip"})):
+        for late in (*LADDER, 2, 6, 13, 27, 365):
+            today = samples.DAY + timedelta(days=late)
+            reminder = reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, today, ways)
+            yield f"repayment_reminder {late} {sorted(ways)}", reminder
     yield "paid_for_another", paid_for_words(samples.receipt(), words.masked_name(samples.NAME))
     yield "savings_did_not_pay", not_from_savings_words(samples.MOST_CENTS, "KES")
     yield "promise_made", promise_words(samples.promise())
