@@ -49,6 +49,13 @@ def words_we_know() -> str:
     ) % {"code": settings.USSD_CODE}
 
 
+def too_much_words() -> str:
+    """Tell whoever sends more than anybody writes, once."""
+    return pgettext(
+        "sms", "Too many messages: your last one was not read. Send it again in 10 minutes, or dial %(code)s."
+    ) % {"code": settings.USSD_CODE}
+
+
 def call(asked: Asked) -> str:
     case = help_services.call_back(msisdn=asked.msisdn, language=asked.language, at=asked.at)
     return call_words(case.reference)
@@ -176,6 +183,7 @@ def started_words(purposes: Sequence[str]) -> str:
 def longest() -> Iterator[tuple[str, str]]:
     """Yield every answer in the active language with its longest values, for measuring."""
     yield "answer unknown", words_we_know()
+    yield "answer too much", too_much_words()
     yield "answer STOP", stopped_words(preferences.EVERY)
     yield "answer START", started_words(preferences.EVERY)
     for say in (help_words, call_words, complaint_words, review_words):

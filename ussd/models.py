@@ -251,6 +251,9 @@ class AbuseSign(models.Model):
         STRANGERS = "strangers", "Very many unknown numbers"
         IDENTITIES = "identities", "One number tries names and IDs"
         PIN_BRAKE = "pin_brake", "PINs guessed over many numbers: slowed"
+        FLOOD_SMS = "flood_sms", "One number sends more SMS than anybody writes"
+        FLOOD_SMS_GATEWAY = "flood_sms_gateway", "A gateway sends more SMS than we serve"
+        SMS_ODD = "sms_odd", "SMS as no gateway sends it"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     gateway = models.CharField(max_length=20)
