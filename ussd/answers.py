@@ -118,7 +118,7 @@ def kin_words(was_asked: bool, agreed: bool) -> str:
     if not was_asked:
         return words_we_know()
     if agreed:
-        return pgettext("sms", "Thank you. Should it be needed: dial %(code)s, Help, or send HELP.") % {
+        return pgettext("sms", "Thank you. If it is ever needed: dial %(code)s, Help, or send HELP.") % {
             "code": settings.USSD_CODE
         }
     return pgettext("sms", "All right. We keep neither your name nor your number.")

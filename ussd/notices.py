@@ -49,6 +49,7 @@ from ussd import alphabet, campaigns, owing, samples, saving_samples, saving_wor
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
 from ussd.screens.late import code_to_dial
+from ussd.screens.pin import locked_words
 
 logger = logging.getLogger(__name__)
 
@@ -311,7 +312,7 @@ def undone_words(receipt: Receipt, loan: Loan | None, standing: Standing | None,
     }
     if receipt.state == Receipt.State.REVERSED:
         why = pgettext(
-            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It counts no more."
+            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It no longer counts."
         )
     else:
         why = pgettext(
@@ -337,7 +338,7 @@ def received_words(
         lines = _repaid_words(receipt, loan, owes_nothing, standing, today)
     if receipt.over_cents:
         lines.append(
-            pgettext("sms", "%(amount)s more than owed is kept for you.")
+            pgettext("sms", "You paid %(amount)s too much: it is kept for you.")
             % {"amount": words.amount(receipt.over_cents, receipt.currency)}
         )
     return " ".join(lines)
@@ -741,7 +742,7 @@ def raise_words(limit_cents: int, currency: str) -> str:
     """Offer a higher limit without a push: more credit is not a gift."""
     return pgettext(
         "sms",
-        "Jirani: you repaid on time. Your limit can be %(limit)s if you want it; you need not. "
+        "Jirani: you repaid on time. Your limit can be %(limit)s if you want it; you do not have to. "
         "Dial %(code)s, Loan. No offers: send STOP.",
     ) % {"limit": words.amount(limit_cents, currency), "code": settings.USSD_CODE}
 
@@ -750,15 +751,14 @@ def _pin_locked(payload: Payload, at: datetime) -> Notice | None:
     borrower = Borrower.objects.get(id=payload["borrower_id"])
     if borrower.pin_locked_at is None:
         return None
-    return Notice(f"pin_locked:{borrower.id}:{borrower.pin_locked_at.isoformat()}", borrower, pin_locked_words)
+    reference = f"pin_locked:{borrower.id}:{borrower.pin_locked_at.isoformat()}"
+    return Notice(reference, borrower, lambda: pin_locked_words(borrower))
 
 
-def pin_locked_words() -> str:
-    return pgettext(
-        "sms",
-        "Your Jirani PIN is locked after 3 wrong tries. Your money is safe. Bring your ID to a Jirani officer, "
-        "or send HELP.",
-    )
+def pin_locked_words(borrower: Borrower) -> str:
+    """Say what the screen says, when the lock opens by itself included, and the way to a person."""
+    way = pgettext("sms", "Forgot it? Send HELP.")
+    return f"Jirani: {locked_words(borrower)} {way}"
 
 
 def _pin_reset(payload: Payload, at: datetime) -> Notice | None:
@@ -828,7 +828,7 @@ def _answer_day(case: Case) -> str:
 def complaint_taken_words(case: Case) -> str:
     """Confirm a complaint, with its reference and the day of the answer."""
     said = pgettext("sms", "Jirani has your complaint, ref %(ref)s.") % {"ref": case.reference}
-    how = pgettext("sms", "To ask after it, dial %(code)s, Help.") % {"code": settings.USSD_CODE}
+    how = pgettext("sms", "To ask after it, dial %(code)s, More, Help.") % {"code": settings.USSD_CODE}
     return " ".join(part for part in (said, _answer_day(case), how) if part)
 
 
@@ -843,7 +843,7 @@ def taken_up_words(case: Case) -> str:
 def complaint_answered_words(case: Case) -> str:
     """Say what came of a complaint; when it is not what was hoped for, also who else hears it."""
     if case.outcome == Case.Outcome.PUT_RIGHT:
-        said = pgettext("sms", "Complaint %(ref)s: you are right, we put it right.") % {"ref": case.reference}
+        said = pgettext("sms", "Complaint %(ref)s: you were right, and we put it right.") % {"ref": case.reference}
         return f"{said} {case.answer}"
     said = pgettext("sms", "Complaint %(ref)s: we found no mistake.") % {"ref": case.reference}
     return " ".join(part for part in (said, case.answer, _elsewhere_words(case)) if part)
@@ -873,7 +873,9 @@ def correction_words(case: Case) -> str:
     if case.outcome == Case.Outcome.PUT_RIGHT:
         return pgettext("sms", "Request %(ref)s: your data at Jirani are corrected.") % {"ref": case.reference}
     return pgettext(
-        "sms", "Request %(ref)s: we could not correct your data so. Bring your ID card to an officer, or send HELP."
+        "sms",
+        "Request %(ref)s: we could not correct your data like that. Bring your ID card to an officer, "
+        "or send HELP.",
     ) % {"ref": case.reference}
 
 
@@ -881,7 +883,8 @@ def condolence_words(case: Case) -> str:
     """Tell the next of kin that a death is recorded and that nobody is asked for money."""
     return pgettext(
         "sms",
-        "Jirani: we are sorry for your loss. We write and call no more and ask nothing of the family. Ref %(ref)s.",
+        "Jirani: we are sorry for your loss. We will not write or call again, and ask nothing of the family. "
+        "Ref %(ref)s.",
     ) % {"ref": case.reference}
 
 
@@ -960,7 +963,7 @@ def agent_words(agent: Agent) -> str:
         return pgettext(
             "sms", "You may now help others to register with Jirani. Dial %(code)s, More, Help, Agent."
         ) % {"code": settings.USSD_CODE}
-    return pgettext("sms", "You do not help others to register with Jirani now. Your own account is as before.")
+    return pgettext("sms", "You can no longer help others to register with Jirani. Your own account is as before.")
 
 
 def _data_copy(payload: Payload, at: datetime) -> Notice | None:
@@ -1111,7 +1114,7 @@ def longest() -> Iterator[tuple[str, str]]:
         yield "savings_terms_change", saving_words.terms_change_words(change, "KES")
     yield from saving_samples.longest_messages()
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
-    yield "pin_locked", pin_locked_words()
+    yield "pin_locked", pin_locked_words(samples.borrower(pin_locked_at=samples.AT, pin_locks=1))
     yield "pin_reset", pin_reset_words()
     for say in {*TAKEN.values(), *ANSWERED.values(), taken_up_words}:
         for outcome in ("", *Case.Outcome):

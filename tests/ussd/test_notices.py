@@ -167,7 +167,7 @@ class TestMoney:
         [
             (20_000, "Received KES 200, receipt SFC7XK2. You owe KES 330 by 1 Apr."),
             (53_000, "Received KES 530, receipt SFC7XK2. You owe nothing. Thank you."),
-            (60_000, "KES 70 more than owed is kept for you."),
+            (60_000, "You paid KES 70 too much: it is kept for you."),
         ],
     )
     def test_that_came_in_is_receipted(
@@ -183,7 +183,7 @@ class TestMoney:
             (
                 60_000,
                 "Received KES 600 for loan {} that was written off. Thank you. "
-                "KES 70 more than owed is kept for you.",
+                "You paid KES 70 too much: it is kept for you.",
             ),
         ],
     )
@@ -217,7 +217,7 @@ class TestMoney:
         factories.decide(factories.apply(amina))
         receipt = factories.pay("254711000101", 20_000)
         text = said(tell("repayment_received", receipt_id=receipt.id, nth=0))
-        assert text == "Received KES 200, receipt SFC7XK2. KES 200 more than owed is kept for you."
+        assert text == "Received KES 200, receipt SFC7XK2. You paid KES 200 too much: it is kept for you."
 
     def test_that_repays_one_loan_says_nothing_of_debts_while_another_was_written_off(
         self, aminas_loan: Loan, aggregator: Aggregator
@@ -237,7 +237,7 @@ class TestMoney:
         [
             (
                 "en",
-                "M-PESA took back your payment of KES 530, receipt SFC7XK2. It counts no more.",
+                "M-PESA took back your payment of KES 530, receipt SFC7XK2. It no longer counts.",
                 "You owe KES 530",
             ),
             ("sw", "M-PESA imerudisha malipo yako ya KES 530, risiti SFC7XK2.", "Unadaiwa KES 530 hadi"),
@@ -518,7 +518,8 @@ class TestAPin:
         for _ in range(3):
             with pytest.raises((people.WrongPin, people.PinLocked)):
                 people.check_pin(borrower_id=amina.id, pin="9753", at=NOON)
-        assert "Bring your ID to a Jirani officer" in said(tell("pin_locked", borrower_id=amina.id))
+        text = said(tell("pin_locked", borrower_id=amina.id))
+        assert "It opens by itself on 2 Mar at 12:15. Forgot it? Send HELP." in text
 
     def test_that_was_reset_warns_who_did_not_ask(
         self, amina: Borrower, aggregator: Aggregator, admin_user: Any
@@ -666,7 +667,7 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("outcome", "words", "elsewhere"),
         [
-            ("put_right", "you are right, we put it right. The fee is back.", False),
+            ("put_right", "you were right, and we put it right. The fee is back.", False),
             ("no_fault", "no mistake", True),
         ],
     )
