@@ -3,7 +3,8 @@
 The server bounds the time for headers, not for a body (granian, issue 728: it will not). So nothing is read before
 the secret in a gateway's address is found right, and no one address may keep more than some of the threads waiting;
 what comes from it then is refused, unread. A proxy that takes in whole bodies first, as nginx does by itself, ends
-slow ones for good: docs/operations.md.
+slow ones for good: docs/operations.md. To read in a thread of its own and give up on it is no way: granian then
+waits for that thread before it closes the connection, and serves nobody meanwhile (seen with 2.8.7).
 """
 
 import threading

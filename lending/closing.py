@@ -8,29 +8,25 @@ left finishes the date. Source: docs/domain/closing.md.
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from itertools import islice
-from typing import Any
 
 from django.conf import settings
 from django.db import connection
 from django.db.models import Max, Min
 
-from lending import chain, loan_closing, outbox, right_of_way, savings_closing
+from lending import chain, loan_closing, right_of_way, savings_closing
 from lending.ledger import make_checkpoints
 from lending.models import Case, JobRun, Loan, SavingsAccount, SweepMandate
-from lending.rules import calendar, contact
+from lending.rules import calendar
 from lending.rules.facts import FactRefused
-from lending.selectors import contact as contact_habits
-from lending.selectors import contracts, dues, products
-from lending.services import bureau, cases, life, partner_files, promises, savings_sweeps, snapshots
+from lending.selectors import contracts
+from lending.services import bureau, cases, lateness, life, partner_files, promises, savings_sweeps, snapshots
 from lending.services.brakes import pull_brakes
 from lending.services.people import lock_person
 
 JOB = JobRun.CLOSE_OF_BUSINESS
-REMIND_DAYS = (-3, 0, 1, 3, 7, 14)
 # Large enough that planning a statement costs little, small enough that giving way loses little. A loan on its
 # course takes a fifth of one that turns.
 COURSE_CHUNK = 2_000
@@ -199,7 +195,8 @@ def _finish(run: JobRun, at: datetime) -> bool:
     """Do once what a date ends with: reminders, brakes, checkpoints, chain; False if another worker was quicker."""
     on, today = run.business_date, calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
-    reminders = _owe_reminders(today, at) if on + timedelta(days=1) == today else 0
+    lateness.close_needless_calls(today, at)
+    reminders = lateness.owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0
     judged = promises.judge_promises(on, at)
@@ -234,23 +231,3 @@ def _savings_of(today: date, at: datetime) -> int:
     for partner in partners.order_by("partner"):
         partner_files.chase_silence(partner=partner, at=at)
     return sum(instruction is not None for instruction in asked)
-
-
-def _owe_reminders(today: date, at: datetime) -> int:
-    """Owe today's reminders, each for the hour that works for its borrower (docs/domain/reminders.md). The notice
-    itself checks hours, STOP and whether it was paid meanwhile."""
-    days = {today - timedelta(days=days): days for days in REMIND_DAYS}
-    return outbox.write_many("repayment_reminder", _reminders(days, today, at), at=at)
-
-
-def _reminders(days: dict[date, int], today: date, at: datetime) -> Iterator[tuple[str, datetime, dict[str, Any]]]:
-    """Yield what is to be owed: reference, moment, payload."""
-    hours = products.country_rules(settings.COUNTRY, today).contact
-    unpaid = dues.unpaid_on(list(days), today)
-    while some := list(islice(unpaid, outbox.BATCH)):
-        paid_at = contact_habits.hours_paid([borrower_id for _, borrower_id, _ in some], at)
-        for loan_id, borrower_id, due_on in some:
-            when = contact.best_time(paid_at.get(borrower_id, ()), hours.opens, hours.closes)
-            moment = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=when.hour, minutes=when.minute)
-            payload = {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days[due_on]}
-            yield f"reminder:{loan_id}:{today.isoformat()}", max(moment, at), payload

@@ -49,6 +49,13 @@ def words_we_know() -> str:
     ) % {"code": settings.USSD_CODE}
 
 
+def too_much_words() -> str:
+    """Tell whoever sends more than anybody writes, once."""
+    return pgettext(
+        "sms", "Too many messages: your last one was not read. Send it again in 10 minutes, or dial %(code)s."
+    ) % {"code": settings.USSD_CODE}
+
+
 def call(asked: Asked) -> str:
     case = help_services.call_back(msisdn=asked.msisdn, language=asked.language, at=asked.at)
     return call_words(case.reference)
@@ -111,7 +118,7 @@ def kin_words(was_asked: bool, agreed: bool) -> str:
     if not was_asked:
         return words_we_know()
     if agreed:
-        return pgettext("sms", "Thank you. Should it be needed: dial %(code)s, Help, or send HELP.") % {
+        return pgettext("sms", "Thank you. If it is ever needed: dial %(code)s, Help, or send HELP.") % {
             "code": settings.USSD_CODE
         }
     return pgettext("sms", "All right. We keep neither your name nor your number.")
@@ -176,6 +183,7 @@ def started_words(purposes: Sequence[str]) -> str:
 def longest() -> Iterator[tuple[str, str]]:
     """Yield every answer in the active language with its longest values, for measuring."""
     yield "answer unknown", words_we_know()
+    yield "answer too much", too_much_words()
     yield "answer STOP", stopped_words(preferences.EVERY)
     yield "answer START", started_words(preferences.EVERY)
     for say in (help_words, call_words, complaint_words, review_words):

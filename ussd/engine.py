@@ -6,10 +6,12 @@ shortcuts, length. The only screens with an effect are those whose view names an
 """
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 from django.utils import translation
@@ -58,7 +60,11 @@ class Await:
 
 @dataclass
 class Dialogue:
-    """One customer's place in the conversation, of one version of it. `answers` never holds a PIN."""
+    """One customer's place in the conversation, of one version of it. `answers` never holds a PIN.
+
+    `typed`: the numbers typed into menus so far, where a late copy of an answer looks like the next answer; None
+    where copies are told apart.
+    """
 
     msisdn: str
     language: str
@@ -73,6 +79,18 @@ class Dialogue:
     version: int = 0
     # Whether an act of a screen ran: something changed beyond the dialogue itself.
     acted: bool = False
+    typed: list[int] | None = None
+
+    def unused(self, choices: int) -> int:
+        """Return from which number on so many choices of an agreement count: 1, or where a late copy of any answer
+        of this session could be taken for it, the first of so many numbers that were not typed yet."""
+        used = set(self.typed or ())
+        return next(first for first in count(1) if used.isdisjoint(range(first, first + choices)))
+
+    def note(self, typed: str) -> None:
+        """Remember a number that was typed into a menu."""
+        if self.typed is not None and re.fullmatch(r"[0-9]{1,2}", typed, flags=re.ASCII):
+            self.typed = sorted({*self.typed, int(typed)})
 
     def go(self, screen: str) -> None:
         """Move on, remembering the way back."""
@@ -106,7 +124,8 @@ class Menu:
     """Words and numbered choices, over several pages where they do not fit one.
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
-    shown. Words that cost reading are given as a function: to understand an answer they are not needed.
+    shown. Words that cost reading are given as a function: to understand an answer they are not needed. `first`:
+    the number of the first choice.
     """
 
     text: str | Callable[[], str]
@@ -116,6 +135,7 @@ class Menu:
     must_be_seen: bool = False
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
+    first: int = 1
 
 
 @dataclass(frozen=True)
@@ -364,7 +384,10 @@ def _go_back(dialogue: Dialogue, view: View) -> None:
 def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bool) -> Await | None:
     if isinstance(view, End) or (_must_be_read(view) and not _is_last_page(dialogue, view)):
         raise Again(pgettext("engine", "Not an option."))
-    choice = _chosen(view, typed)
+    try:
+        choice = _chosen(view, typed)
+    finally:
+        dialogue.note(typed)
     if choice.act and not may_act:
         raise _Halt
     dialogue.answers.update(choice.save)
@@ -378,7 +401,7 @@ def _must_be_read(view: Menu | Read) -> bool:
 
 def _chosen(view: Menu | Read, typed: str) -> Choice:
     """Return the choice with this number; digits of other scripts and signs are no numbers here."""
-    for number, choice in enumerate(view.choices, 1):
+    for number, choice in enumerate(view.choices, _first(view)):
         if typed == str(number):
             return choice
     raise Again(pgettext("engine", "Not an option."))
@@ -449,18 +472,22 @@ def read_whole(view: Paged, language: str) -> str:
 def _items(view: Paged) -> list[str]:
     """Return the lines of a view, its choices last, in the alphabet of the active language."""
     if isinstance(view, Read):
-        lines = [*view.items, *_numbered(view.choices)]
+        lines = [*view.items, *_numbered(view)]
     elif isinstance(view, Menu):
         text = view.text if isinstance(view.text, str) else view.text()
-        lines = [*text.split("\n"), *_numbered(view.choices)]
+        lines = [*text.split("\n"), *_numbered(view)]
     else:
         assert isinstance(view, End | Ask)
         lines = view.text.split("\n")
     return [line for line in map(alphabet.active().clean, lines) if line]
 
 
-def _numbered(choices: Sequence[Choice]) -> list[str]:
-    return [f"{number} {choice.label}" for number, choice in enumerate(choices, 1)]
+def _numbered(view: Menu | Read) -> list[str]:
+    return [f"{number} {choice.label}" for number, choice in enumerate(view.choices, _first(view))]
+
+
+def _first(view: Menu | Read) -> int:
+    return view.first if isinstance(view, Menu) else 1
 
 
 def _last_line(view: Paged) -> str:
@@ -491,7 +518,7 @@ def _pages(view: Paged) -> list[Page]:
     if isinstance(view, Ask):
         return _pages_of_question(view)
     letters, items, last = alphabet.active(), _items(view), _last_line(view)
-    choices = _numbered(() if isinstance(view, End) else view.choices)
+    choices = [] if isinstance(view, End) else _numbered(view)
     whole = _joined(items, last)
     room = letters.screen
     if choices or isinstance(view, Read):

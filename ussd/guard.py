@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 import redis
@@ -56,6 +57,13 @@ LIMITS: dict[str, Limit] = {
     ),
     Kind.IDENTITIES: Limit(3, DAY, "whoever mistypes a name or an ID has it right by the third time"),
     Kind.PIN_BRAKE: Limit(0, HOUR, "see BRAKE"),
+    Kind.FLOOD_SMS: Limit(
+        30, timedelta(minutes=10), "a text takes twenty seconds on keys; its copies have its id and do not count"
+    ),
+    Kind.FLOOD_SMS_GATEWAY: Limit(
+        6_000, MINUTE, "100 texts a second, more than one machine answers; the gateway is asked to come again"
+    ),
+    Kind.SMS_ODD: Limit(0, HOUR, "other words under an id that we know, or a text to a number that is not ours"),
 }
 
 
@@ -117,6 +125,41 @@ def admit(*, gateway: str, msisdn: str, begins: bool, at: datetime) -> bool:
         notice(Kind.FLOOD_GATEWAY, gateway=gateway, at=at, allowed=0)
         return False
     return True
+
+
+class Answer(Enum):
+    """What a text gets: its answer; one word that it is too much; nothing, since each answer costs money; or it is
+    to come again, and nothing of it is lost."""
+
+    ITS_OWN = auto()
+    TOO_MUCH = auto()
+    NONE = auto()
+    LATER = auto()
+
+
+def admit_text(*, gateway: str, msisdn: str, message_id: str, at: datetime) -> Answer:
+    """Count a text and say what it gets. One that comes again under its id is counted once."""
+    limit = LIMITS[Kind.FLOOD_SMS]
+    window, minute = int(at.timestamp() // limit.window.total_seconds()), int(at.timestamp() // 60)
+    mine = f"{PREFIX}sms:{gateway}:{msisdn}:{window}"
+
+    def came(pipe: Pipeline) -> None:
+        pipe.sadd(mine, message_id)
+        pipe.scard(mine)
+        pipe.expire(mine, limit.window * 2)
+        _count(pipe, f"{PREFIX}sms:{gateway}:{minute}", MINUTE)
+
+    counts = _ask(came)
+    if counts is None or not settings.REFUSE_FLOODS:
+        return Answer.ITS_OWN
+    is_new, of_number, of_gateway = counts[0], counts[1], counts[3]
+    if of_number > limit.most:
+        notice(Kind.FLOOD_SMS, gateway=gateway, msisdn=msisdn, at=at, allowed=0)
+        return Answer.TOO_MUCH if is_new and of_number == limit.most + 1 else Answer.NONE
+    if of_gateway > LIMITS[Kind.FLOOD_SMS_GATEWAY].most:
+        notice(Kind.FLOOD_SMS_GATEWAY, gateway=gateway, at=at, allowed=0)
+        return Answer.LATER
+    return Answer.ITS_OWN
 
 
 def stranger(*, gateway: str, msisdn: str, at: datetime) -> None:

@@ -12,7 +12,8 @@ Money rests on it, and gateways differ in what they tell:
 
 What is left: a copy that comes later than people type, of an answer that was accepted. It is taken for a new
 answer, and it moves no money: what moves money asks for a PIN, and a PIN that was accepted has led away from
-the screen that asked for it. A copy of any other answer is no PIN. Source: docs/gateways.md.
+the screen that asked for it. A copy of any other answer is no PIN. Nor does it agree to anything: an agreement
+counts by a number that was not typed before (`Dialogue.unused`). Source: docs/gateways.md.
 """
 
 import hashlib
@@ -37,6 +38,11 @@ class Latest:
 
     begins: bool
     key: str = ""
+
+
+def copies_look_new(latest: Latest | None) -> bool:
+    """Say whether a late copy of an answer cannot be told from the next one."""
+    return latest is not None and not latest.key
 
 
 def fingerprint(text: str) -> str:

@@ -28,6 +28,9 @@ class Session(models.Model):
     answers = EncryptedField(blank=True, default="")
     language = models.CharField(max_length=2)
     misses = models.PositiveSmallIntegerField(default=0)
+    typed = models.JSONField(
+        default=list, help_text="Numbers typed into menus, where copies look like new answers."
+    )
     prefix_chars = models.PositiveIntegerField(default=0)
     prefix_segments = models.PositiveIntegerField(default=0)
     prefix_mac = models.CharField(max_length=64, blank=True)
@@ -251,6 +254,9 @@ class AbuseSign(models.Model):
         STRANGERS = "strangers", "Very many unknown numbers"
         IDENTITIES = "identities", "One number tries names and IDs"
         PIN_BRAKE = "pin_brake", "PINs guessed over many numbers: slowed"
+        FLOOD_SMS = "flood_sms", "One number sends more SMS than anybody writes"
+        FLOOD_SMS_GATEWAY = "flood_sms_gateway", "A gateway sends more SMS than we serve"
+        SMS_ODD = "sms_odd", "SMS as no gateway sends it"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     gateway = models.CharField(max_length=20)

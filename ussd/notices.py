@@ -37,14 +37,18 @@ from lending.models import (
 from lending.payments.settling import GAVE_UP
 from lending.rules import calendar
 from lending.rules.country import Country, may_contact
+from lending.rules.promises import MOST_BROKEN
+from lending.rules.reminders import LADDER, Step, step_of
 from lending.rules.standing import Standing
 from lending.selectors import dues, loans, personal_data, preferences, products, promises, savings_versions
 from lending.selectors.overpayments import payout_receipt
 from lending.selectors.preferences import may_send
-from lending.services import applications, bureau, receipts
+from lending.services import applications, bureau, changes, lateness, receipts
 from ussd import alphabet, campaigns, owing, samples, saving_samples, saving_words, sms, words
 from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
+from ussd.screens.late import code_to_dial
+from ussd.screens.pin import locked_words
 from ussd.tongue import npgettext, pgettext
 
 logger = logging.getLogger(__name__)
@@ -308,7 +312,7 @@ def undone_words(receipt: Receipt, loan: Loan | None, standing: Standing | None,
     }
     if receipt.state == Receipt.State.REVERSED:
         why = pgettext(
-            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It counts no more."
+            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It no longer counts."
         )
     else:
         why = pgettext(
@@ -334,7 +338,7 @@ def received_words(
         lines = _repaid_words(receipt, loan, owes_nothing, standing, today)
     if receipt.over_cents:
         lines.append(
-            pgettext("sms", "%(amount)s more than owed is kept for you.")
+            pgettext("sms", "You paid %(amount)s too much: it is kept for you.")
             % {"amount": words.amount(receipt.over_cents, receipt.currency)}
         )
     return " ".join(lines)
@@ -533,20 +537,32 @@ def wish_words() -> str:
 
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
     """Remind of one part of a loan, unless it is paid by now, or nothing is asked of its borrower any more."""
-    loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
-    if loan.state != Loan.State.LIVE or loan.stopped_on or loan.borrower.state == Borrower.State.DECEASED:
+    loan = Loan.objects.select_related("borrower", "product_version").get(id=payload["loan_id"])
+    due_on, today = date.fromisoformat(payload["due_on"]), _today(at)
+    step = step_of((today - due_on).days)
+    if not dues.may_remind(loan, due_on, today) or _is_said_otherwise(step, loan, today):
         return None
-    due_on = date.fromisoformat(payload["due_on"])
     part_cents = dues.part_due_on(loan, due_on)
-    if not part_cents or promises.holds(loan.id, _today(at)):
-        return None
-    days = (due_on - _today(at)).days
+    ways = _ways_out(loan, today) if step == Step.OFFER else frozenset[str]()
     return Notice(
         f"repayment_reminder:{loan.id}:{due_on.isoformat()}:{payload['days']}",
         loan.borrower,
-        lambda: reminder_words(loan, part_cents, due_on, days),
+        lambda: reminder_words(loan, part_cents, due_on, today, ways),
         unasked=True,
     )
+
+
+def _is_said_otherwise(step: Step, loan: Loan, today: date) -> bool:
+    """Say whether somebody has called already, or the notice before a bureau's record is the formal one."""
+    if step == Step.CALL:
+        return not lateness.call_is_waiting(loan.id)
+    return step == Step.FORMAL and bureau.will_be_noticed(loan, today)
+
+
+def _ways_out(loan: Loan, today: date) -> frozenset[str]:
+    """Return what is really granted to who cannot pay all: another day by a promise, one payment skipped."""
+    ways = {"skip"} & set(changes.granted(loan, today))
+    return frozenset(ways | ({"day"} if promises.broken(loan.id) < MOST_BROKEN else set()))
 
 
 def _campaign(payload: Payload, at: datetime) -> Notice | None:
@@ -561,32 +577,73 @@ def _campaign(payload: Payload, at: datetime) -> Notice | None:
     )
 
 
-def reminder_words(loan: Loan, part_cents: int, due_on: date, days: int) -> str:
-    """Remind calmly: amount, day, how to pay, how to make it stop. `days` until the due date, negative is late.
+def reminder_words(
+    loan: Loan, part_cents: int, due_on: date, today: date, ways: frozenset[str] = frozenset()
+) -> str:
+    """Remind calmly: amount, day, how to pay or what can be had instead, how to make it stop.
 
-    Where the part is not all that is owed, say both, so that nobody takes it for the whole.
+    Where the part is not all that is owed, say both, so that nobody takes it for the whole. `ways`: what the
+    product grants who cannot pay it ("day", "skip"); nothing else is offered.
     """
+    late = (today - due_on).days
+    step = step_of(late)
     values = {
         "amount": words.amount(part_cents, loan.currency),
         "all": words.amount(loan.outstanding_cents, loan.currency),
+        "ref": loan.reference,
         "day": words.day(due_on),
-        "days": abs(days),
+        "days": abs(late),
         "code": settings.USSD_CODE,
+        "late": code_to_dial(),
     }
-    if days > 0:
-        said = pgettext("sms", "Jirani: %(amount)s is due on %(day)s.")
-    elif days == 0:
-        said = pgettext("sms", "Jirani: %(amount)s is due today.")
-    else:
-        said = npgettext(
+    says_both = loan.outstanding_cents > part_cents and step not in (Step.OFFER, Step.CALL)
+    in_all = pgettext("sms", "You owe %(all)s in all.") if says_both else ""
+    sentences = (_what_is_due(step, late), in_all, _what_to_do(step, ways))
+    return " ".join(sentence % values for sentence in sentences if sentence)
+
+
+def _what_is_due(step: Step, late: int) -> str:
+    if step == Step.FORMAL:
+        return pgettext("sms", "Jirani, formal notice: %(amount)s of loan %(ref)s was due on %(day)s.")
+    if late > 0:
+        return npgettext(
             "sms",
             "Jirani: %(amount)s was due %(days)d day ago.",
             "Jirani: %(amount)s was due %(days)d days ago.",
-            -days,
+            late,
         )
-    in_all = pgettext("sms", "You owe %(all)s in all.") if loan.outstanding_cents > part_cents else ""
-    how = pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
-    return " ".join(sentence % values for sentence in (said, in_all, how) if sentence)
+    if late == 0:
+        return pgettext("sms", "Jirani: %(amount)s is due today.")
+    return pgettext("sms", "Jirani: %(amount)s is due on %(day)s.")
+
+
+def _what_to_do(step: Step, ways: frozenset[str]) -> str:
+    match step:
+        case Step.WHY:
+            return pgettext("sms", "Tell us why or pay a part: dial %(late)s. No reminders: send STOP.")
+        case Step.OFFER:
+            return _offer(ways)
+        case Step.CALL:
+            return pgettext(
+                "sms", "An officer calls you to find a way. Or pay a part: dial %(code)s. No reminders: send STOP."
+            )
+        case Step.FORMAL:
+            return pgettext("sms", "Pay a part or talk with us: dial %(late)s.")
+        case _:
+            return pgettext("sms", "Dial %(code)s to pay all or a part. No reminders: send STOP.")
+
+
+def _offer(ways: frozenset[str]) -> str:
+    """Offer a part, and what else is granted."""
+    if ways == {"day", "skip"}:
+        return pgettext(
+            "sms", "Pay a part, promise another day or skip one payment: dial %(late)s. No reminders: send STOP."
+        )
+    if "day" in ways:
+        return pgettext("sms", "Pay a part or promise another day: dial %(late)s. No reminders: send STOP.")
+    if "skip" in ways:
+        return pgettext("sms", "Pay a part or skip one payment: dial %(late)s. No reminders: send STOP.")
+    return pgettext("sms", "You can pay a part: dial %(late)s. No reminders: send STOP.")
 
 
 def _bureau_notice(payload: Payload, at: datetime) -> Notice | None:
@@ -685,7 +742,7 @@ def raise_words(limit_cents: int, currency: str) -> str:
     """Offer a higher limit without a push: more credit is not a gift."""
     return pgettext(
         "sms",
-        "Jirani: you repaid on time. Your limit can be %(limit)s if you want it; you need not. "
+        "Jirani: you repaid on time. Your limit can be %(limit)s if you want it; you do not have to. "
         "Dial %(code)s, Loan. No offers: send STOP.",
     ) % {"limit": words.amount(limit_cents, currency), "code": settings.USSD_CODE}
 
@@ -694,15 +751,14 @@ def _pin_locked(payload: Payload, at: datetime) -> Notice | None:
     borrower = Borrower.objects.get(id=payload["borrower_id"])
     if borrower.pin_locked_at is None:
         return None
-    return Notice(f"pin_locked:{borrower.id}:{borrower.pin_locked_at.isoformat()}", borrower, pin_locked_words)
+    reference = f"pin_locked:{borrower.id}:{borrower.pin_locked_at.isoformat()}"
+    return Notice(reference, borrower, lambda: pin_locked_words(borrower))
 
 
-def pin_locked_words() -> str:
-    return pgettext(
-        "sms",
-        "Your Jirani PIN is locked after 3 wrong tries. Your money is safe. Bring your ID to a Jirani officer, "
-        "or send HELP.",
-    )
+def pin_locked_words(borrower: Borrower) -> str:
+    """Say what the screen says, when the lock opens by itself included, and the way to a person."""
+    way = pgettext("sms", "Forgot it? Send HELP.")
+    return f"Jirani: {locked_words(borrower)} {way}"
 
 
 def _pin_reset(payload: Payload, at: datetime) -> Notice | None:
@@ -772,7 +828,7 @@ def _answer_day(case: Case) -> str:
 def complaint_taken_words(case: Case) -> str:
     """Confirm a complaint, with its reference and the day of the answer."""
     said = pgettext("sms", "Jirani has your complaint, ref %(ref)s.") % {"ref": case.reference}
-    how = pgettext("sms", "To ask after it, dial %(code)s, Help.") % {"code": settings.USSD_CODE}
+    how = pgettext("sms", "To ask after it, dial %(code)s, More, Help.") % {"code": settings.USSD_CODE}
     return " ".join(part for part in (said, _answer_day(case), how) if part)
 
 
@@ -787,7 +843,7 @@ def taken_up_words(case: Case) -> str:
 def complaint_answered_words(case: Case) -> str:
     """Say what came of a complaint; when it is not what was hoped for, also who else hears it."""
     if case.outcome == Case.Outcome.PUT_RIGHT:
-        said = pgettext("sms", "Complaint %(ref)s: you are right, we put it right.") % {"ref": case.reference}
+        said = pgettext("sms", "Complaint %(ref)s: you were right, and we put it right.") % {"ref": case.reference}
         return f"{said} {case.answer}"
     said = pgettext("sms", "Complaint %(ref)s: we found no mistake.") % {"ref": case.reference}
     return " ".join(part for part in (said, case.answer, _elsewhere_words(case)) if part)
@@ -817,7 +873,9 @@ def correction_words(case: Case) -> str:
     if case.outcome == Case.Outcome.PUT_RIGHT:
         return pgettext("sms", "Request %(ref)s: your data at Jirani are corrected.") % {"ref": case.reference}
     return pgettext(
-        "sms", "Request %(ref)s: we could not correct your data so. Bring your ID card to an officer, or send HELP."
+        "sms",
+        "Request %(ref)s: we could not correct your data like that. Bring your ID card to an officer, "
+        "or send HELP.",
     ) % {"ref": case.reference}
 
 
@@ -825,7 +883,8 @@ def condolence_words(case: Case) -> str:
     """Tell the next of kin that a death is recorded and that nobody is asked for money."""
     return pgettext(
         "sms",
-        "Jirani: we are sorry for your loss. We write and call no more and ask nothing of the family. Ref %(ref)s.",
+        "Jirani: we are sorry for your loss. We will not write or call again, and ask nothing of the family. "
+        "Ref %(ref)s.",
     ) % {"ref": case.reference}
 
 
@@ -904,7 +963,7 @@ def agent_words(agent: Agent) -> str:
         return pgettext(
             "sms", "You may now help others to register with Jirani. Dial %(code)s, More, Help, Agent."
         ) % {"code": settings.USSD_CODE}
-    return pgettext("sms", "You do not help others to register with Jirani now. Your own account is as before.")
+    return pgettext("sms", "You can no longer help others to register with Jirani. Your own account is as before.")
 
 
 def _data_copy(payload: Payload, at: datetime) -> Notice | None:
@@ -1037,8 +1096,11 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "refund_failed", not_given_back_words(samples.refund())
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
-    for days in (3, 0, -1, -365):
-        yield f"repayment_reminder {days}", reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, days)
+    for ways in (frozenset[str](), frozenset({"day"}), frozenset({"skip"}), frozenset({"day", "skip"})):
+        for late in (*LADDER, 2, 6, 13, 27, 365):
+            today = samples.DAY + timedelta(days=late)
+            reminder = reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, today, ways)
+            yield f"repayment_reminder {late} {sorted(ways)}", reminder
     yield "paid_for_another", paid_for_words(samples.receipt(), words.masked_name(samples.NAME))
     yield "savings_did_not_pay", not_from_savings_words(samples.MOST_CENTS, "KES")
     yield "promise_made", promise_words(samples.promise())
@@ -1052,7 +1114,7 @@ def longest() -> Iterator[tuple[str, str]]:
         yield "savings_terms_change", saving_words.terms_change_words(change, "KES")
     yield from saving_samples.longest_messages()
     yield "limit_raise_offered", raise_words(samples.MOST_CENTS, "KES")
-    yield "pin_locked", pin_locked_words()
+    yield "pin_locked", pin_locked_words(samples.borrower(pin_locked_at=samples.AT, pin_locks=1))
     yield "pin_reset", pin_reset_words()
     for say in {*TAKEN.values(), *ANSWERED.values(), taken_up_words}:
         for outcome in ("", *Case.Outcome):

@@ -48,6 +48,7 @@ CHANGED_BY_A_HOP = [
     "history",
     "language",
     "misses",
+    "typed",
     "answers",
     "prefix_chars",
     "prefix_segments",
@@ -191,6 +192,8 @@ def _locked_session(event: Event, at: datetime) -> Session:
 def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue]:
     """Find out what was typed and walk it."""
     dialogue = _dialogue(session, at)
+    if hops.copies_look_new(event.latest):
+        dialogue.typed = session.typed
     if session.hops_answered == 0:
         _greet(dialogue, session, event)
         inputs, may_act = hops.first_inputs(event.text, event.latest), True
@@ -236,6 +239,8 @@ def _greet(dialogue: Dialogue, session: Session, event: Event) -> None:
         dialogue.version = int(dropped.flow_version)
         dialogue.screen = RESUME
         dialogue.answers = {"dropped": place}
+        if dialogue.typed is not None:
+            dialogue.typed = dropped.typed
         Session.objects.filter(id=dropped.id).update(answers="")
 
 
@@ -281,6 +286,7 @@ def _record(
     """Store where the dialogue is and what was answered."""
     session.screen, session.page, session.history = dialogue.screen, dialogue.page, dialogue.history
     session.language, session.misses = dialogue.language, dialogue.misses
+    session.typed = dialogue.typed or session.typed
     session.answers = "" if shown.ends or not dialogue.answers else json.dumps(dialogue.answers)
     session.prefix_chars, session.prefix_mac = len(text), mac
     session.prefix_segments = len(text.split("*")) if text else 0

@@ -16,10 +16,11 @@ from django.db.models import F
 from django.utils import translation
 
 from lending import outbox
+from lending.models import Borrower
 from lending.selectors import people
-from ussd import answers, money_answers, sms, threads
+from ussd import answers, guard, money_answers, sms, threads
 from ussd.asked import Asked, mask_digits
-from ussd.models import IncomingSms, SmsThread
+from ussd.models import IncomingSms, Sms, SmsThread
 from ussd.understanding import Meaning, understand
 
 # A phone that sends again what it could not see arrive.
@@ -72,8 +73,10 @@ def take_incoming(*, gateway: str, message_id: str, msisdn: str, sent_to: str, t
             "received_at": at,
         },
     )
+    if sent_to and sent_to.lstrip("+") != settings.SMS_SHORT_CODE.lstrip("+"):
+        guard.notice(guard.Kind.SMS_ODD, gateway=gateway, msisdn=msisdn, at=at)
     if not created:
-        IncomingSms.objects.filter(id=incoming.id).update(times_received=F("times_received") + 1)
+        _came_again(incoming, msisdn, text, at)
         return
     if (same := _just_said(incoming)) is not None:
         IncomingSms.objects.filter(id=incoming.id).update(answer=same.answer)
@@ -84,9 +87,49 @@ def take_incoming(*, gateway: str, message_id: str, msisdn: str, sent_to: str, t
     )  # fmt: skip
     with translation.override(language):
         said = _answer(asked, text)
+    reply = _reply(
+        f"answer:{gateway}:{message_id}", incoming.keyword or "unknown", msisdn, said, language, borrower, at
+    )
+    IncomingSms.objects.filter(id=incoming.id).update(answer=reply)
+
+
+def _came_again(known: IncomingSms, msisdn: str, text: str, at: datetime) -> None:
+    """Count a text that was answered before. Other words under its id are nobody's, and an old one was replayed."""
+    IncomingSms.objects.filter(id=known.id).update(times_received=F("times_received") + 1)
+    if known.text_mac != fingerprint(msisdn, text):
+        guard.notice(guard.Kind.SMS_ODD, gateway=known.gateway, msisdn=msisdn, at=at)
+    else:
+        guard.answered_before(known.received_at, gateway=known.gateway, msisdn=msisdn, at=at)
+
+
+@transaction.atomic
+def put_off(
+    *, gateway: str, message_id: str, msisdn: str, sent_to: str, text: str, is_told: bool, at: datetime
+) -> None:
+    """Pass over a text of a flood: it is not kept and not answered, but for the one by which its sender is told.
+
+    Only STOP is heard all the same.
+    """
+    borrower = people.find_borrower(msisdn)
+    meaning = understand(text, borrower.language if borrower else "en")
+    language = borrower.language if borrower else (meaning.language if meaning else "en")
+    if meaning is not None and meaning.intent == "stop":
+        answers.stop(
+            Asked(msisdn=msisdn, borrower=borrower, meaning=meaning, text="", language=language, origin="", at=at)
+        )
+    if is_told:
+        with translation.override(language):
+            said = answers.too_much_words()
+        _reply(f"put_off:{gateway}:{message_id}", "too_much", msisdn, said, language, borrower, at)
+
+
+def _reply(
+    reference: str, kind: str, msisdn: str, said: str, language: str, borrower: Borrower | None, at: datetime
+) -> Sms:
+    """Write an answer, and owe it."""
     reply = sms.write(
-        reference=f"answer:{gateway}:{message_id}",
-        kind=f"answer_{incoming.keyword or 'unknown'}",
+        reference=reference,
+        kind=f"answer_{kind}",
         msisdn=msisdn,
         text=said,
         language=language,
@@ -94,8 +137,8 @@ def take_incoming(*, gateway: str, message_id: str, msisdn: str, sent_to: str, t
         borrower=borrower,
         parts=PARTS,
     )
-    IncomingSms.objects.filter(id=incoming.id).update(answer=reply)
     outbox.write("sms_due", reference=f"sms:{reply.id}", at=at, sms_id=reply.id)
+    return reply
 
 
 def _answer(asked: Asked, text: str) -> str:

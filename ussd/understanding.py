@@ -31,6 +31,11 @@ CURRENCIES = {
     "ghs",
     "naira",
     "cedi",
+    "silingi",
+    "ssente",
+    "sente",
+    "birr",
+    "ብር",
 }
 # A word of so many letters may have so many slips: a letter wrong, missing, added, or two in the wrong order.
 SLIPS = ((8, 2), (4, 1))
@@ -191,10 +196,13 @@ def amount(tokens: Sequence[str], language: str) -> tuple[int | None, set[int]]:
     if not UNREAD.isdisjoint(tokens):
         return None, {place for place, token in enumerate(tokens) if token in UNREAD}
     for spoken in (language, *(one for one in lexicon() if one != language)):
-        found = list(_runs(tokens, lexicon().get(spoken, lexicon()["en"])["numbers"]))
+        numbers = lexicon().get(spoken, lexicon()["en"])["numbers"]
+        found = list(_runs(tokens, numbers))
         if spoken != language:
-            # In one's own language it may be a word: "shida" is six in Hausa and trouble in Kiswahili.
-            found = [run for run in found if not _keywords() & set(tokens[run[0] : run[1]])]
+            # In one's own language it may be a word: "shida" is six in Hausa and trouble in Kiswahili, "ana" is
+            # forty in Luganda and "has" in Kiswahili.
+            words = _keywords().union(numbers.get("words_elsewhere", ()))
+            found = [run for run in found if not words & set(tokens[run[0] : run[1]])]
         if found:
             places = set().union(*(set(range(start, end)) for start, end, _ in found))
             return (found[0][2] if len(found) == 1 else None), places
@@ -205,7 +213,8 @@ def amount(tokens: Sequence[str], language: str) -> tuple[int | None, set[int]]:
 def _counting() -> frozenset[str]:
     """Return the words that multiply a number beside them: what they make of digits is not guessed."""
     known = (one["numbers"] for one in lexicon().values())
-    return frozenset(UNREAD.union(*({*one["hundred"], *one["thousand"]} for one in known)))
+    counted = ({*one["hundred"], *one["thousand"], *one.get("times", ())} for one in known)
+    return frozenset(UNREAD.union(*counted))
 
 
 @cache
@@ -223,9 +232,12 @@ def _digits(token: str) -> int | None:
     return int(exact) if exact == int(exact) else None
 
 
-def _runs(tokens: Sequence[str], numbers: Mapping[str, Any]) -> Iterator[tuple[int, int, int]]:
-    """Yield each run of number words: where it begins and ends, and its value."""
-    known = {*numbers["units"], *numbers["hundred"], *numbers["thousand"]}
+def _runs(tokens: Sequence[str], numbers: Mapping[str, Any]) -> Iterator[tuple[int, int, int | None]]:
+    """Yield each run of number words: where it begins and ends, and its value; None of one that makes no number."""
+    if numbers.get("doubled"):
+        tokens, numbers = [single(token) for token in tokens], _with_single_letters(numbers)
+    silent = set(numbers.get("silent", ()))
+    known = {*numbers["units"], *numbers["hundred"], *numbers["thousand"], *numbers.get("times", ()), *silent}
     start = 0
     while start < len(tokens):
         end = start
@@ -233,14 +245,36 @@ def _runs(tokens: Sequence[str], numbers: Mapping[str, Any]) -> Iterator[tuple[i
             end += 1
         while end > start and tokens[end - 1] not in known:
             end -= 1
-        run = [token for token in tokens[start:end] if token in known]
+        run = [token for token in tokens[start:end] if token in known - silent]
         if run and not set(run) <= set(numbers.get("articles", ())):
             yield start, end, _value(run, numbers)
         start = max(end, start + 1)
 
 
-def _value(run: Sequence[str], numbers: Mapping[str, Any]) -> int:
+def single(word: str) -> str:
+    """Return a word with each doubled letter written once: who types on keys often leaves one out.
+
+    >>> single("ttaano"), single("ttano"), single("mukaaga")
+    ('tano', 'tano', 'mukaga')
+    """
+    return re.sub(r"(.)\1+", r"\1", word)
+
+
+def _with_single_letters(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words of a language in which doubled letters are one."""
+
+    def written(words: Any) -> Any:
+        if isinstance(words, dict):
+            return {single(word): value for word, value in words.items()}
+        return [single(word) for word in words]
+
+    return {name: written(words) if isinstance(words, dict | list) else words for name, words in numbers.items()}
+
+
+def _value(run: Sequence[str], numbers: Mapping[str, Any]) -> int | None:
     """Return the value of number words: "two thousand five hundred", "elfu mbili mia tano"."""
+    if numbers["order"] == "parts":
+        return _value_of_parts(run, numbers)
     joined = " ".join(run)
     for pair, value in numbers.get("pairs", {}).items():
         joined = joined.replace(pair, str(value))
@@ -277,3 +311,31 @@ def _value_after(run: Sequence[str], numbers: Mapping[str, Any]) -> int:
             place, most = place + 1, most - 1
         total += max(times, 1) * (100 if token in numbers["hundred"] else 1000)
     return total
+
+
+def _value_of_parts(run: Sequence[str], numbers: Mapping[str, Any]) -> int | None:
+    """Add words that are each a number of tens, hundreds or thousands, the larger first: "lukumi mu bitaano".
+
+    One that multiplies has its count behind it. None where one part does not fit behind the other: of
+    "bbiri ssatu" nobody knows whether it is five.
+    """
+    total, place, room = 0, 0, 0
+    while place < len(run):
+        part, fits, place = _next_part(run, place, numbers)
+        if total and part >= room:
+            return None
+        total, room = total + part, fits
+    return total
+
+
+def _next_part(run: Sequence[str], place: int, numbers: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Return one part of a number, below which value another may follow, and where that would stand."""
+    times = numbers["times"].get(run[place])
+    if times is None:
+        value = numbers["units"][run[place]]
+        return value, 10 ** (len(str(value)) - 1), place + 1
+    count = numbers["units"].get(run[place + 1]) if place + 1 < len(run) else None
+    if count is None or count > 10:
+        return times, times, place + 1
+    # "emitwalo kkumi na mukaaga" is sixteen of them: what follows ten is not guessed.
+    return times * count, times if count < 10 else 1, place + 2

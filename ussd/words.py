@@ -218,7 +218,7 @@ NEXT_STEPS: dict[str, Sentence] = {
     "save_weekly": lambda *_: pgettext("next step", "Save a little each week, then ask again."),
     "use_wallet": lambda *_: pgettext("next step", "Use your wallet for a month, then ask again."),
     "wait_officer": lambda *_: pgettext("next step", "Wait for our officer's SMS."),
-    "allow_scoring": lambda *_: pgettext("next step", "Agree by SMS: send HELP to us."),
+    "allow_scoring": lambda *_: pgettext("next step", "Agree on your phone: More, My data."),
     "try_later": _try_later,
     "try_tomorrow": lambda *_: pgettext("next step", "Ask again tomorrow."),
     "try_next_week": lambda *_: pgettext("next step", "Ask again in a week."),

@@ -20,6 +20,7 @@ from lending.models import (
     Allocation,
     BureauNotice,
     Installment,
+    LateReason,
     Loan,
     LoanEvent,
     PaymentIntent,
@@ -147,6 +148,16 @@ class NoticeInline(HistoryInline):
     owed = cells.amount("owed_cents", "Owed", "loan.currency")
 
 
+class LateReasonInline(HistoryInline):
+    """What the customer said on the phone about being late."""
+
+    model = LateReason
+    verbose_name_plural = "Why it is late"
+    fields = ("reason", "days_late", "told_at")
+    related = ("loan",)
+    ordering = ("-told_at",)
+
+
 class LatenessFilter(SimpleListFilter):
     """How late today, counted as PAR is."""
 
@@ -180,7 +191,15 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
     search_help_text = "Loan reference, name or phone number"
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "refinances", "product_version", "country_pack")
-    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
+    inlines = (
+        InstallmentInline,
+        RepaymentInline,
+        LateReasonInline,
+        EventInline,
+        PaymentInline,
+        NoticeInline,
+        PostingInline,
+    )
     actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
         (

@@ -22,7 +22,7 @@ import numpy as np
 from django.db import connection, models, transaction
 
 from lending import chain, copying
-from lending.closing import JOB, REMIND_DAYS, Work
+from lending.closing import JOB, Work
 from lending.demo import income, story
 from lending.demo.economy import Portfolio
 from lending.demo.story import Verdict
@@ -56,7 +56,9 @@ from lending.rules import accounting, arrears, calendar, limits, money
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due, allocate
 from lending.rules.pricing import KeyFacts
+from lending.rules.reminders import LADDER, Step
 from lending.selectors import offers, products, savings
+from lending.services import lateness
 from lending.services.people import choose_pin_after_reset, identity_index
 from lending.services.repayments import AFTER_SESSION
 
@@ -171,6 +173,8 @@ class Books:
         self.live_due: Counter[date | None] = Counter()
         self.falling_due: dict[date, list[OpenLoan]] = defaultdict(list)
         self.late: dict[int, OpenLoan] = {}
+        # The calls about what is late that nobody has made, by loan.
+        self.calls: dict[int, list[Any]] = {}
         self.terms = products.terms_of(product)
         self._prices: dict[int, KeyFacts] = {}
         self.luck = Random(portfolio.setting.seed)  # noqa: S311 - codes of a story that repeats
@@ -234,7 +238,10 @@ class Books:
             Posting, "kind reference borrower_id loan_id event_key reverses_id occurred_at business_date booked_at"
         )
         self.entries = rows(Entry, "posting_id account_id currency debit_cents credit_cents")
-        self.cases = rows(Case, "kind subject_key borrower_id receipt_id attempt_id note opened_at")
+        self.cases = rows(
+            Case,
+            "kind subject_key borrower_id receipt_id attempt_id note answer_by opened_at closed_at resolution",
+        )
         self.checkpoints = rows(
             Checkpoint, "account_id currency business_date last_entry_id debit_cents credit_cents made_at"
         )
@@ -562,7 +569,9 @@ class Books:
         key = f"receipt:{PROVIDER}:{event.receipt_no}"
         self.post("suspense", f"{key}:suspense", event.paid_at, lines, booked_at=event.at, event_key=key)
         note = f"{event.receipt_no}: account {event.account!r} is nobody's"
-        self.cases.add("unmatched_receipt", f"receipt:{receipt}", None, receipt, None, note, event.at)
+        self.cases.add(
+            "unmatched_receipt", f"receipt:{receipt}", None, receipt, None, note, None, event.at, None, ""
+        )
 
     def _receive(
         self,
@@ -707,7 +716,8 @@ class Books:
         aged = [loan for loan in self.late.values() if loan.aged_on < event.on]
         for loan in aged:
             self._age(loan, event.on)
-        reminders = sum(self.live_due[today - timedelta(days=days)] for days in REMIND_DAYS)
+        self._queue_calls(today, event.at)
+        reminders = sum(self.live_due[today - timedelta(days=days)] for days in LADDER)
         work = asdict(Work(aged=len(aged)))
         # No brake is pulled in the story: its lender looks at the losses and goes on. Nobody is warned of a bureau
         # either: that would be a message about last year.
@@ -721,6 +731,19 @@ class Books:
         }
         result = work | closed
         self.job_runs.add(JOB, event.on, event.at, event.at, json.dumps(result))
+
+    def _queue_calls(self, today: date, at: datetime) -> None:
+        """Close the calls that are needless now and queue those of the day, as lending.services.lateness does."""
+        for loan_id in [loan_id for loan_id in self.calls if loan_id not in self.late]:
+            self.cases.change(self.calls.pop(loan_id), closed_at=at, resolution=lateness.NEEDLESS)
+        due_on = today - timedelta(days=next(days for days, step in LADDER.items() if step == Step.CALL))
+        late = (loan for loan in self.late.values() if loan.due_on == due_on and loan.id not in self.calls)
+        for loan in sorted(late, key=lambda one: one.id):
+            note = lateness.call_note(loan.left.total, self.product.currency, due_on)
+            borrower = loan.row[self.loans.place["borrower_id"]]
+            self.calls[loan.id] = self.cases.add(
+                "late_call", f"loan:{loan.id}", borrower, None, None, note, at + lateness.CALL_WITHIN, at, None, ""
+            )
 
     def _checkpoint(self, at: datetime) -> int:
         moved, self.moved = self.moved, {}

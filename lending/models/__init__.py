@@ -31,7 +31,7 @@ from lending.models.payments import (
 )
 from lending.models.people import Borrower, Consent, WalletMovement
 from lending.models.products import CountryPack, ProductVersion
-from lending.models.promises import Promise
+from lending.models.promises import LateReason, Promise
 from lending.models.reports import ReportSnapshot
 from lending.models.rights import AccessRecord, Erasure, NextOfKin, Preference
 from lending.models.savings import (
@@ -76,6 +76,7 @@ __all__ = [
     "Installment",
     "Invitation",
     "JobRun",
+    "LateReason",
     "LimitRaise",
     "Loan",
     "LoanEvent",

@@ -303,6 +303,7 @@ class Case(models.Model):
         DISPUTE = "dispute", "Customer says that it is wrong"
         PROMISE_BROKEN = "promise_broken", "Promise to pay was broken"
         PLAN_WISH = "plan_wish", "Customer wishes another date"
+        LATE_CALL = "late_call", "Call about what is late"
         HELP = "help", "Asks for a person"
         CALL_BACK = "call_back", "Wants to be called"
         COMPLAINT = "complaint", "Complaint"

@@ -1,4 +1,4 @@
-"""What somebody who is late says that they will pay, and whether they did."""
+"""What somebody who is late tells us: why, and what they will pay, and whether they did."""
 
 from django.conf import settings
 from django.db import models
@@ -49,3 +49,33 @@ class Promise(models.Model):
 
     def __str__(self) -> str:
         return f"Promise {self.id}"
+
+
+class LateReason(models.Model):
+    """Why somebody is late, by their own word on the phone. `origin` names it, so the same word counts once."""
+
+    class Reason(models.TextChoices):
+        FORGOT = "forgot", "Forgot"
+        NOT_PAID = "not_paid", "A customer has not paid them"
+        SICK = "sick", "Sickness"
+        CANNOT = "cannot", "Cannot pay"
+        DISPUTE = "dispute", "Says that it is wrong"
+        LOST_PHONE = "lost_phone", "The phone was lost"
+
+    # What leads to what the product grants.
+    HARDSHIP = (Reason.NOT_PAID, Reason.SICK, Reason.CANNOT, Reason.LOST_PHONE)
+
+    loan = models.ForeignKey(Loan, models.PROTECT, related_name="late_reasons")
+    borrower = models.ForeignKey(Borrower, models.PROTECT, related_name="late_reasons")
+    origin = models.CharField(max_length=120, unique=True)
+    reason = models.CharField(max_length=10, choices=Reason.choices)
+    days_late = models.PositiveIntegerField()
+    told_on = models.DateField(help_text="The business date.")
+    told_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="late_reason_of_who_is_late", condition=Q(days_late__gt=0))]
+        indexes = [models.Index(fields=["loan", "told_on"], name="late_reason_of_loan")]
+
+    def __str__(self) -> str:
+        return self.get_reason_display()

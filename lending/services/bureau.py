@@ -12,19 +12,26 @@ from lending.rules.bureau import NOTICE_AFTER_DAYS
 from lending.selectors import products
 from lending.services import audit, cases
 
+# Whom the law lets us list one day, if they stay late.
+_COULD_BE_LISTED = """
+    loan.state IN ('live', 'charged_off') AND loan.outstanding_cents > %(minimum)s AND borrower.state <> 'deceased'
+    AND EXISTS (SELECT FROM lending_consent consent
+                 WHERE consent.borrower_id = borrower.id AND consent.purpose = 'bureau' AND consent.granted
+                   AND consent.withdrawn_at IS NULL)
+"""
 # One statement for the whole portfolio; what has its notice already is left alone.
-_OWE = """
+_OWE = f"""
     INSERT INTO lending_bureaunotice (loan_id, unpaid_since, repayments, owed_cents, owed_at)
     SELECT loan.id, loan.unpaid_since,
            (SELECT count(*) FROM lending_repayment WHERE loan_id = loan.id AND amount_cents > 0),
            loan.outstanding_cents, %(at)s
       FROM lending_loan loan JOIN lending_borrower borrower ON borrower.id = loan.borrower_id
-     WHERE loan.state IN ('live', 'charged_off') AND loan.unpaid_since <= %(since)s
-       AND loan.outstanding_cents > %(minimum)s AND borrower.state <> 'deceased'
-       AND EXISTS (SELECT FROM lending_consent consent
-                    WHERE consent.borrower_id = borrower.id AND consent.purpose = 'bureau' AND consent.granted
-                      AND consent.withdrawn_at IS NULL)
+     WHERE loan.unpaid_since <= %(since)s AND {_COULD_BE_LISTED}
     ON CONFLICT DO NOTHING RETURNING id
+"""  # noqa: S608
+_COULD = f"""
+    SELECT FROM lending_loan loan JOIN lending_borrower borrower ON borrower.id = loan.borrower_id
+     WHERE loan.id = %(loan)s AND {_COULD_BE_LISTED}
 """
 
 
@@ -43,6 +50,16 @@ def owe_notices(today: date, at: datetime) -> int:
         ids = [notice_id for (notice_id,) in cursor.fetchall()]
     told = ((f"bureau_notice:{notice_id}", at, {"notice_id": notice_id}) for notice_id in ids)
     return outbox.write_many("bureau_notice", told, at=at)
+
+
+def will_be_noticed(loan: Loan, today: date) -> bool:
+    """Say whether a loan that stays late as it is gets the notice, so that it needs no other formal one."""
+    law = products.country_rules(settings.COUNTRY, today).bureau
+    if law is None:
+        return False
+    with connection.cursor() as cursor:
+        cursor.execute(_COULD, {"loan": loan.id, "minimum": law.minimum_cents})
+        return cursor.fetchone() is not None
 
 
 def still_holds(notice: BureauNotice) -> bool:

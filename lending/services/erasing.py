@@ -21,6 +21,7 @@ from lending.models import (
     Consent,
     Erasure,
     GroupMember,
+    LateReason,
     LimitRaise,
     Loan,
     NextOfKin,
@@ -58,6 +59,7 @@ RELATIONS = {
     "Consent": ANONYMOUS,
     "Erasure": ANONYMOUS,
     "GroupMember": EMPTIED,
+    "LateReason": ERASED,
     "LimitRaise": ANONYMOUS,
     "Loan": EMPTIED,
     "NextOfKin": ERASED,
@@ -165,6 +167,7 @@ def _forget_what_may_go(borrower: Borrower, at: datetime) -> dict[str, int]:
     counts = {
         "wallet movements": WalletMovement.objects.filter(borrower=borrower).delete()[0],
         "next of kin": NextOfKin.objects.filter(borrower=borrower).delete()[0],
+        "reasons for being late": LateReason.objects.filter(borrower=borrower).delete()[0],
     }
     counts["lines of a book"] = _burn_book(borrower)
     for forget in ports.forgetters():

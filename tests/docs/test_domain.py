@@ -28,6 +28,7 @@ from lending.rules import (
     pin_waits,
     pricing,
     promises,
+    reminders,
     savings_change,
     settlement_file,
     standing,
@@ -43,17 +44,30 @@ from lending.selectors import books, deposits, loans, payoffs, portfolio
 from lending.selectors.contracts import fact_of
 from lending.selectors.metrics import REPORTS
 from lending.selectors.products import price_of
-from lending.services import changes, groups, periods, receipts, refunds, savings, savings_instructions
+from lending.services import (
+    changes,
+    groups,
+    holds,
+    lateness,
+    periods,
+    preferences,
+    receipts,
+    refunds,
+    savings,
+    savings_instructions,
+)
 from lending.services import loans as loan_services
+from lending.services.complaints import complain
+from lending.services.promises import make_promise
 from lending.services.receipts import borrower_of_account
 from ml import features
 from scoring import policy
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
 from tests.lending import posters, saving
-from tests.lending.lending import lend, noon, product
+from tests.lending.lending import happen, lend, noon, product
 from tests.lending.rules.packs import LAWS
-from ussd import campaigns, words
+from ussd import campaigns, notices, words
 
 # Those of the other pages have a test file of their own.
 TABLES = {
@@ -105,6 +119,7 @@ WHOLE = {
     "payments.attempts",
     "payments.intents",
     "reminders.days",
+    "reminders.ladder",
     "reminders.parts",
     "standing.payoffs",
 }
@@ -839,6 +854,47 @@ class TestReminders:
     def test_contact_hours_are_kept(self, row: Row) -> None:
         local = datetime.combine(date(2026, 3, 2), time.fromisoformat(row["Local time"]), tzinfo=NAIROBI)
         assert may_contact(LAWS["ke"], local) is (row["May be sent"] == "yes")
+
+    def test_the_ladder_is_the_one_in_the_code(self) -> None:
+        told = {int(row["Days from the due date"]): row["Step"] for row in whole("reminders.ladder")}
+        assert told == reminders.LADDER
+
+    @pytest.mark.parametrize(
+        ("column", "on"), [("Reminder", noon(2026, 4, 10)), ("Formal notice", noon(2026, 4, 29))], ids=str
+    )
+    @rows("reminders.stops")
+    def test_what_ends_a_reminder_ends_it_at_once(self, row: Row, column: str, on: datetime, law: None) -> None:
+        loan, at = lend(product({}), 50_000, noon(2026, 3, 2)), on - timedelta(days=1)
+        borrower_id, msisdn = loan.borrower_id, loan.borrower.msisdn
+
+        def says_why(reason: str) -> None:
+            lateness.tell_why(borrower_id=borrower_id, reason=reason, origin="a", at=at)
+
+        def promises_to_pay() -> None:
+            until = (on + timedelta(days=1)).date()
+            make_promise(borrower_id=borrower_id, amount_cents=10_000, promised_on=until, origin="a", at=at)
+
+        happens: dict[str, Callable[[], Any]] = {
+            "nothing": lambda: None,
+            "the part is paid": lambda: happen(loan, "pay", at, amount_cents=50_000),
+            "a promise to pay waits for its day": promises_to_pay,
+            "the loan is disputed": lambda: says_why("dispute"),
+            "a complaint waits for its answer": lambda: complain(
+                msisdn=msisdn, topic="price", language="en", at=at
+            ),
+            "a hardship was told": lambda: says_why("sick"),
+            "STOP of reminders": lambda: preferences.stop(msisdn=msisdn, at=at, purposes=["reminders"]),
+            "STOP of offers": lambda: preferences.stop(msisdn=msisdn, at=at, purposes=["offers"]),
+            "the phone is said to be lost": lambda: holds.hold(loan.borrower, "phone", at),
+            "the SIM was changed": lambda: holds.hold(loan.borrower, "sim", at),
+            "the customer is said to have died": lambda: holds.hold(loan.borrower, "death", at),
+            "the death is recorded": lambda: happen(loan, "death", at),
+            "the loan is written off": lambda: happen(loan, "write_off", at),
+        }
+        happens[row["What"]]()
+        notice = notices.NOTICES["repayment_reminder"]({"loan_id": loan.id, "due_on": "2026-04-01", "days": 0}, on)
+        is_sent = notice is not None and notices._is_wanted(notice, on)
+        assert ("sent" if is_sent else "not sent") == row[column]
 
     def test_a_closed_date_owes_the_next_days_reminders(self, aminas_loan: Loan) -> None:
         for row in whole("reminders.days"):

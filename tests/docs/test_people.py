@@ -136,7 +136,7 @@ def test_a_hold_stops_what_the_table_says(
     monkeypatch.setattr(sms, "send", lambda *_: None)
     at = datetime(2026, 3, 30, 17, 30, tzinfo=NAIROBI)
     written = tell("repayment_reminder", at, loan_id=loan.id, due_on="2026-04-01", days=2)
-    assert written is not None and (written.state != "stopped") == (row["Is reminded"] == "yes")
+    assert (written is not None and written.state != "stopped") == (row["Is reminded"] == "yes")
 
 
 def test_every_hold_is_in_the_table() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from lending import closing
 from lending.models import Borrower, Loan, OutboxMessage
+from lending.services import bureau, cases, complaints, holds, lateness, life
 from tests.lending.lending import happen, lend, noon, product
 
 pytestmark = pytest.mark.django_db
@@ -58,8 +59,6 @@ class TestReminders:
     def test_come_back_with_a_payment_that_is_taken_back(self, loan: Loan) -> None:
         happen(loan, "pay", START + 6 * DAY, amount_cents=27_000)
         paid = loan.events.get(kind="pay")
-        from lending.services import life
-
         life.record(
             Loan.objects.get(id=loan.id), key="undo", kind="reverse", happened_at=START + 6 * DAY,
             at=START + 6 * DAY, undoes=paid,
@@ -79,3 +78,48 @@ class TestReminders:
         happen(loan, "reschedule", START + 2 * DAY, due_on="2026-03-20", installments=0)
         assert owed_on(march(9)) == []
         assert owed_on(march(20)) == [(loan.id, "2026-03-20", 0)]
+
+    def test_climb_the_ladder_for_the_oldest_part_alone_and_announce_the_others(self, loan: Loan) -> None:
+        first = {16: 7, 17: None, 19: None, 23: 14, 24: None, 37: 28, 38: None}
+        others = {20: ("2026-03-23", -3), 27: ("2026-03-30", -3), 30: ("2026-03-30", 0), 31: None}
+        for day in sorted({*first, *others}):
+            late = first.get(day)
+            told = others.get(day) or (("2026-03-09", late) if late else None)
+            assert owed_on(march(1) + (day - 1) * DAY) == ([(loan.id, *told)] if told else []), day
+
+    def test_wait_for_an_older_part_only_while_it_is_unpaid(self, loan: Loan) -> None:
+        happen(loan, "pay", START + 14 * DAY, amount_cents=27_000)
+        assert owed_on(march(17)) == [(loan.id, "2026-03-16", 1)]
+        # Penalties of the first part are left, which nobody is reminded of.
+        left_since = Loan.objects.get(id=loan.id).unpaid_since
+        assert left_since is not None and left_since < march(16)
+
+    @pytest.mark.parametrize("hold", ["phone", "sim", "death"])
+    def test_rest_while_all_stands_still_on_the_number(self, loan: Loan, hold: str) -> None:
+        holds.hold(loan.borrower, hold, START)
+        assert owed_on(march(9)) == []
+        holds.lift(loan.borrower, None, "checked", START + 7 * DAY)
+        assert owed_on(march(10)) == [(loan.id, "2026-03-09", 1)]
+
+    def test_rest_while_a_dispute_or_a_complaint_waits_and_no_longer(self, loan: Loan) -> None:
+        disputed = bureau.dispute(loan_id=loan.id, actor=None, reason="wrong", at=START)
+        assert owed_on(march(9)) == []
+        cases.close_case(case_id=disputed.id, officer=None, resolution="explained", at=START + 7 * DAY)
+        assert owed_on(march(10)) == [(loan.id, "2026-03-09", 1)]
+        complaints.complain(msisdn=loan.borrower.msisdn, topic="price", language="en", at=START + 8 * DAY)
+        assert owed_on(march(12)) == []
+
+    def test_rest_for_five_days_after_a_hardship_but_for_the_call(self, loan: Loan) -> None:
+        def says(reason: str, day: int) -> None:
+            at = noon(2026, 3, day)
+            lateness.tell_why(borrower_id=loan.borrower_id, reason=reason, origin=f"{day}", at=at)
+
+        says("sick", 10)
+        assert owed_on(march(12)) == owed_on(march(13)) == []
+        assert owed_on(march(16)) == [(loan.id, "2026-03-09", 7)]
+        says("cannot", 20)
+        assert owed_on(march(23)) == [(loan.id, "2026-03-09", 14)]
+
+    def test_go_on_for_who_forgot(self, loan: Loan) -> None:
+        lateness.tell_why(borrower_id=loan.borrower_id, reason="forgot", origin="1", at=noon(2026, 3, 10))
+        assert owed_on(march(12)) == [(loan.id, "2026-03-09", 3)]

@@ -1,9 +1,11 @@
 """Paying off, paying for others and from savings, and what to do when the money does not come in time."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
@@ -11,6 +13,7 @@ from lending import closing
 from lending.models import (
     Borrower,
     Case,
+    LateReason,
     Loan,
     LoanEvent,
     OutboxMessage,
@@ -148,6 +151,60 @@ class TestWhoOwesElsewhere:
         factories.write_off(owing(amina, 100), at=timezone.now())
         aminas_phone.dials("*384*77#").sees("You owe KES 530").types("1").sees("You owe KES 530").types("2", "1")
         aminas_phone.ends_with("M-PESA prompt for KES 530")
+
+
+@pytest.mark.usefixtures("fixed_scorer")
+class TestWhyBrianIsLate:
+    """He is a day late; the message of that day says what to dial."""
+
+    @pytest.fixture
+    def asked(self, brians_phone: Phone, brian: Borrower) -> Phone:
+        loan = owing(brian, 31)
+        due = {"loan_id": loan.id, "due_on": loan.due_on.isoformat() if loan.due_on else "", "days": 1}
+        notice = notices.NOTICES["repayment_reminder"](due, timezone.now())
+        assert notice is not None
+        dial = re.search(r"dial (\S+#)", notice.say())
+        assert dial is not None
+        return brians_phone.dials(dial[1]).sees("What happened?", "1 I forgot", "2 A customer has not paid me")
+
+    def reason(self) -> str:
+        return LateReason.objects.get().reason
+
+    def test_he_forgot_and_comes_to_the_ways_to_pay(self, asked: Phone) -> None:
+        asked.types("1").sees("Pay all")
+        assert self.reason() == "forgot"
+
+    @pytest.mark.parametrize(
+        ("key", "reason"), [("2", "not_paid"), ("3", "sick"), ("4", "cannot"), ("6", "lost_phone")]
+    )
+    def test_a_hardship_leads_to_what_his_loan_grants(
+        self, asked: Phone, key: str, reason: str, client: Client
+    ) -> None:
+        asked.types(key).sees("Thank you for telling us", "1 Pay a part", "2 Promise another day")
+        asked.repeats().sees("3 More time for a fee", "4 Call me").sees_no("Skip")
+        assert self.reason() == reason
+        asked.types("2").sees("How much can you pay within 14 days?")
+        officer = get_user_model().objects.create_superuser("wambui", password="x" * 12)
+        client.force_login(officer)
+        page = client.get(f"/admin/lending/loan/{LateReason.objects.get().loan_id}/change/").content.decode()
+        assert "Why it is late" in page and LateReason.objects.get().get_reason_display() in page
+
+    def test_something_is_wrong_and_nobody_asks_for_money_meanwhile(self, asked: Phone) -> None:
+        asked.types("5").ends_with("An officer looks at your loan", "no reminders")
+        assert Case.objects.get(kind="dispute").borrower == LateReason.objects.get().borrower
+        loan = LateReason.objects.get().loan
+        due = {"loan_id": loan.id, "due_on": loan.due_on.isoformat() if loan.due_on else "", "days": 1}
+        assert notices.NOTICES["repayment_reminder"](due, timezone.now()) is None
+
+    def test_who_is_not_late_is_not_asked(self, aminas_phone: Phone, amina: Borrower) -> None:
+        owing(amina)
+        aminas_phone.dials("*384*77*1*6#").sees("Not an option.").sees_no("Why I am late")
+
+    def test_a_loan_that_may_be_skipped_offers_it(self, client: Client, law: None) -> None:
+        loan = lend(product(WEEKLY), 50_000, timezone.now() - 9 * DAY)
+        Phone(client, loan.borrower.msisdn).dials("*384*77*1*6#").types("4").sees("3 Skip one payment").types(
+            "3"
+        ).sees("Skip one payment: no fee")
 
 
 @pytest.mark.usefixtures("fixed_scorer")

@@ -1,7 +1,7 @@
 """Abuse of each kind: refused in words, counted, shown to officers; and an honest customer is served meanwhile."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +11,12 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
-from lending.models import Application, Borrower, Case
+from lending.models import Application, Borrower, Case, OutboxMessage
+from lending.selectors.preferences import stopped
 from tests import factories
 from tests.phone import Phone
 from ussd import guard, sessions
-from ussd.models import AbuseSign, Hop, Session
+from ussd.models import AbuseSign, Hop, IncomingSms, Session, Sms
 
 Kind = AbuseSign.Kind
 
@@ -77,6 +78,106 @@ class TestAFloodThroughAGateway:
         Phone(aminas_phone.client, brian.msisdn).dials("*384*77#").ends_with("Wait a minute")
         assert signs(Kind.FLOOD_GATEWAY)[0].msisdn == ""
         aminas_phone.types("9753").sees("Wrong PIN")
+
+
+SMS_NUMBER = "254711000101"
+
+
+def texts(client: Client, message_id: str, text: str = "BAL", msisdn: str = SMS_NUMBER, **fields: str) -> Any:
+    """Deliver one SMS as Africa's Talking does."""
+    form = {"id": message_id, "from": f"+{msisdn}", "to": settings.SMS_SHORT_CODE, "text": text} | fields
+    return client.post(f"/gateways/africastalking/{settings.AFRICASTALKING_SECRET}/sms", form)
+
+
+@pytest.mark.usefixtures("floods_are_refused")
+class TestAFloodOfSms:
+    @pytest.fixture
+    def few(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        monkeypatch.setitem(guard.LIMITS, Kind.FLOOD_SMS, guard.Limit(3, timedelta(hours=1), "test"))
+        return 3
+
+    def test_of_one_number_is_told_once_and_then_costs_nothing(
+        self, client: Client, amina: Borrower, brian: Borrower, few: int
+    ) -> None:
+        for number in range(few + 6):
+            assert texts(client, f"m{number}", f"BAL {number}").status_code == 200
+        assert Sms.objects.filter(kind="answer_balance").count() == few
+        (told,) = Sms.objects.filter(kind="answer_too_much")
+        assert "Send it again in 10 minutes, or dial *384*77#" in told.text
+        assert OutboxMessage.objects.filter(topic="sms_due").count() == few + 1
+        (sign,) = signs(Kind.FLOOD_SMS)
+        assert sign.msisdn == amina.msisdn and sign.times >= 4
+        assert IncomingSms.objects.count() == few, "what is not answered fills no table"
+
+        texts(client, "b1", msisdn=brian.msisdn)
+        assert Sms.objects.filter(msisdn=brian.msisdn, kind="answer_balance").exists()
+        Phone(client, amina.msisdn).dials("*384*77#").sees("1 Loan")
+
+    def test_does_not_count_copies(self, client: Client, amina: Borrower, few: int) -> None:
+        for _ in range(few + 6):
+            texts(client, "m1")
+        texts(client, "m2", "LIMIT")
+        assert Sms.objects.filter(kind="answer_limit").exists() and not signs(Kind.FLOOD_SMS)
+
+    def test_is_over_with_its_time(self, amina: Borrower) -> None:
+        at = timezone.now().replace(minute=0, second=0)
+        limit = guard.LIMITS[Kind.FLOOD_SMS]
+
+        def admitted(number: int, at: datetime) -> guard.Answer:
+            return guard.admit_text(gateway="at", msisdn=amina.msisdn, message_id=f"m{number}", at=at)
+
+        got = [admitted(number, at) for number in range(limit.most + 3)]
+        assert got == [guard.Answer.ITS_OWN] * limit.most + [guard.Answer.TOO_MUCH] + [guard.Answer.NONE] * 2
+        assert admitted(99, at + limit.window) is guard.Answer.ITS_OWN
+
+    def test_still_hears_stop(self, client: Client, amina: Borrower, few: int) -> None:
+        for number in range(few + 2):
+            texts(client, f"m{number}", f"BAL {number}")
+        texts(client, "stop", "STOP offers")
+        assert stopped(amina.msisdn) == ["offers"] and not Sms.objects.filter(kind="answer_stop").exists()
+
+    def test_through_a_gateway_comes_again_and_loses_nothing(
+        self, client: Client, amina: Borrower, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(guard.LIMITS, Kind.FLOOD_SMS_GATEWAY, guard.Limit(1, timedelta(minutes=1), "test"))
+        assert texts(client, "m1").status_code == 200
+        assert texts(client, "m2", "LIMIT").status_code == 503
+        assert signs(Kind.FLOOD_SMS_GATEWAY)[0].msisdn == ""
+        monkeypatch.setitem(guard.LIMITS, Kind.FLOOD_SMS_GATEWAY, guard.Limit(9, timedelta(minutes=1), "test"))
+        assert texts(client, "m2", "LIMIT").status_code == 200
+        assert Sms.objects.filter(kind="answer_limit").exists()
+
+
+class TestOddSms:
+    def test_other_words_under_a_known_id_do_nothing_and_are_counted(self, client: Client, amina: Borrower) -> None:
+        texts(client, "m1", "BAL")
+        texts(client, "m1", "STOP")
+        texts(client, "m1", "BAL", msisdn="254711000102")
+        assert Sms.objects.count() == 1 and not stopped(amina.msisdn)
+        assert {sign.msisdn for sign in signs(Kind.SMS_ODD)} == {amina.msisdn, "254711000102"}
+
+    def test_a_copy_is_nothing_odd(self, client: Client, amina: Borrower) -> None:
+        texts(client, "m1", "BAL")
+        texts(client, "m1", " BAL ")
+        assert not AbuseSign.objects.exists()
+
+    def test_an_old_one_that_comes_again_is_a_replay(self, client: Client, amina: Borrower) -> None:
+        texts(client, "m1")
+        IncomingSms.objects.update(received_at=timezone.now() - guard.REPLAY_AFTER - timedelta(seconds=1))
+        for _ in range(guard.LIMITS[Kind.REPLAYED].most + 1):
+            texts(client, "m1")
+        assert signs(Kind.REPLAYED)[0].msisdn == amina.msisdn and Sms.objects.count() == 1
+
+    def test_one_to_another_number_is_answered_and_counted(self, client: Client, amina: Borrower) -> None:
+        texts(client, "m1", to="20999")
+        assert signs(Kind.SMS_ODD) and Sms.objects.filter(kind="answer_balance").exists()
+
+    def test_one_that_cannot_be_read_is_refused_and_counted(self, client: Client, law: None) -> None:
+        for number in range(guard.LIMITS[Kind.UNREADABLE].most + 1):
+            assert texts(client, f"m{number}", **{"from": "M-PESA"}).status_code == 400
+        assert signs(Kind.UNREADABLE)
+        assert texts(client, "m", "x" * 40_000).status_code == 400
+        assert signs(Kind.OVERSIZE)
 
 
 class TestForgedCalls:

@@ -12,6 +12,7 @@ from lending.models import (
     Loan,
     OutboxMessage,
     PaymentIntent,
+    Promise,
     Receipt,
     Refund,
     SavingsAccount,
@@ -21,6 +22,7 @@ from lending.payments.settling import GAVE_UP
 from lending.selectors import deposits
 from lending.services import (
     agents,
+    cases,
     complaints,
     consents,
     corrections,
@@ -28,6 +30,7 @@ from lending.services import (
     deaths,
     help,
     holds,
+    lateness,
     next_of_kin,
     people,
     preferences,
@@ -164,7 +167,7 @@ class TestMoney:
         [
             (20_000, "Received KES 200, receipt SFC7XK2. You owe KES 330 by 1 Apr."),
             (53_000, "Received KES 530, receipt SFC7XK2. You owe nothing. Thank you."),
-            (60_000, "KES 70 more than owed is kept for you."),
+            (60_000, "You paid KES 70 too much: it is kept for you."),
         ],
     )
     def test_that_came_in_is_receipted(
@@ -180,7 +183,7 @@ class TestMoney:
             (
                 60_000,
                 "Received KES 600 for loan {} that was written off. Thank you. "
-                "KES 70 more than owed is kept for you.",
+                "You paid KES 70 too much: it is kept for you.",
             ),
         ],
     )
@@ -214,7 +217,7 @@ class TestMoney:
         factories.decide(factories.apply(amina))
         receipt = factories.pay("254711000101", 20_000)
         text = said(tell("repayment_received", receipt_id=receipt.id, nth=0))
-        assert text == "Received KES 200, receipt SFC7XK2. KES 200 more than owed is kept for you."
+        assert text == "Received KES 200, receipt SFC7XK2. You paid KES 200 too much: it is kept for you."
 
     def test_that_repays_one_loan_says_nothing_of_debts_while_another_was_written_off(
         self, aminas_loan: Loan, aggregator: Aggregator
@@ -234,7 +237,7 @@ class TestMoney:
         [
             (
                 "en",
-                "M-PESA took back your payment of KES 530, receipt SFC7XK2. It counts no more.",
+                "M-PESA took back your payment of KES 530, receipt SFC7XK2. It no longer counts.",
                 "You owe KES 530",
             ),
             ("sw", "M-PESA imerudisha malipo yako ya KES 530, risiti SFC7XK2.", "Unadaiwa KES 530 hadi"),
@@ -418,12 +421,105 @@ class TestAReminderOfAPart:
         assert "Deni lote ni KES 1,080." in said(self.remind(loan, "2026-03-09", 0))
 
 
+class TestTheLadder:
+    """What each step says; Amina's KES 530 were due on 1 April."""
+
+    DUE_ON = date(2026, 4, 1)
+
+    def remind(self, loan: Loan, late: int) -> Sms | None:
+        at = datetime(2026, 4, 1, 17, 30, tzinfo=NAIROBI) + timedelta(days=late)
+        return tell("repayment_reminder", at, loan_id=loan.id, due_on="2026-04-01", days=late)
+
+    @pytest.mark.parametrize(
+        ("late", "expected"),
+        [
+            (-3, "Jirani: KES 530 is due on 1 Apr. Dial *384*77# to pay all or a part. No reminders: send STOP."),
+            (0, "Jirani: KES 530 is due today. Dial *384*77# to pay all or a part. No reminders: send STOP."),
+            (
+                1,
+                "Jirani: KES 530 was due 1 day ago. Tell us why or pay a part: dial *384*77*1*6#. "
+                "No reminders: send STOP.",
+            ),
+            (3, "Jirani: KES 530 was due 3 days ago. Dial *384*77# to pay all or a part. No reminders: send STOP."),
+            (
+                7,
+                "Jirani: KES 530 was due 7 days ago. Pay a part or promise another day: dial *384*77*1*6#. "
+                "No reminders: send STOP.",
+            ),
+            (
+                28,
+                "Jirani, formal notice: KES 530 of loan {ref} was due on 1 Apr. "
+                "Pay a part or talk with us: dial *384*77*1*6#.",
+            ),
+        ],
+    )
+    def test_says_what_the_day_is_for(
+        self, aminas_loan: Loan, aggregator: Aggregator, late: int, expected: str
+    ) -> None:
+        assert said(self.remind(aminas_loan, late)) == expected.format(ref=aminas_loan.reference)
+
+    def test_says_how_late_it_is_by_the_time_it_goes_out(self, aminas_loan: Loan, aggregator: Aggregator) -> None:
+        at = datetime(2026, 4, 3, 8, 0, tzinfo=NAIROBI)
+        text = said(tell("repayment_reminder", at, loan_id=aminas_loan.id, due_on="2026-04-01", days=1))
+        assert "was due 2 days ago. Tell us why" in text
+
+    def test_says_that_an_officer_calls_while_one_still_has_to(
+        self, aminas_loan: Loan, aggregator: Aggregator
+    ) -> None:
+        case = lateness.queue_call(aminas_loan.id, self.DUE_ON, NOON)
+        text = said(self.remind(aminas_loan, 14))
+        assert "was due 14 days ago. An officer calls you to find a way." in text
+        Sms.objects.all().delete()
+        cases.close_case(case_id=case.id, officer=None, resolution="spoken", at=NOON)
+        assert self.remind(aminas_loan, 14) is None
+
+    @pytest.mark.parametrize(
+        ("skips", "broken", "offered"),
+        [
+            (1, 0, "Pay a part, promise another day or skip one payment: dial"),
+            (0, 1, "Pay a part or promise another day: dial"),
+            (1, 2, "Pay a part or skip one payment: dial"),
+            (0, 2, "You can pay a part: dial"),
+        ],
+    )
+    def test_offers_only_what_would_be_granted(
+        self, law: None, aggregator: Aggregator, skips: int, broken: int, offered: str
+    ) -> None:
+        term = {"installments": 4, "every": 2, "unit": "week"}
+        loan = lend(product({"kind": "flat", "term": term, "skips": skips}), 100_000, NOON)
+        for nth in range(broken):
+            Promise.objects.create(
+                loan=loan, borrower=loan.borrower, origin=str(nth), amount_cents=100, promised_on=self.DUE_ON,
+                channel="phone", made_at=NOON, state="broken", judged_at=NOON,
+            )  # fmt: skip
+        at = datetime(2026, 3, 23, 17, 30, tzinfo=NAIROBI)
+        assert offered in said(tell("repayment_reminder", at, loan_id=loan.id, due_on="2026-03-16", days=7))
+
+    def test_ends_with_one_notice_where_a_bureau_would_hear_of_it(
+        self, law: None, fixed_scorer: Any, aggregator: Aggregator
+    ) -> None:
+        agreed = factories.CONSENTS | {"bureau": True}
+        brian = factories.register("Brian Otieno", "254711000102", "23456782", consents=agreed)
+        Borrower.objects.update(limit_cents=200_000)
+        assert self.remind(factories.live_loan(brian, 150_000), 28) is None
+
+    @pytest.mark.parametrize(("principal_cents", "agrees"), [(150_000, False), (20_000, True)])
+    def test_ends_with_ours_where_none_would(
+        self, law: None, fixed_scorer: Any, aggregator: Aggregator, principal_cents: int, agrees: bool
+    ) -> None:
+        agreed = factories.CONSENTS | {"bureau": agrees}
+        brian = factories.register("Brian Otieno", "254711000102", "23456782", consents=agreed)
+        Borrower.objects.update(limit_cents=200_000)
+        assert "formal notice" in said(self.remind(factories.live_loan(brian, principal_cents), 28))
+
+
 class TestAPin:
     def test_that_is_locked_has_a_way_back(self, amina: Borrower, aggregator: Aggregator) -> None:
         for _ in range(3):
             with pytest.raises((people.WrongPin, people.PinLocked)):
                 people.check_pin(borrower_id=amina.id, pin="9753", at=NOON)
-        assert "Bring your ID to a Jirani officer" in said(tell("pin_locked", borrower_id=amina.id))
+        text = said(tell("pin_locked", borrower_id=amina.id))
+        assert "It opens by itself on 2 Mar at 12:15. Forgot it? Send HELP." in text
 
     def test_that_was_reset_warns_who_did_not_ask(
         self, amina: Borrower, aggregator: Aggregator, admin_user: Any
@@ -571,7 +667,7 @@ class TestRequests:
     @pytest.mark.parametrize(
         ("outcome", "words", "elsewhere"),
         [
-            ("put_right", "you are right, we put it right. The fee is back.", False),
+            ("put_right", "you were right, and we put it right. The fee is back.", False),
             ("no_fault", "no mistake", True),
         ],
     )

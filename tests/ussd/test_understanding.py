@@ -60,6 +60,39 @@ MEANT = [
     ("ha", "taimako", "help", None),
     ("lg", "looni 500", "loan", 500),
     ("lg", "okusasula 2000", "pay", 2000),
+    ("lg", "looni bitaano", "loan", 500),
+    ("lg", "njagala okwewola lukumi mu bitaano", "loan", 1500),
+    ("lg", "sasula enkumi bbiri mu bitaano", "pay", 2500),
+    ("lg", "sasula enkumi biri", "pay", 2000),
+    ("lg", "sasula nkumi ttano", "pay", 5000),
+    ("lg", "tereka amakumi ataano", "save", 50),
+    ("lg", "tereka amakumi abiri mu ttaano", "save", 25),
+    ("lg", "tereka kkumi n'emu", "save", 11),
+    ("lg", "tereka kumi na bbiri", "save", 12),
+    ("lg", "looni omutwalo gumu", "loan", 10_000),
+    ("lg", "looni omutwaalo", "loan", 10_000),
+    ("lg", "looni omutwalo gumu mu kakaaga mu bitaano", "loan", 16_500),
+    ("lg", "looni emitwalo ebiri", "loan", 20_000),
+    ("lg", "looni ssente lukaaga", "loan", 600),
+    ("lg", "sasula bbiri ssatu", "pay", None),
+    ("lg", "sasula bibiri bisatu", "pay", None),
+    ("lg", "looni emitwalo kkumi na mukaaga", "loan", None),
+    ("lg", "sasula enkumi 2", "pay", None),
+    ("lg", "ekkomo lyange", "limit", None),
+    ("lg", "sitatimenti", "statement", None),
+    ("sw", "mkopo, mume wangu ana deni", "loan", None),
+    ("sw", "nataka mkopo, mtoto ana homa", "loan", None),
+    ("ha", "ina bukatar bashi dari biyu", "loan", 200),
+    ("ha", "zan biya bashi dubu daya", "pay", 1000),
+    ("ha", "bayanin asusu", "statement", None),
+    ("ha", "iyakar bashi", "limit", None),
+    ("ha", "sauran bashina", "balance", None),
+    ("am", "ብድር እፈልጋለሁ", "loan", None),
+    ("am", "እከፍላለሁ 300 ብር", "pay", 300),
+    ("am", "ቀሪ ሒሳብ", "balance", None),
+    ("am", "የሂሳብ መግለጫ", "statement", None),
+    ("am", "የብድር ገደብ", "limit", None),
+    ("am", "እርዱኝ", "help", None),
     ("am", "ብድር 500", "loan", 500),
     ("am", "ብድር አምስት መቶ", "loan", 500),
     ("am", "አቁም", "stop", None),
@@ -133,6 +166,26 @@ def test_tens_and_units_are_read_back(number: int) -> None:
     for before, after in product(("", "mkopo "), ("", " tafadhali")):
         meaning = understand(f"{before}{said}{after}", "sw")
         assert (meaning is None and after and not before) or (meaning is not None and meaning.units == number)
+
+
+LUGANDA = {
+    1: "emu", 2: "bbiri", 3: "ssatu", 4: "nnya", 5: "ttaano", 6: "mukaaga", 7: "musanvu", 8: "munaana", 9: "mwenda",
+    10: "kkumi", 20: "amakumi abiri", 30: "amakumi asatu", 40: "amakumi ana", 50: "amakumi ataano", 60: "nkaaga",
+    70: "nsanvu", 80: "kinaana", 90: "kyenda", 100: "kikumi", 200: "bibiri", 300: "bisatu", 400: "bina",
+    500: "bitaano", 600: "lukaaga", 700: "lusanvu", 800: "lunaana", 900: "lwenda", 1000: "lukumi",
+    2000: "enkumi bbiri", 3000: "enkumi ssatu", 4000: "enkumi nnya", 5000: "enkumi ttaano", 6000: "kakaaga",
+    7000: "kasanvu", 8000: "kanaana", 9000: "kenda", 10_000: "omutwalo gumu", 20_000: "emitwalo ebiri",
+    30_000: "emitwalo esatu", 40_000: "emitwalo ena", 50_000: "emitwalo etaano", 60_000: "emitwalo mukaaga",
+    70_000: "emitwalo musanvu", 80_000: "emitwalo munaana", 90_000: "emitwalo mwenda",
+}  # fmt: skip
+
+
+@given(st.integers(1, 99_999), st.booleans())
+def test_numbers_in_luganda_are_read_back_also_with_single_letters(number: int, slips: bool) -> None:
+    digits = [int(digit) * 10**place for place, digit in enumerate(reversed(str(number))) if digit != "0"]
+    said = " mu ".join(LUGANDA[part] for part in reversed(digits))
+    meaning = understand(f"looni {understanding.single(said) if slips else said}", "lg")
+    assert meaning is not None and (meaning.intent, meaning.units) == ("loan", number), said
 
 
 def test_the_examples_hold() -> None:

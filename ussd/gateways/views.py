@@ -3,6 +3,7 @@
 import hmac
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from functools import wraps
 
@@ -117,18 +118,26 @@ def _refusal(error: Exception, gateway: Gateway, at: datetime) -> str:
             return NO_NUMBER
         case Unreadable():
             logger.warning("a hop of %s came without a usable %s", gateway.name, error)
-            large = isinstance(error, TooLarge)
-            guard.notice(guard.Kind.OVERSIZE if large else guard.Kind.UNREADABLE, gateway=gateway.name, at=at)
+            _notice_unreadable(error, gateway, at)
             return SORRY
         case _:
             logger.error("a hop of %s failed: %s", gateway.name, sessions.describe(error))
             return SORRY
 
 
+def _notice_unreadable(error: Unreadable, gateway: Gateway, at: datetime) -> None:
+    kind = guard.Kind.OVERSIZE if isinstance(error, TooLarge) else guard.Kind.UNREADABLE
+    guard.notice(kind, gateway=gateway.name, at=at)
+
+
 @door("GET")
 def ussd_status(request: HttpRequest, gateway: Infobip, session: str) -> HttpResponse:
     """Say whether a session is open."""
     return gateway.status(session)
+
+
+class ComeAgain(Exception):
+    """More than we serve now; the gateway keeps it and sends it again."""
 
 
 def report(view: Callable[..., None]) -> View:
@@ -143,7 +152,10 @@ def report(view: Callable[..., None]) -> View:
             view(request, gateway, **path)
         except Unreadable as error:
             logger.warning("%s of %s came without a usable %s", view.__name__, gateway.name, error)
+            _notice_unreadable(error, gateway, timezone.now())
             return plain_answer("Bad request", 400)
+        except ComeAgain:
+            return plain_answer("Try again later", 503)
         except Exception as error:  # noqa: BLE001 - the outermost guard: no stack trace reaches anybody
             logger.error("%s of %s failed: %s", view.__name__, gateway.name, sessions.describe(error))
             return plain_answer("Try again later", 503)
@@ -187,16 +199,18 @@ def _keep_end(told: Ended, gateway: str, at: datetime) -> None:
 @door("POST")
 @report
 def incoming_sms(request: HttpRequest, gateway: TextGateway) -> None:
-    """Take customers' messages; each is answered by SMS, once."""
+    """Take customers' messages; each is answered by SMS, once, but for those of a flood."""
     for message in gateway.incoming(request):
-        texting.take_incoming(
-            gateway=gateway.name,
-            message_id=message.message_id,
-            msisdn=message.msisdn,
-            sent_to=message.sent_to,
-            text=message.text,
-            at=timezone.now(),
-        )
+        at = timezone.now()
+        answer = guard.admit_text(gateway=gateway.name, msisdn=message.msisdn, message_id=message.message_id, at=at)
+        match answer:
+            case guard.Answer.LATER:
+                raise ComeAgain
+            case guard.Answer.ITS_OWN:
+                texting.take_incoming(gateway=gateway.name, at=at, **asdict(message))
+            case _:
+                is_told = answer is guard.Answer.TOO_MUCH
+                texting.put_off(gateway=gateway.name, is_told=is_told, at=at, **asdict(message))
 
 
 @door("POST")

@@ -73,6 +73,7 @@ def offered_raise(dialogue: Dialogue) -> View:
             Choice(pgettext("borrow.raise", "No, keep it"), act=partial(_answer_raise, False)),
         ),
         must_be_seen=True,
+        first=dialogue.unused(2),
     )
 
 

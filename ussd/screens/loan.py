@@ -12,6 +12,7 @@ from lending.selectors.loans import StatementLine
 from ussd import owing, samples, words
 from ussd.engine import Choice, Dialogue, Go, Menu, Read, View, screen
 from ussd.facts import LATELY
+from ussd.screens import late
 from ussd.tongue import npgettext, pgettext
 
 
@@ -34,6 +35,7 @@ def status(dialogue: Dialogue) -> View:
             Choice(pgettext("loan.status", "Did it go through?"), "loan.last"),
             *_promise(dialogue, loan, standing),
             *([Choice(pgettext("loan.status", "More time"), "plan.menu")] if loan.state == Loan.State.LIVE else []),
+            *([Choice(pgettext("loan.status", "Why I am late"), "late.why")] if late.is_late(dialogue) else []),
         ],
     )
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from django.conf import settings
 
+from lending.models import Borrower
 from lending.rules import calendar, identity
 from lending.services import new_pins, people
 from ussd import guard, samples, words
@@ -109,9 +110,8 @@ def check(dialogue: Dialogue, pin: str) -> None:
 @screen("pin.locked", samples=[samples.locked])
 def locked(dialogue: Dialogue) -> View:
     """After three wrong PINs, with the ways back."""
-    locked_now = pgettext("pin.locked", "Your PIN is locked after 3 wrong tries. Your money is safe.")
     return Menu(
-        f"{locked_now} {_opens(dialogue)}".strip(),
+        locked_words(dialogue.facts.known),
         (
             Choice(pgettext("pin.locked", "Ask for a new PIN"), "pin.forgotten"),
             Choice(pgettext("pin.locked", "Call me"), "help.call"),
@@ -120,14 +120,15 @@ def locked(dialogue: Dialogue) -> View:
     )
 
 
-def _opens(dialogue: Dialogue) -> str:
-    """Say when the lock opens by itself."""
-    opens_at = dialogue.facts.known.pin_opens_at
+def locked_words(borrower: Borrower) -> str:
+    """Say that a PIN is locked, and when it opens by itself."""
+    said = pgettext("pin.locked", "Your PIN is locked after 3 wrong tries. Your money is safe.")
+    opens_at = borrower.pin_opens_at
     if opens_at is None:
-        return ""
+        return said
     on = calendar.business_date(opens_at, settings.TIME_ZONE)
     when = {"day": words.day(on), "time": words.clock(opens_at)}
-    return pgettext("pin.locked", "It opens by itself on %(day)s at %(time)s.") % when
+    return f"{said} " + pgettext("pin.locked", "It opens by itself on %(day)s at %(time)s.") % when
 
 
 @screen("pin.wait", samples=[samples.fresh])

@@ -33,6 +33,7 @@ def ask_consent(dialogue: Dialogue) -> View:
             Choice(pgettext("register.consent", "Help"), "help.stranger"),
         ),
         must_be_seen=True,
+        first=dialogue.unused(3),
     )
 
 
@@ -70,6 +71,7 @@ def ask_wallet(dialogue: Dialogue) -> View:
             Choice(pgettext("register.wallet", "No"), "register.marketing", _optional(dialogue, "wallet", False)),
         ),
         must_be_seen=True,
+        first=dialogue.unused(2),
     )
 
 
@@ -82,6 +84,7 @@ def ask_marketing(dialogue: Dialogue) -> View:
             Choice(pgettext("register.marketing", "No"), "register.name", _optional(dialogue, "marketing", False)),
         ),
         must_be_seen=True,
+        first=dialogue.unused(2),
     )
 
 
@@ -119,6 +122,7 @@ def ask_whether_it_is_them(dialogue: Dialogue) -> View:
             Choice(pgettext("register.invited", "No, I type it myself"), act=_type_myself),
         ),
         must_be_seen=True,
+        first=dialogue.unused(2),
     )
 
 

@@ -1,7 +1,9 @@
 """What is asked of every gateway. A new one joins by a class in wires.py and recorded payloads."""
 
 import logging
+import re
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Self
 
@@ -10,8 +12,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.models import F
 from django.test import Client
+from django.utils import timezone
 
-from lending.models import Application, Borrower, OutboxMessage
+from lending.models import Application, Borrower, Consent, LimitRaise, OutboxMessage
+from tests import factories
 from tests.ussd.gateways.wires import Call, Typed, Wire
 from tests.ussd.test_pin_secrecy import everything_stored, hide_what_is_random
 from ussd import sessions
@@ -41,9 +45,26 @@ class Handset:
             self._sends()
         return self
 
+    def chooses(self, *labels: str) -> Self:
+        """Answer menus by what stands there, under whatever number."""
+        for label in labels:
+            found = re.search(rf"^(\d+) {label}", self.text, flags=re.MULTILINE)
+            assert found, f"{label!r} is not offered: {self.text!r}"
+            self.types(found[1])
+        return self
+
     def repeats(self) -> Self:
         """Let the network deliver the last hop again."""
         return self._sends()
+
+    def comes_late(self, place: int) -> Self:
+        """Let the network deliver an earlier hop again, long after it was answered; nobody sees the answer."""
+        self._reads()
+        typed, shown = self.typed, (self.text, self.is_open, self.raw)
+        self.typed = replace(typed, inputs=typed.inputs[:place])
+        self._sends()
+        self.typed, (self.text, self.is_open, self.raw) = typed, shown
+        return self
 
     def _reads(self) -> None:
         ago = timedelta(seconds=10)
@@ -115,8 +136,8 @@ class Contract:
     def test_the_same_key_again_and_again_is_as_many_answers(
         self, client: Client, wire: Wire, phone: Handset
     ) -> None:
-        stranger = Handset(client, wire, "254711000199").dials()
-        stranger.types("1", "1", "1", "1", "Njeri Kamau", "23456799", PIN, PIN).sees("1 Loan")
+        stranger = Handset(client, wire, "254711000199").dials().chooses("English", "I agree", "Yes", "Yes")
+        stranger.types("Njeri Kamau", "23456799", PIN, PIN).sees("1 Loan").types("5", "5").sees("Jirani lends")
         assert Borrower.objects.filter(msisdn="254711000199").exists()
 
     def test_a_dial_string_goes_as_far_as_what_must_be_seen(self, phone: Handset) -> None:
@@ -172,6 +193,43 @@ class Contract:
             phone.repeats()
             Session.objects.update(ended_at=F("last_hop_at"))
         assert not Application.objects.exists()
+
+    def test_a_late_copy_of_any_answer_agrees_to_nothing(self, client: Client, wire: Wire, phone: Handset) -> None:
+        """The answers before each question of a registration come again, and nobody has agreed to more by it."""
+        stranger = Handset(client, wire, "254711000199").dials()
+        for label in ("English", "I agree", "No"):
+            stranger.chooses(label)
+            asked = Session.objects.get(msisdn="254711000199")
+            answered = len(stranger.typed.inputs)
+            # Three answers that cannot be used end a session.
+            for place in (answered, answered - 1)[: min(answered, 2)]:
+                stranger.comes_late(place)
+            now = Session.objects.get(msisdn="254711000199")
+            assert (now.screen, now.answers) == (asked.screen, asked.answers), label
+        stranger.chooses("No").types("Njeri Kamau", "23456799", PIN, PIN).sees("1 Loan")
+        given = Consent.objects.filter(borrower__msisdn="254711000199", purpose__in=["wallet", "marketing"])
+        assert {one.purpose: one.granted for one in given} == {"wallet": False, "marketing": False}
+
+    def test_an_agreement_has_the_first_numbers_where_copies_are_told_apart(
+        self, client: Client, wire: Wire, phone: Handset
+    ) -> None:
+        stranger = Handset(client, wire, "254711000199").dials().types("1")
+        stranger.sees("1 I agree" if wire.tells_hops else "2 I agree")
+
+    def test_a_late_copy_raises_no_limit(self, phone: Handset, amina: Borrower, fixed_scorer: object) -> None:
+        taken_at = timezone.now() - timedelta(days=20)
+        loan = factories.live_loan(amina, at=taken_at)
+        factories.pay(loan.reference, loan.total_cents, at=taken_at + timedelta(days=10))
+        LimitRaise.objects.all().delete()
+        offered = LimitRaise.objects.create(
+            borrower=amina, earned_by=loan, rung=1, limit_cents=200_000, offered_at=timezone.now()
+        )
+        phone.dials().types("1").sees("Do you want a limit of KES 2,000").comes_late(1)
+        offered.refresh_from_db()
+        assert offered.state == "offered"
+        phone.chooses("Yes, raise it")
+        offered.refresh_from_db()
+        assert offered.state == "accepted"
 
     # --- numbers --------------------------------------------------------------------------------------------
     @pytest.mark.parametrize("spelled", ["+254711000101", "254711000101", "00254711000101", "+254 711 000-101"])
@@ -323,7 +381,8 @@ class Contract:
         caplog.set_level(logging.DEBUG)
         monkeypatch.setattr(sessions, "DECISION_S", 0.0)
         stranger = Handset(phone.client, phone.wire, "254711000199").dials()
-        stranger.types("1", "1", "1", "1", "Njeri Kamau", "23456799", PIN, PIN).sees("1 Loan")
+        stranger.chooses("English", "I agree", "Yes", "Yes")
+        stranger.types("Njeri Kamau", "23456799", PIN, PIN).sees("1 Loan")
         stranger.dials(f"1*500*2*{PIN}").types("2", WRONG).sees("Wrong PIN")
         stranger.types(PIN).ends_with("We are deciding")
         if phone.wire.reports_ends:

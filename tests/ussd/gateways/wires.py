@@ -51,7 +51,8 @@ class Typed:
 
 
 class Wire:
-    """One gateway's manners. `needs`: fields without which nothing can be done; `network`: where it is told."""
+    """One gateway's manners. `needs`: fields without which nothing can be done; `network`: where it is told;
+    `tells_hops`: a copy of an answer can always be told from the next one."""
 
     gateway: Gateway
     name: str
@@ -59,6 +60,7 @@ class Wire:
     number = ""
     network = ""
     latest = True
+    tells_hops = False
     reports_ends = False
     has_sessions = True
 
@@ -90,7 +92,7 @@ class Wire:
 class AfricasTalking(Wire):
     gateway, name = africastalking.gateway, "africastalking"
     needs, number, network = ("sessionId", "phoneNumber", "serviceCode"), "phoneNumber", "networkCode"
-    latest, reports_ends = False, True
+    latest, tells_hops, reports_ends = False, True, True
 
     def payload(self, typed: Typed) -> dict[str, Any]:
         known = {"sessionId": typed.session, "phoneNumber": f"+{typed.msisdn}", "text": typed.all}
@@ -115,6 +117,7 @@ class AfricasTalking(Wire):
 class Hubtel(Wire):
     gateway, name = hubtel.gateway, "hubtel"
     needs, number, network, reports_ends = ("SessionId", "Mobile"), "Mobile", "Operator", True
+    tells_hops = True
 
     def payload(self, typed: Typed) -> dict[str, Any]:
         known = {"SessionId": typed.session, "Mobile": typed.msisdn, "Sequence": len(typed.inputs) + 1}
@@ -134,6 +137,8 @@ class Hubtel(Wire):
 
 class HubtelWithoutSequence(Hubtel):
     """Should the number of the hop ever be missing, place and text tell."""
+
+    tells_hops = False
 
     def payload(self, typed: Typed) -> dict[str, Any]:
         return super().payload(typed) | {"Sequence": None}
@@ -221,6 +226,7 @@ class GenericWire(Wire):
         self.number, self.network = self.wire.number, self.wire.network
         self.needs = tuple(name for name in (self.wire.session, self.wire.number) if name)
         self.latest, self.has_sessions = self.wire.input_is == "latest", bool(self.wire.session)
+        self.tells_hops = not self.latest or bool(self.wire.hop)
         self.reports_ends = self.wire.ends is not None
 
     def described(self) -> str:
