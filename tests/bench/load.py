@@ -4,8 +4,9 @@ It does as little as possible for each request, so that the server is what is me
 """
 
 import asyncio
+import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote_plus
 
@@ -18,6 +19,16 @@ class Rate:
     p50_ms: float
     p99_ms: float
     answers: int
+
+
+def middle(rates: Sequence[Rate]) -> Rate:
+    """Return of each figure the middle one over some rounds of the same."""
+    return Rate(
+        statistics.median(rate.per_second for rate in rates),
+        statistics.median(rate.p50_ms for rate in rates),
+        statistics.median(rate.p99_ms for rate in rates),
+        rates[0].answers,
+    )
 
 
 def get(path: str) -> bytes:
