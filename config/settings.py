@@ -26,7 +26,7 @@ CALLBACK_KEY = env.str("CALLBACK_KEY")  # tokens in callback addresses, hop fing
 # --- the country and its money --------------------------------------------------------------------------
 COUNTRY = env.str("COUNTRY", default="KE")
 # What the phone offers, the usual one first.
-PRODUCTS = env.list("PRODUCTS", default=["jirani-30"])
+PRODUCTS = env.list("PRODUCTS", default=["jirani-30", "jirani-14", "jirani-weekly"])
 TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
 USE_TZ = True
 

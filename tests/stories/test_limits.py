@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from lending import closing
-from lending.models import Application, AuditEvent, Borrower, Case, LimitRaise, Loan, OutboxMessage, ProductVersion
+from lending.models import Application, AuditEvent, Borrower, Case, LimitRaise, Loan, OutboxMessage
 from lending.rules import calendar
 from lending.services import applications, cases, limits
 from tests import factories
@@ -146,7 +146,7 @@ class TestLossBrake:
     @pytest.fixture
     def brake(self, law: None) -> dict[str, Any]:
         """The brake as it ships, for a book of four."""
-        brake = ProductVersion.objects.get().loss_brake | {"least_loans": 4}
+        brake = factories.usual_product().loss_brake | {"least_loans": 4}
         factories.next_version(loss_brake=brake)
         return brake
 

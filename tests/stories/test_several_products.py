@@ -1,7 +1,5 @@
 """Several products on the phone: how long and for what, said once and remembered."""
 
-from typing import Any
-
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -14,25 +12,7 @@ from tests.phone import Phone
 from ussd.models import Hop
 
 pytestmark = pytest.mark.usefixtures("fixed_scorer", "deciding_worker")
-TWO_WEEKS = {"term": {"installments": 1, "every": 14, "unit": "day"}, "fees": [{"name": "Fee", "rate": "0.03"}]}
-WEEKLY = {
-    "kind": "flat",
-    "term": {"installments": 4, "unit": "week"},
-    "interest": {"rate": "0.01", "per": "period"},
-    "fees": [{"name": "Fee", "rate": "0.01"}],
-    "extension": None,
-    "skips": 1,
-    "penalties": [{"name": "Late", "amount_cents": 2_000, "grace_days": 2, "every_days": 7, "most_times": 3}],
-}
-
-
-@pytest.fixture(autouse=True)
-def three_products(law: None, settings: Any) -> None:
-    """30 days, 14 days, and 4 weeks in parts."""
-    usual = ProductVersion.objects.filter(code="jirani-30").values().get()
-    for code, terms in (("jirani-14", TWO_WEEKS), ("jirani-weekly", WEEKLY)):
-        ProductVersion.objects.create(**usual | {"id": None, "code": code, "terms": usual["terms"] | terms})
-    settings.PRODUCTS = ["jirani-30", "jirani-14", "jirani-weekly"]
+LATE = {"name": "Late", "amount_cents": 2_000, "grace_days": 2, "every_days": 7, "most_times": 3}
 
 
 @pytest.fixture
@@ -70,6 +50,9 @@ def test_the_next_time_it_is_remembered_and_takes_five_hops(aminas_phone: Phone,
 
 
 def test_the_key_facts_of_a_plan_say_its_parts_and_what_late_costs(aminas_phone: Phone) -> None:
+    weekly = ProductVersion.objects.filter(code="jirani-weekly").values().get()
+    terms = weekly["terms"] | {"penalties": [LATE]}
+    ProductVersion.objects.create(**weekly | {"id": None, "version": 2, "terms": terms})
     aminas_phone.dials("*384*77#").types("1", "500", "3", "1", "3").sees("You get KES 500")
     shown = aminas_phone.text
     to_the_end(aminas_phone)
