@@ -7,7 +7,7 @@ shortcuts, length. The only screens with an effect are those whose view names an
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -103,7 +103,8 @@ class Menu:
     """Words and numbered choices, over several pages where they do not fit one.
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
-    shown. Words that cost reading are given as a function: to understand an answer they are not needed.
+    shown. `asks`: a screen whose question may be answered right here, on the last page, without going there first.
+    Words that cost reading are given as a function: to understand an answer they are not needed.
     """
 
     text: str | Callable[[], str]
@@ -111,6 +112,7 @@ class Menu:
     back: str | None = ""
     back_to: str = ""
     must_be_seen: bool = False
+    asks: str = ""
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
 
@@ -261,7 +263,7 @@ def step(dialogue: Dialogue, inputs: Sequence[str], *, may_act: bool = True) -> 
             awaiting = outcome
             dialogue.go(outcome.late)
             break
-        if _takes_all(view):
+        if _takes_all(view) or (isinstance(view, Menu) and view.asks):
             break
     if dialogue.misses >= MAX_TRIES:
         dialogue.misses = 0
@@ -344,11 +346,33 @@ def _go_back(dialogue: Dialogue, view: View) -> None:
 def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bool) -> Await | None:
     if isinstance(view, End) or (_must_be_read(view) and not _is_last_page(dialogue, view)):
         raise Again(pgettext("engine", "Not an option."))
-    choice = _chosen(view, typed)
+    try:
+        choice = _chosen(view, typed)
+    except Again:
+        if isinstance(view, Menu) and view.asks:
+            return _answer_ahead(dialogue, view.asks, typed, may_act)
+        raise
     if choice.act and not may_act:
         raise _Halt
     dialogue.answers.update(choice.save)
     return _move(dialogue, _act(choice.act, dialogue, None) if choice.act else choice.then)
+
+
+def _answer_ahead(dialogue: Dialogue, name: str, typed: str, may_act: bool) -> Await | None:
+    """Go to the question of another screen with its answer; refused for what it is, it is asked again there.
+
+    Raises:
+        Again: what was typed does not look like an answer to it, so nobody is led away.
+    """
+    there = replace(dialogue, screen=name, page=0)
+    question = look(there)
+    if isinstance(question, Ask):
+        try:
+            question.parse(typed)
+        except Again:
+            raise Again(pgettext("engine", "Not an option.")) from None
+    dialogue.go(there.screen)
+    return _answer(dialogue, question, typed, may_act) if isinstance(question, Ask) else None
 
 
 def _must_be_read(view: Menu | Read) -> bool:

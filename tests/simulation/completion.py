@@ -107,7 +107,7 @@ class Caller:
             return factories.PIN
         if "How much" in screen:
             return "500"
-        for wanted in ("Go on", "Accept", "Loan"):
+        for wanted in ("Go on", "Loan"):
             if found := re.search(rf"^(\d) {wanted}$", screen, re.MULTILINE):
                 return found[1]
         raise AssertionError(f"a customer does not know what to type: {screen!r}")

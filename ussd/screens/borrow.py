@@ -155,12 +155,13 @@ def key_facts(dialogue: Dialogue) -> View:
         "\n".join(line % values for line in lines),
         (
             Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
-            Choice(pgettext("borrow.facts", "Accept"), "borrow.pin"),
+            Choice(pgettext("borrow.facts", "Accept, or enter PIN"), "borrow.pin"),
             Choice(pgettext("borrow.facts", "Change"), "borrow.change"),
         ),
         back=pgettext("borrow.facts", "Cancel"),
         back_to="start",
         must_be_seen=True,
+        asks="borrow.pin",
         record_as="key_facts",
         remember={
             "product_version_id": version.id,
