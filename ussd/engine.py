@@ -103,8 +103,9 @@ class Menu:
     """Words and numbered choices, over several pages where they do not fit one.
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
-    shown. `asks`: a screen whose question may be answered right here, on the last page, without going there first.
-    Words that cost reading are given as a function: to understand an answer they are not needed.
+    shown. `asks`: a screen whose question may be answered right here, on the last page, without going there first;
+    `unless` is not taken for its answer, because it may be a late copy of the one that led here. Words that cost
+    reading are given as a function: to understand an answer they are not needed.
     """
 
     text: str | Callable[[], str]
@@ -113,6 +114,7 @@ class Menu:
     back_to: str = ""
     must_be_seen: bool = False
     asks: str = ""
+    unless: str = ""
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
 
@@ -191,7 +193,7 @@ class Screen:
 
 # Raised when a screen changes so that an answer to the old one would mean something else now. The old screen then
 # stays, declared `until` the version before, for as long as a dialogue may last.
-VERSION = 2
+VERSION = 3
 SCREENS: dict[str, Screen] = {}
 EARLIER: dict[str, list[Screen]] = {}
 
@@ -349,7 +351,7 @@ def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bo
     try:
         choice = _chosen(view, typed)
     except Again:
-        if isinstance(view, Menu) and view.asks:
+        if isinstance(view, Menu) and view.asks and typed != view.unless:
             return _answer_ahead(dialogue, view.asks, typed, may_act)
         raise
     if choice.act and not may_act:

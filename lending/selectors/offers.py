@@ -51,10 +51,14 @@ def on_offer(borrower: Borrower, principal_cents: int, on: date, country: str) -
     ]
 
 
+# What the last choice is of somebody who has made none.
+NEVER_ASKED = ("", "")
+
+
 def last_choice(borrower_id: int) -> tuple[str, str]:
-    """Return of which product a borrower asked for a loan the last time, and for what; empty: never."""
+    """Return of which product a borrower asked for a loan the last time, and for what, which may not be said."""
     asked = Application.objects.filter(borrower_id=borrower_id).order_by("-submitted_at")
-    return asked.values_list("product_version__code", "purpose").first() or ("", "")
+    return asked.values_list("product_version__code", "purpose").first() or NEVER_ASKED
 
 
 def _refusal(borrower: Borrower, refinances: Loan | None) -> str:

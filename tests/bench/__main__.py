@@ -91,14 +91,14 @@ def hop(msisdn: str, session: str, text: str) -> bytes:
 
 
 def sessions(msisdn: str, texts: tuple[str, ...]) -> Iterator[bytes]:
-    """Dial again and again: the offer, the amount, the key facts, the first page of the terms."""
+    """Dial again and again: the offer, the amount, what it is for, the key facts, the first page of the terms."""
     for _ in range(SESSIONS):
         session = f"ATUid_{uuid.uuid4().hex}"
         for text in texts:
             yield hop(msisdn, session, text)
 
 
-HOP_TEXTS = ("", "1", "1*500", "1*500*1")
+HOP_TEXTS = ("", "1", "1*500", "1*500*5", "1*500*5*1")
 AGAINST_BARE = "bare view with a Redis round trip and an indexed read, same server and middleware"
 # Where a server is loaded and not overrun: what customers see on a busy evening.
 BUSY = 0.7

@@ -27,6 +27,7 @@ def test_amina_registers_and_borrows(phone: Phone, fixed_scorer: Any, deciding_w
 
     factories.FixedScorer.says = factories.verdict("approve")
     phone.types("1").sees("Your limit is KES 1,000").types("500")
+    phone.sees("What is it for? It changes nothing for you.", "5 Rather not say").types("5")
     phone.sees("You get KES 500", "Fee KES 25", "Tax KES 5", "You repay KES 530", "Late fee none", "APR 73%")
     phone.sees("1 Read terms", "2 Accept", "0 Cancel")
     key_facts = phone.text

@@ -90,17 +90,17 @@ def test_amina_changes_her_pin(aminas_phone: Phone, amina: Borrower) -> None:
 def test_a_thief_is_locked_out_and_amina_comes_back_through_an_officer(
     aminas_phone: Phone, amina: Borrower, admin_user: Any
 ) -> None:
-    aminas_phone.dials("*384*77#").types("1", "500", "2")
+    aminas_phone.dials("*384*77#").types("1", "500", "5", "2")
     aminas_phone.types("9753").sees("2 tries left").types("8642").sees("1 try left")
     aminas_phone.types("7531").sees("Your PIN is locked", "opens by itself", "1 Ask for a new PIN")
-    aminas_phone.dials("*384*77#").types("1", "500", "2").sees("Your PIN is locked")
+    aminas_phone.dials("*384*77#").types("1", "500", "5", "2").sees("Your PIN is locked")
     assert Case.objects.filter(kind="pin_locked", borrower=amina, closed_at__isnull=True).count() == 1
 
     people.reset_pin(borrower_id=amina.id, officer=admin_user, reason="Came with her ID card.", at=timezone.now())
     aminas_phone.dials("*384*77#").sees("An officer reset your PIN").types("11111111", "7391", "7391")
     aminas_phone.ends_with("not the ID we know")
     aminas_phone.dials("*384*77#").types("23456781", "7391", "7391").sees("1 Loan")
-    aminas_phone.types("1", "500", "2", "7391")
+    aminas_phone.types("1", "500", "5", "2", "7391")
     assert not aminas_phone.is_open
 
 

@@ -1,6 +1,7 @@
 """The step, alone: no database, no gateway."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -244,6 +245,12 @@ class TestAMenuThatAsks:
     def test_lets_nothing_follow_in_the_same_hop(self, read: Dialogue, tried: list[str]) -> None:
         engine.step(read, ["2580", "2580", "2580"])
         assert tried == ["2580"]
+
+    def test_takes_no_late_copy_of_the_amount_for_a_pin(self, read: Dialogue, tried: list[str]) -> None:
+        longest = read.facts.quote(258_000, samples.version())
+        read.facts.quote = lambda *_: replace(longest, principal_cents=258_000)  # type: ignore[method-assign]
+        assert engine.step(read, ["2580"]).text.startswith("Not an option.")
+        assert (tried, read.screen) == ([], "borrow.facts")
 
     def test_keeps_its_choices(self, read: Dialogue, tried: list[str]) -> None:
         engine.step(read, ["2"])

@@ -1,6 +1,6 @@
 """Borrowing: amount, what it costs, terms, PIN, decision. The PIN is the only hop with an effect."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -13,12 +13,13 @@ from lending.rules.caps import AgainstLaw
 from lending.rules.pricing import KeyFacts
 from lending.rules.terms import Penalty, Terms
 from lending.selectors import products
+from lending.selectors.offers import NEVER_ASKED
 from lending.services import applications, limits
 from ussd import owing, samples, words
 from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 
-KEY_FACTS_VERSION = "key-facts-2"
+KEY_FACTS_VERSION = "key-facts-3"
 RAISE_VERSION = "raise-1"
 # What a refusal of the offer or of the service leads to.
 REFUSED = {
@@ -128,6 +129,8 @@ def key_facts(dialogue: Dialogue) -> View:
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
+    if _is_first(dialogue) and "purpose" not in dialogue.answers:
+        return Go("borrow.purpose")
     version = _chosen(dialogue)
     quote = dialogue.facts.quote(dialogue.answers["principal_cents"], version)
     values = {
@@ -151,17 +154,25 @@ def key_facts(dialogue: Dialogue) -> View:
         "%(late)s",
         pgettext("borrow.facts", "APR %(apr)s"),
     )
+    # A late copy of a PIN that was given for other costs accepts nothing: then it is asked for by itself.
+    takes_pin = not dialogue.answers.get("costs_changed")
     return Menu(
         "\n".join(line % values for line in lines),
         (
             Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
-            Choice(pgettext("borrow.facts", "Accept, or enter PIN"), "borrow.pin"),
+            Choice(
+                pgettext("borrow.facts", "Accept, or enter PIN")
+                if takes_pin
+                else pgettext("borrow.terms", "Accept"),
+                "borrow.pin",
+            ),
             Choice(pgettext("borrow.facts", "Change"), "borrow.change"),
         ),
         back=pgettext("borrow.facts", "Cancel"),
         back_to="start",
         must_be_seen=True,
-        asks="borrow.pin",
+        asks="borrow.pin" if takes_pin else "",
+        unless=f"{quote.principal_cents // 100:04d}",
         record_as="key_facts",
         remember={
             "product_version_id": version.id,
@@ -181,9 +192,14 @@ def _chosen(dialogue: Dialogue) -> ProductVersion:
     return next((version for version in found if version.code == wanted), usual)
 
 
+def _is_first(dialogue: Dialogue) -> bool:
+    """Say whether this customer has never asked for a loan: only then are they asked what it is for."""
+    return dialogue.facts.last_choice == NEVER_ASKED
+
+
 def _purpose(dialogue: Dialogue) -> str:
     """Return what the loan is for, as said now or the last time; empty: it was not said."""
-    return str(dialogue.answers.get("purpose") or dialogue.facts.last_choice[1])
+    return str(dialogue.answers.get("purpose", dialogue.facts.last_choice[1]))
 
 
 @screen("borrow.change", samples=[samples.several_terms, samples.fresh])
@@ -220,12 +236,24 @@ def _term_line(dialogue: Dialogue, version: ProductVersion, cents: int) -> str:
     return f"{words.term(products.terms_of(version).term)}: {total}"
 
 
-@screen("borrow.purpose", samples=[samples.fresh])
+@screen("borrow.purpose", samples=[samples.fresh], resume="borrow.facts", paged=True)
 def choose_purpose(dialogue: Dialogue) -> View:
-    """For the customer's own book and ours; nothing is decided by it."""
+    """For the customer's own book and ours; nothing is decided by it, and nobody has to say it."""
+    *named, other = _purposes().items()
+    unsaid = ("", pgettext("borrow.purpose", "Rather not say"))
+    return _ask_purpose([*named, unsaid, other])
+
+
+@screen("borrow.purpose", samples=[samples.fresh], until=2)
+def choose_purpose_2(dialogue: Dialogue) -> View:
+    """As it was while nobody could take back what they had said."""
+    return _ask_purpose(_purposes().items())
+
+
+def _ask_purpose(purposes: Iterable[tuple[str, str]]) -> Menu:
     return Menu(
         pgettext("borrow.purpose", "What is it for? It changes nothing for you."),
-        [Choice(label, "borrow.facts", {"purpose": purpose}) for purpose, label in _purposes().items()],
+        [Choice(label, "borrow.facts", {"purpose": purpose}) for purpose, label in purposes],
     )
 
 
@@ -373,6 +401,7 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
     pin.check(dialogue, typed)
     shown = dialogue.answers["key_facts"]
     if _costs_now(dialogue, shown) != (shown["cost_cents"], shown["due_on"]):
+        dialogue.answers["costs_changed"] = True
         raise Elsewhere("borrow.facts")  # a day has begun meanwhile, or another law: seen anew, and then accepted
     try:
         application = applications.submit(
