@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from django.db.models import Exists
+
 from lending.models import Application, Borrower, CountryPack, Loan, ProductVersion
 from lending.rules import pricing
 from lending.rules.pricing import KeyFacts
@@ -25,13 +27,23 @@ class Offer:
 
 
 def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = None, code: str = "") -> Offer:
-    """Return limit and smallest amount of a product, the usual one if none is named, or why nothing may be asked
-    for now. The open loan that a new one is to pay off is not in its way."""
+    """Return limit and smallest amount of a product, or why nothing may be asked for now.
+
+    If none is named, it is the first of those on offer that does not rest, so that one product's losses keep nobody
+    from another. The open loan that a new one is to pay off is not in its way.
+    """
     also = {"is_paused": limits.PAUSED, "raise_waits": limits.raise_waits(borrower.id)}
-    version: Any = products.product_in_force(country, on, code, **also)
+    version = _product(country, on, code, **also)
     refusal = _refusal(borrower, refinances) or ("paused" if version.is_paused else "")
     least = products.terms_of(version).min_cents
     return Offer(version, limit_cents(borrower, version), least, refusal, version.raise_waits)
+
+
+def _product(country: str, on: date, code: str, **also: Exists) -> Any:
+    if code:
+        return products.product_in_force(country, on, code, **also)
+    found: list[Any] = products.products_in_force(country, on, **also)
+    return next((version for version in found if not version.is_paused), found[0])
 
 
 def limit_cents(borrower: Borrower, version: ProductVersion) -> int:

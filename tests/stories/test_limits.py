@@ -191,7 +191,7 @@ class TestLossBrake:
             "product_paused",
             "try_tomorrow",
         )
-        aminas_phone.dials("*384*77#").types("1").ends_with("no new loans of this kind", "not because of you")
+        aminas_phone.dials("*384*77#").types("1", "500").sees("You get KES 500", "Fee KES 15")
         with pytest.raises(applications.Paused):
             factories.apply(amina, origin="ussd:test:paused", at=NOON + 38 * DAYS)
 

@@ -1,5 +1,7 @@
 """Several products on the phone: how long and for what, said once and remembered."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -9,6 +11,7 @@ from lending.services import applications
 from tests import factories
 from tests.factories import PIN
 from tests.phone import Phone
+from ussd.screens import borrow
 
 pytestmark = pytest.mark.usefixtures("fixed_scorer", "deciding_worker")
 LATE = {"name": "Late", "amount_cents": 2_000, "grace_days": 2, "every_days": 7, "most_times": 3}
@@ -93,15 +96,59 @@ def test_the_key_facts_of_a_plan_say_its_parts_and_what_late_costs(aminas_phone:
 
 
 def test_a_product_that_rests_is_not_offered(aminas_phone: Phone) -> None:
-    Case.objects.create(kind="loss_brake", subject_key="product:jirani-14", opened_at=timezone.now())
+    rest("jirani-14")
     aminas_phone.dials("*384*77#").types("1", "500", "5", "3", "1").sees("1 30 days", "2 4 weeks").sees_no(
         "14 days"
     )
 
 
+def rest(*codes: str) -> None:
+    """Let products make no new loans until a person has looked."""
+    for code in codes:
+        Case.objects.create(kind="loss_brake", subject_key=f"product:{code}", opened_at=timezone.now())
+
+
+def test_who_asks_while_the_usual_one_rests_gets_the_next(aminas_phone: Phone) -> None:
+    rest("jirani-30")
+    aminas_phone.dials("*384*77#").types("1").sees("Your limit is KES 1,000").types("500", "5")
+    aminas_phone.sees("You repay KES 518").types("3", "1").sees("1 14 days", "2 4 weeks").sees_no("30 days")
+    aminas_phone.types("0", "0").types(PIN).ends_with("Approved")
+    assert Application.objects.get().product_version.code == "jirani-14"
+
+
+def test_only_when_all_rest_is_nothing_lent(aminas_phone: Phone, settings: Any) -> None:
+    rest(*settings.PRODUCTS)
+    aminas_phone.dials("*384*77#").types("1").ends_with("no new loans of this kind", "not because of you")
+
+
+def test_one_that_rests_since_its_key_facts_is_not_lent_and_the_next_is_shown(aminas_phone: Phone) -> None:
+    aminas_phone.dials("*384*77#").types("1", "500", "5").sees("You repay KES 530")
+    rest("jirani-30")
+    aminas_phone.types(PIN).sees("You repay KES 518", "2 Accept").sees_no("enter PIN")
+    assert not Application.objects.exists()
+    aminas_phone.types(PIN).sees("Not an option.").types("2", PIN).ends_with("Approved")
+    assert Application.objects.get().product_version.code == "jirani-14"
+
+
+def test_one_that_rests_while_it_is_submitted_leads_to_the_next(
+    aminas_phone: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aminas_phone.dials("*384*77#").types("1", "500", "5")
+    looked = borrow._costs_now
+
+    def and_then_it_rests(*args: Any) -> Any:
+        found = looked(*args)
+        rest("jirani-30")
+        return found
+
+    monkeypatch.setattr(borrow, "_costs_now", and_then_it_rests)
+    aminas_phone.types(PIN).sees("You repay KES 518", "2 Accept")
+    assert not Application.objects.exists()
+
+
 def test_an_application_is_held_to_its_own_product(amina: Borrower) -> None:
     weekly = ProductVersion.objects.get(code="jirani-weekly")
-    Case.objects.create(kind="loss_brake", subject_key="product:jirani-weekly", opened_at=timezone.now())
+    rest("jirani-weekly")
     with pytest.raises(applications.Paused):
         applications.submit(
             borrower_id=amina.id, principal_cents=50_000, product_version_id=weekly.id, shown=factories.shown(),

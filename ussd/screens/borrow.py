@@ -129,6 +129,8 @@ def key_facts(dialogue: Dialogue) -> View:
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
+    if not dialogue.facts.on_offer(dialogue.answers["principal_cents"]):
+        return Go("borrow.limit_changed")
     if _is_first(dialogue) and "purpose" not in dialogue.answers:
         return Go("borrow.purpose")
     version = _chosen(dialogue)
@@ -427,7 +429,10 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
         raise Elsewhere("borrow.undecided") from None
     except applications.Blocked:
         raise Elsewhere("home.blocked") from None
-    except (applications.Paused, AgainstLaw):
+    except applications.Paused:
+        dialogue.answers["costs_changed"] = True
+        raise Elsewhere("borrow.facts") from None  # of the next product; where none is left, they say so
+    except AgainstLaw:
         raise Elsewhere("borrow.paused") from None
     dialogue.answers = {"application_id": application.id, "reference": application.reference}
     return Await(application.id, then="borrow.decided", late="borrow.late")
