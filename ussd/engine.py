@@ -90,12 +90,16 @@ Act = Callable[[Dialogue, Any], Next]
 
 @dataclass(frozen=True)
 class Choice:
-    """One numbered line. `save` goes into the answers; `act` runs instead of `then` and says where to go."""
+    """One numbered line. `save` goes into the answers; `act` runs instead of `then` and says where to go.
+
+    `number`: the one that it has whatever stands above it, where lines come and go; else they are counted.
+    """
 
     label: str
     then: str = ""
     save: Mapping[str, Any] = field(default_factory=dict)
     act: Act | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Read:
-    """Items to read, over as many pages as it takes; the choices stand on the last page."""
+    """Items to read, over as many pages as it takes; the choices stand on the last page.
+
+    `seen_as` is set among the answers when the last page is shown.
+    """
 
     items: Sequence[str]
     choices: Sequence[Choice] = ()
+    seen_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -384,7 +392,7 @@ def _must_be_read(view: Menu | Read) -> bool:
 
 def _chosen(view: Menu | Read, typed: str) -> Choice:
     """Return the choice with this number; digits of other scripts and signs are no numbers here."""
-    for number, choice in enumerate(view.choices, 1):
+    for number, choice in _with_numbers(view.choices):
         if typed == str(number):
             return choice
     raise Again(pgettext("engine", "Not an option."))
@@ -430,6 +438,8 @@ def show(dialogue: Dialogue, note: str = "", awaiting: Await | None = None) -> S
             "shown_at": dialogue.at.isoformat(),
             **view.remember,
         }
+    if isinstance(view, Read) and view.seen_as and _is_last_page(dialogue, view):
+        dialogue.answers[view.seen_as] = True
     return Shown(text, _is_over(dialogue, view), awaiting)
 
 
@@ -465,7 +475,11 @@ def _items(view: Paged) -> list[str]:
 
 
 def _numbered(choices: Sequence[Choice]) -> list[str]:
-    return [f"{number} {choice.label}" for number, choice in enumerate(choices, 1)]
+    return [f"{number} {choice.label}" for number, choice in _with_numbers(choices)]
+
+
+def _with_numbers(choices: Sequence[Choice]) -> list[tuple[int, Choice]]:
+    return [(choice.number or place, choice) for place, choice in enumerate(choices, 1)]
 
 
 def _last_line(view: Paged) -> str:

@@ -42,7 +42,7 @@ def test_amina_asks_for_a_prompt_and_gets_one(aminas_phone: Phone, loan_of_today
     aminas_phone.repeats().ends_with("M-PESA prompt for KES 530")
     assert PaymentIntent.objects.get(purpose="collect").amount_cents == 53_000
 
-    aminas_phone.dials("*384*77#").types("2", "2", "100").ends_with("already on its way")
+    aminas_phone.dials("*384*77#").types("2", "3", "100").ends_with("already on its way")
     assert PaymentIntent.objects.filter(purpose="collect").count() == 1
 
 
@@ -52,7 +52,7 @@ def test_amina_asks_for_a_prompt_and_gets_one(aminas_phone: Phone, loan_of_today
 def test_amina_cannot_repay_what_is_no_amount(
     aminas_phone: Phone, loan_of_today: Loan, amount: str, said: str
 ) -> None:
-    aminas_phone.dials("*384*77#").types("2", "2", amount).sees(said, "How much do you pay now?")
+    aminas_phone.dials("*384*77#").types("2", "3", amount).sees(said, "How much do you pay now?")
     aminas_phone.types("200").ends_with("KES 200")
 
 

@@ -56,7 +56,9 @@ def test_terms_are_accepted_only_on_their_last_page() -> None:
     assert engine.step(dialogue, ["1"]).text.startswith("Not an option.")
     shown = engine.step(dialogue, [])
     while "1 Accept" not in shown.text:
+        assert "terms_read" not in dialogue.answers
         shown = engine.step(dialogue, ["98"])
+    assert dialogue.answers["terms_read"], "and so they count as read"
     assert "PIN" in engine.step(dialogue, ["1"]).text
 
 

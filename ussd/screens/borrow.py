@@ -161,7 +161,7 @@ def key_facts(dialogue: Dialogue) -> View:
     return Menu(
         "\n".join(line % values for line in lines),
         (
-            Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
+            Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms"),
             Choice(
                 pgettext("borrow.facts", "Accept, or enter PIN")
                 if takes_pin
@@ -324,7 +324,9 @@ def terms(dialogue: Dialogue) -> View:
         pgettext("borrow.terms", "We use your data only as you agreed."),
     )
     return Read(
-        [*(item % values for item in items), *more], (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),)
+        [*(item % values for item in items), *more],
+        (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),),
+        seen_as="terms_read",
     )
 
 

@@ -1,6 +1,9 @@
 """Repaying: all or a part, by a prompt that comes when this session is gone, by paybill, from savings; and for
 somebody else."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from django.conf import settings
 from django.utils.translation import pgettext
 
@@ -19,22 +22,37 @@ AMOUNT_TRIES = ("0", "-5", "1e3", "٥٠٠", "99999999", "0.50")
 
 @screen("repay.menu", samples=[samples.owing, samples.in_parts, samples.lost], paged=True)
 def menu(dialogue: Dialogue) -> View:
-    """What is owed, and each way to pay it."""
+    """What is owed, and each way to pay it: the same number for the same way, also when another is not there."""
+    loan = dialogue.facts.owed_loan
+    return Go("repay.nothing") if loan is None else _menu(dialogue, loan, _ways(dialogue, loan))
+
+
+@screen("repay.menu", samples=[samples.owing, samples.in_parts, samples.lost], paged=True, until=2)
+def menu_2(dialogue: Dialogue) -> View:
+    """As it was while ways were counted."""
     loan = dialogue.facts.owed_loan
     if loan is None:
         return Go("repay.nothing")
+    return _menu(dialogue, loan, [replace(way, number=0) for way in _ways(dialogue, loan)])
+
+
+def _menu(dialogue: Dialogue, loan: Loan, ways: Sequence[Choice]) -> Menu:
     said = owing.owed(loan, dialogue.facts.standing(loan), dialogue.facts.today)
     return Menu(
         pgettext("repay.menu", "%(owed)s. Or pay by paybill %(paybill)s, account %(account)s.")
         % {"owed": said, **_paybill(dialogue)},
-        [
-            Choice(pgettext("repay.menu", "Pay all"), act=_pay_all),
-            *_next_part(dialogue, loan),
-            Choice(pgettext("repay.menu", "Another amount"), "repay.amount"),
-            *_from_savings(dialogue),
-            Choice(pgettext("repay.menu", "For someone else"), "repay.other"),
-        ],
+        ways,
     )
+
+
+def _ways(dialogue: Dialogue, loan: Loan) -> list[Choice]:
+    return [
+        Choice(pgettext("repay.menu", "Pay all"), act=_pay_all, number=1),
+        *_next_part(dialogue, loan),
+        Choice(pgettext("repay.menu", "Another amount"), "repay.amount", number=3),
+        *_from_savings(dialogue),
+        Choice(pgettext("repay.menu", "For someone else"), "repay.other", number=5),
+    ]
 
 
 def _paybill(dialogue: Dialogue) -> dict[str, str]:
@@ -48,13 +66,13 @@ def _next_part(dialogue: Dialogue, loan: Loan) -> list[Choice]:
         return []
     cents = money.payable(standing.next_cents, loan.currency)
     label = pgettext("repay.menu", "Pay %(amount)s") % {"amount": words.amount(cents, loan.currency)}
-    return [Choice(label, act=lambda dialogue, _: _pay(dialogue, cents))]
+    return [Choice(label, act=lambda dialogue, _: _pay(dialogue, cents), number=2)]
 
 
 def _from_savings(dialogue: Dialogue) -> list[Choice]:
     if not dialogue.facts.savings_to_pay_from:
         return []
-    return [Choice(pgettext("repay.menu", "From savings"), "repay.savings")]
+    return [Choice(pgettext("repay.menu", "From savings"), "repay.savings", number=4)]
 
 
 def _pay_all(dialogue: Dialogue, _: None) -> str:
