@@ -47,7 +47,7 @@ def test_amina_asks_for_a_prompt_and_gets_one(aminas_phone: Phone, loan_of_today
 
 
 @pytest.mark.parametrize(
-    ("amount", "said"), [("0", "digits"), ("600", "less than that"), ("10.50", "Whole shillings"), ("-5", "digits")]
+    ("amount", "said"), [("0", "digits"), ("600", "less than that"), ("10.50", "Whole KES only"), ("-5", "digits")]
 )
 def test_amina_cannot_repay_what_is_no_amount(
     aminas_phone: Phone, loan_of_today: Loan, amount: str, said: str

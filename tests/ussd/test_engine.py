@@ -162,7 +162,7 @@ def test_a_good_answer_forgives_the_bad_ones() -> None:
         ("1e3", "Type the amount in digits"),
         ("٥٠٠", "Type the amount in digits"),
         ("five", "Type the amount in digits"),
-        ("0.50", "Whole shillings only"),
+        ("0.50", "Whole KES only"),
         ("199", "The smallest loan is KES 200."),
         ("1,001", "That is above your limit."),
         ("999999999", "That is above your limit."),

@@ -116,7 +116,7 @@ def read_amount(typed: str, currency: str) -> int:
     except money.InvalidAmount:
         raise Again(pgettext("amount", "Type the amount in digits, like 500.")) from None
     if cents % money.currency(currency).payable_cents:
-        raise Again(pgettext("amount", "Whole shillings only, like 500."))
+        raise Again(pgettext("amount", "Whole %(currency)s only, like 500.") % {"currency": currency})
     return cents
 
 
@@ -503,8 +503,14 @@ def payout_pending(dialogue: Dialogue) -> View:
     if loan is None:
         return Go("borrow.one_only")
     return End(
-        pgettext("borrow.payout_pending", "%(amount)s is on its way to your M-PESA, ref %(ref)s. An SMS follows.")
-        % {"amount": words.amount(loan.on_its_way_cents, loan.currency), "ref": loan.reference}
+        pgettext(
+            "borrow.payout_pending", "%(amount)s is on its way to your %(wallet)s, ref %(ref)s. An SMS follows."
+        )
+        % {
+            "amount": words.amount(loan.on_its_way_cents, loan.currency),
+            "ref": loan.reference,
+            "wallet": dialogue.facts.country.wallet_name,
+        }
     )
 
 

@@ -56,7 +56,7 @@ def _ways(dialogue: Dialogue, loan: Loan) -> list[Choice]:
 
 
 def _paybill(dialogue: Dialogue) -> dict[str, str]:
-    return {"paybill": settings.DARAJA_PAYBILL, "account": words.local_number(dialogue.msisdn)}
+    return {"paybill": settings.PAYBILL, "account": words.local_number(dialogue.msisdn)}
 
 
 def _next_part(dialogue: Dialogue, loan: Loan) -> list[Choice]:
@@ -167,10 +167,14 @@ def prompted(dialogue: Dialogue) -> View:
     return End(
         pgettext(
             "repay.prompted",
-            "You will get an M-PESA prompt for %(amount)s. Enter your M-PESA PIN. "
+            "You will get an %(wallet)s prompt for %(amount)s. Enter your %(wallet)s PIN. "
             "No prompt? Paybill %(paybill)s, account %(account)s.",
         )
-        % {"amount": words.amount(dialogue.answers["amount_cents"]), **_paybill(dialogue)}
+        % {
+            "amount": words.amount(dialogue.answers["amount_cents"]),
+            "wallet": dialogue.facts.country.wallet_name,
+            **_paybill(dialogue),
+        }
     )
 
 
@@ -273,9 +277,14 @@ def other_prompted(dialogue: Dialogue) -> View:
     return End(
         pgettext(
             "repay.other_prompted",
-            "You will get an M-PESA prompt for %(amount)s, for %(name)s. Enter your M-PESA PIN. Both get an SMS.",
+            "You will get an %(wallet)s prompt for %(amount)s, for %(name)s. Enter your %(wallet)s PIN. "
+            "Both get an SMS.",
         )
-        % {"amount": words.amount(dialogue.answers["amount_cents"]), "name": dialogue.answers["other_name"]}
+        % {
+            "amount": words.amount(dialogue.answers["amount_cents"]),
+            "name": dialogue.answers["other_name"],
+            "wallet": dialogue.facts.country.wallet_name,
+        }
     )
 
 
