@@ -26,7 +26,9 @@ CALLBACK_KEY = env.str("CALLBACK_KEY")  # tokens in callback addresses, hop fing
 # --- the country and its money --------------------------------------------------------------------------
 COUNTRY = env.str("COUNTRY", default="KE")
 # What the phone offers, the usual one first.
-PRODUCTS = env.list("PRODUCTS", default=["jirani-30"])
+PRODUCTS = env.list("PRODUCTS", default=["jirani-30", "jirani-14", "jirani-weekly"])
+# Which of PAYMENT_PROVIDERS serves the wallet of the country's customers.
+PAYMENT_PROVIDER = env.str("PAYMENT_PROVIDER", default="daraja")
 TIME_ZONE = env.str("TIME_ZONE", default="Africa/Nairobi")
 USE_TZ = True
 
@@ -226,6 +228,8 @@ DARAJA_INITIATOR = env.str("DARAJA_INITIATOR", default="jirani")
 DARAJA_SECURITY_CREDENTIAL = env.str("DARAJA_SECURITY_CREDENTIAL", default="")
 DARAJA_B2C_SHORTCODE = env.str("DARAJA_B2C_SHORTCODE", default="600100")
 DARAJA_PAYBILL = env.str("DARAJA_PAYBILL", default="600200")
+# Where customers pay to, at the provider of the country.
+PAYBILL = {"daraja": DARAJA_PAYBILL}[PAYMENT_PROVIDER]
 
 # --- the phone in the browser, for demo and development only --------------------------------------------
 PHONE_SIMULATOR = env.bool("PHONE_SIMULATOR", default=False)

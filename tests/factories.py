@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.contrib.auth.models import User
 
 from lending import ports
@@ -63,12 +64,21 @@ FLAT_30 = {
 }
 
 
+def usual_product() -> ProductVersion:
+    """Return the newest version of the product that whoever names none is offered."""
+    return ProductVersion.objects.filter(code=settings.PRODUCTS[0]).latest("version")
+
+
+def like_the_usual(**changes: Any) -> dict[str, Any]:
+    """Return the fields of a product that is the usual one but for some."""
+    return ProductVersion.objects.filter(id=usual_product().id).values().get() | {"id": None} | changes
+
+
 def next_version(**changes: Any) -> ProductVersion:
-    """Follow the newest version of the one product with another one, in force after some days of notice."""
-    values = ProductVersion.objects.order_by("-version").values().first()
-    assert values is not None
-    follows = {"version": values["version"] + 1, "effective_on": values["effective_on"] + timedelta(days=40)}
-    return ProductVersion.objects.create(**values | {"id": None} | follows | changes)
+    """Follow the newest version of the usual product with another one, in force after some days of notice."""
+    usual = usual_product()
+    follows = {"version": usual.version + 1, "effective_on": usual.effective_on + timedelta(days=40)}
+    return ProductVersion.objects.create(**like_the_usual(**follows) | changes)
 
 
 def shown(at: datetime = NOON) -> applications.KeyFactsShown:

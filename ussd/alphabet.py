@@ -67,24 +67,35 @@ class Alphabet:
     def pages(
         self, items: Sequence[str], *, more: str, last: str, limit: int = 0, breaks: Container[str] = ()
     ) -> list[Page]:
-        """Pack items, one a line, into pages; an item is never split while it fits one page by itself.
+        """Pack items, one a line, into pages; an item is never split while it fits a page by itself.
 
         `more` and `last` are the lines of navigation below every page but the last, and below the last. Their
         room is taken off before packing: packing first is how menus come to overflow. One of `breaks` begins a
         page.
         """
-        room = (limit or self.screen) - max(self.length(more), self.length(last)) - 1
+        room, last_room = ((limit or self.screen) - self.length(below) - 1 for below in (more, last))
         packed: list[list[str]] = [[]]
         for item in self._lines_within(items, room):
             full = self.length("\n".join([*packed[-1], item])) > room
             if packed[-1] and (full or item in breaks):
                 packed.append([])
             packed[-1].append(item)
+        packed += self._overhang(packed[-1], last_room)
         final = len(packed) - 1
         return [
             Page("\n".join([*lines, last if number == final else more]).strip("\n"), number == final)
             for number, lines in enumerate(packed)
         ]
+
+    def _overhang(self, lines: list[str], room: int) -> list[list[str]]:
+        """Take off the last page what stands there beyond its room, as much as the page after it holds: a page that
+        holds no line is left with the navigation alone."""
+        if self.length("\n".join(lines)) <= room:
+            return []
+        rest: list[str] = []
+        while self.length("\n".join([lines[-1], *rest])) <= room:
+            rest.insert(0, lines.pop())
+        return [rest]
 
     def _lines_within(self, items: Sequence[str], room: int) -> list[str]:
         """Cut only what no page could hold, at a space."""

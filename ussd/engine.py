@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
@@ -111,12 +111,16 @@ Act = Callable[[Dialogue, Any], Next]
 
 @dataclass(frozen=True)
 class Choice:
-    """One numbered line. `save` goes into the answers; `act` runs instead of `then` and says where to go."""
+    """One numbered line. `save` goes into the answers; `act` runs instead of `then` and says where to go.
+
+    `number`: the one that it has whatever stands above it, where lines come and go; else they are counted.
+    """
 
     label: str
     then: str = ""
     save: Mapping[str, Any] = field(default_factory=dict)
     act: Act | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,10 @@ class Menu:
     """Words and numbered choices, over several pages where they do not fit one.
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
-    shown. Words that cost reading are given as a function: to understand an answer they are not needed. `first`:
-    the number of the first choice.
+    shown. `asks`: a screen whose question may be answered right here, on the last page, without going there first;
+    `unless` is not taken for its answer, because it may be a late copy of the one that led here. `first`: the
+    number of the first choice. Words that cost reading are given as a function: to understand an answer they are
+    not needed.
     """
 
     text: str | Callable[[], str]
@@ -133,6 +139,8 @@ class Menu:
     back: str | None = ""
     back_to: str = ""
     must_be_seen: bool = False
+    asks: str = ""
+    unless: str = ""
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
     first: int = 1
@@ -158,10 +166,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Read:
-    """Items to read, over as many pages as it takes; the choices stand on the last page."""
+    """Items to read, over as many pages as it takes; the choices stand on the last page.
+
+    `seen_as` is set among the answers when the last page is shown.
+    """
 
     items: Sequence[str]
     choices: Sequence[Choice] = ()
+    seen_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -212,7 +224,7 @@ class Screen:
 
 # Raised when a screen changes so that an answer to the old one would mean something else now. The old screen then
 # stays, declared `until` the version before, for as long as a dialogue may last.
-VERSION = 2
+VERSION = 3
 SCREENS: dict[str, Screen] = {}
 EARLIER: dict[str, list[Screen]] = {}
 
@@ -291,7 +303,7 @@ def _walk(dialogue: Dialogue, inputs: Sequence[str], may_act: bool) -> tuple[str
             awaiting = outcome
             dialogue.go(outcome.late)
             break
-        if _takes_all(view):
+        if _takes_all(view) or (isinstance(view, Menu) and view.asks):
             break
     if dialogue.misses >= MAX_TRIES:
         dialogue.misses = 0
@@ -386,12 +398,33 @@ def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bo
         raise Again(pgettext("engine", "Not an option."))
     try:
         choice = _chosen(view, typed)
+    except Again:
+        if isinstance(view, Menu) and view.asks and typed != view.unless:
+            return _answer_ahead(dialogue, view.asks, typed, may_act)
+        raise
     finally:
         dialogue.note(typed)
     if choice.act and not may_act:
         raise _Halt
     dialogue.answers.update(choice.save)
     return _move(dialogue, _act(choice.act, dialogue, None) if choice.act else choice.then)
+
+
+def _answer_ahead(dialogue: Dialogue, name: str, typed: str, may_act: bool) -> Await | None:
+    """Go to the question of another screen with its answer; refused for what it is, it is asked again there.
+
+    Raises:
+        Again: what was typed does not look like an answer to it, so nobody is led away.
+    """
+    there = replace(dialogue, screen=name, page=0)
+    question = look(there)
+    if isinstance(question, Ask):
+        try:
+            question.parse(typed)
+        except Again:
+            raise Again(pgettext("engine", "Not an option.")) from None
+    dialogue.go(there.screen)
+    return _answer(dialogue, question, typed, may_act) if isinstance(question, Ask) else None
 
 
 def _must_be_read(view: Menu | Read) -> bool:
@@ -401,7 +434,7 @@ def _must_be_read(view: Menu | Read) -> bool:
 
 def _chosen(view: Menu | Read, typed: str) -> Choice:
     """Return the choice with this number; digits of other scripts and signs are no numbers here."""
-    for number, choice in enumerate(view.choices, _first(view)):
+    for number, choice in _with_numbers(view):
         if typed == str(number):
             return choice
     raise Again(pgettext("engine", "Not an option."))
@@ -448,6 +481,8 @@ def show(dialogue: Dialogue, note: str = "", awaiting: Await | None = None) -> S
             "shown_at": dialogue.at.isoformat(),
             **view.remember,
         }
+    if isinstance(view, Read) and view.seen_as and _is_last_page(dialogue, view):
+        dialogue.answers[view.seen_as] = True
     return Shown(text, _is_over(dialogue, view), awaiting)
 
 
@@ -483,11 +518,12 @@ def _items(view: Paged) -> list[str]:
 
 
 def _numbered(view: Menu | Read) -> list[str]:
-    return [f"{number} {choice.label}" for number, choice in enumerate(view.choices, _first(view))]
+    return [f"{number} {choice.label}" for number, choice in _with_numbers(view)]
 
 
-def _first(view: Menu | Read) -> int:
-    return view.first if isinstance(view, Menu) else 1
+def _with_numbers(view: Menu | Read) -> list[tuple[int, Choice]]:
+    first = view.first if isinstance(view, Menu) else 1
+    return [(choice.number or place, choice) for place, choice in enumerate(view.choices, first)]
 
 
 def _last_line(view: Paged) -> str:

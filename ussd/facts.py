@@ -143,7 +143,8 @@ class Facts:
     @cached_property
     def offer(self) -> Offer:
         seen = self.known_seen
-        usual = seen.products(settings.COUNTRY, self.today)[0]
+        found = seen.products(settings.COUNTRY, self.today)
+        usual = next((version for version in found if not seen.is_paused(version.code)), found[0])
         return offers.as_offer(
             self.known,
             usual,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.utils import translation
 
-from ussd import answers, engine, money_answers, notices, samples, screens, texting
+from ussd import answers, engine, money_answers, notices, samples, screens, texting, words
 from ussd.engine import Again, Ask, Dialogue, Go, Read, Sample, View
 from ussd.screens import pin
 
@@ -32,7 +32,7 @@ class Rendering:
 def renderings() -> Iterator[Rendering]:
     """Yield every screen and SMS in every language under every sample, refusals included."""
     for language, _ in settings.SPOKEN_LANGUAGES:
-        with translation.override(language):
+        with translation.override(language), words.wallet_called(samples.country().wallet_name):
             yield from _screens(language)
             for kind, text in notices.longest():
                 yield Rendering(f"sms {kind}", language, text, parts=1)

@@ -221,10 +221,10 @@ def _send_code(asked: Asked, awaiting: str, cents: int, currency: str) -> str:
 
 def code_words(awaiting: str, cents: int, currency: str, code: str) -> str:
     """Ask for the code back: it shows that the phone is in the hands of whoever wrote."""
-    values = {"amount": words.amount(cents, currency), "code": code}
+    values = {"amount": words.amount(cents, currency), "code": code, "wallet": words.wallet()}
     if awaiting == Awaiting.PAY_CODE:
-        return pgettext("sms", "To repay %(amount)s, send us %(code)s. Then an M-PESA prompt comes.") % values
-    return pgettext("sms", "To save %(amount)s, send us %(code)s. Then an M-PESA prompt comes.") % values
+        return pgettext("sms", "To repay %(amount)s, send us %(code)s. Then an %(wallet)s prompt comes.") % values
+    return pgettext("sms", "To save %(amount)s, send us %(code)s. Then an %(wallet)s prompt comes.") % values
 
 
 def take_code(asked: Asked, thread: SmsThread, typed: str) -> str:
@@ -269,8 +269,11 @@ def no_such_amount_words() -> str:
 
 
 def prompt_words(cents: int) -> str:
-    return pgettext("sms", "An M-PESA prompt for %(amount)s comes now. Type your PIN there, never in an SMS.") % {
-        "amount": words.amount(cents)
+    return pgettext(
+        "sms", "An %(wallet)s prompt for %(amount)s comes now. Type your PIN there, never in an SMS."
+    ) % {
+        "amount": words.amount(cents),
+        "wallet": words.wallet(),
     }
 
 

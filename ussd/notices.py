@@ -223,14 +223,14 @@ def disbursed_words(loan: Loan, draw: Draw | None = None, standing: Standing | N
     if standing is None or standing.is_one_sum:
         text = pgettext(
             "sms",
-            "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
+            "%(amount)s is in your %(wallet)s, ref %(ref)s. Repay %(total)s by %(day)s: dial %(code)s, "
             "or paybill %(paybill)s account %(account)s.",
         )
     else:
         text = pgettext(
             "sms",
-            "%(amount)s is in your M-PESA, ref %(ref)s. Repay %(next)s by %(first)s, in all %(total)s by %(day)s. "
-            "Paybill %(paybill)s, account %(account)s.",
+            "%(amount)s is in your %(wallet)s, ref %(ref)s. Repay %(next)s by %(first)s, in all %(total)s by "
+            "%(day)s. Paybill %(paybill)s, account %(account)s.",
         )
     said = text % {
         "amount": words.amount((draw or loan).received_cents, loan.currency),
@@ -238,9 +238,10 @@ def disbursed_words(loan: Loan, draw: Draw | None = None, standing: Standing | N
         "next": words.amount(standing.next_cents if standing else 0, loan.currency),
         "first": words.day(standing.next_on if standing else loan.due_on),
         "ref": loan.reference,
+        "wallet": words.wallet(),
         "day": words.day(loan.due_on),
         "code": settings.USSD_CODE,
-        "paybill": settings.DARAJA_PAYBILL,
+        "paybill": settings.PAYBILL,
         "account": words.local_number(loan.borrower.msisdn),
     }
     if loan.refinances is None:
@@ -309,10 +310,11 @@ def undone_words(receipt: Receipt, loan: Loan | None, standing: Standing | None,
     values = {
         "amount": words.amount(receipt.amount_cents, receipt.currency),
         "receipt": words.reference(receipt.receipt_no),
+        "wallet": words.wallet(),
     }
     if receipt.state == Receipt.State.REVERSED:
         why = pgettext(
-            "sms", "M-PESA took back your payment of %(amount)s, receipt %(receipt)s. It no longer counts."
+            "sms", "%(wallet)s took back your payment of %(amount)s, receipt %(receipt)s. It no longer counts."
         )
     else:
         why = pgettext(
@@ -379,11 +381,12 @@ def given_back_words(refund: Refund, receipt_no: str) -> str:
     values = {
         "amount": words.amount(refund.amount_cents, refund.currency),
         "receipt": words.reference(receipt_no),
+        "wallet": words.wallet(),
     }
     if refund.way == Refund.Way.SAVINGS:
         return pgettext("sms", "%(amount)s that you paid too much is in your savings now.") % values
     return (
-        pgettext("sms", "%(amount)s that you paid too much is in your M-PESA, receipt %(receipt)s. Thank you.")
+        pgettext("sms", "%(amount)s that you paid too much is in your %(wallet)s, receipt %(receipt)s. Thank you.")
         % values
     )
 
@@ -435,7 +438,7 @@ def _ways_to_pay(intent: PaymentIntent) -> dict[str, str]:
     return {
         "amount": words.amount(intent.amount_cents, intent.currency),
         "code": settings.USSD_CODE,
-        "paybill": settings.DARAJA_PAYBILL,
+        "paybill": settings.PAYBILL,
         "account": saving_words.account_to_type(intent),
     }
 
@@ -495,7 +498,7 @@ def promise_words(promise: Promise) -> str:
         "day": words.day(promise.promised_on),
         "ref": promise.loan.reference,
         "code": settings.USSD_CODE,
-        "paybill": settings.DARAJA_PAYBILL,
+        "paybill": settings.PAYBILL,
         "account": words.local_number(promise.borrower.msisdn),
     }
 
@@ -995,12 +998,13 @@ def copy_money_words(held: personal_data.Held) -> str:
     return pgettext(
         "sms",
         "Your data 2/3: loans %(loans)d, payments %(receipts)d, owed %(owed)s, saved %(saved)s, "
-        "M-PESA lines %(lines)d.",
+        "%(wallet)s lines %(lines)d.",
     ) % {
         "loans": held.loans,
         "receipts": held.receipts,
         "owed": words.amount(held.owed_cents),
         "saved": words.amount(held.saved_cents),
+        "wallet": words.wallet(),
         "lines": held.wallet_movements,
     }
 

@@ -275,7 +275,7 @@ class LongestFacts(Facts):
                 "broken_promises": 0,
                 "last_prompt": None,
                 "last_limit_move": None,
-                "last_choice": ("", ""),
+                "last_choice": ("longest", ""),
             }
             | {name: make() for name, make in FURTHER.items()}
             | known

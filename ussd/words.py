@@ -1,17 +1,22 @@
 """Amounts, days, reasons and next steps in the words of the active language."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils import timezone
 
 from lending.models import Decision
-from lending.rules import identity, money
+from lending.rules import calendar, identity, money
 from lending.rules.savings import Interest
 from lending.rules.terms import Term
+from lending.selectors import products
 from ussd import alphabet
 from ussd.tongue import npgettext, pgettext
 
@@ -102,6 +107,29 @@ def _months(count: int) -> str:
 def first_name(full_name: str) -> str:
     """Return the first name as a phone can show it; empty when it has no such letters."""
     return alphabet.active().clip(full_name.split(" ")[0], NAME_SEPTETS)
+
+
+_WALLET: ContextVar[str] = ContextVar("wallet")
+
+
+def wallet() -> str:
+    """Return what the customers of this country call their wallet, by the pack in force."""
+    return _WALLET.get("") or _wallet(settings.COUNTRY, calendar.business_date(timezone.now(), settings.TIME_ZONE))
+
+
+@lru_cache(maxsize=4)
+def _wallet(country: str, on: date) -> str:
+    return products.country_rules(country, on).wallet_name
+
+
+@contextmanager
+def wallet_called(name: str) -> Iterator[None]:
+    """Let it be called so, for measuring: nothing is read from a database then."""
+    token = _WALLET.set(name)
+    try:
+        yield
+    finally:
+        _WALLET.reset(token)
 
 
 def masked_name(full_name: str) -> str:

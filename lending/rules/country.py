@@ -86,6 +86,12 @@ class Languages(Section):
     codes: Annotated[tuple[Language, ...], Field(min_length=1)]
 
 
+class Wallet(Section):
+    """What customers call the mobile-money wallet that loans are paid to and repaid from."""
+
+    name: Annotated[str, Field(min_length=1, max_length=12)]
+
+
 class NationalId(Section):
     pattern: Annotated[Text, AfterValidator(_pattern)]
 
@@ -259,6 +265,7 @@ class Country(Frozen):
     contact: Contact
     savings: Savings
     affordability: Affordability
+    wallet: Wallet | None = None
     price_caps: PriceCaps | None = None
     penalties: Penalties | None = None
     default_interest: DefaultInterest | None = None
@@ -285,6 +292,11 @@ class Country(Frozen):
         if wrong := sorted(self.not_found.keys() - missing):
             raise ValueError(f"not_found names what is there or is no section: {', '.join(wrong)}")
         return self
+
+    @property
+    def wallet_name(self) -> str:
+        """Return what customers call their wallet; where no single one was found, what it is."""
+        return self.wallet.name if self.wallet else "wallet"
 
     @property
     def raises_need_consent(self) -> bool:

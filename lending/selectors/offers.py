@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import F
+from django.db.models import Exists, F
 
 from lending.models import Application, Borrower, CountryPack, Loan, ProductVersion
 from lending.prepared import Prepared
@@ -28,10 +28,13 @@ class Offer:
 
 
 def offer(borrower: Borrower, on: date, country: str, refinances: Loan | None = None, code: str = "") -> Offer:
-    """Return limit and smallest amount of a product, the usual one if none is named, or why nothing may be asked
-    for now. The open loan that a new one is to pay off is not in its way."""
+    """Return limit and smallest amount of a product, or why nothing may be asked for now.
+
+    If none is named, it is the first of those on offer that does not rest, so that one product's losses keep nobody
+    from another. The open loan that a new one is to pay off is not in its way.
+    """
     also = {"is_paused": limits.PAUSED, "raise_waits": limits.raise_waits(borrower.id)}
-    version: Any = products.product_in_force(country, on, code, **also)
+    version = _product(country, on, code, **also)
     return as_offer(
         borrower,
         version,
@@ -57,6 +60,13 @@ def as_offer(
     return Offer(version, limit_cents(borrower, version), least, refusal, raise_waits)
 
 
+def _product(country: str, on: date, code: str, **also: Exists) -> Any:
+    if code:
+        return products.product_in_force(country, on, code, **also)
+    found: list[Any] = products.products_in_force(country, on, **also)
+    return next((version for version in found if not version.is_paused), found[0])
+
+
 def limit_cents(borrower: Borrower, version: ProductVersion) -> int:
     """Return the most that a borrower may ask for of a product: their rung, their own wish, its largest loan."""
     return min(borrower.offered_limit_cents, products.terms_of(version).max_cents)
@@ -74,10 +84,14 @@ def fits(borrower: Borrower, principal_cents: int, version: ProductVersion) -> b
     return products.terms_of(version).min_cents <= principal_cents <= limit_cents(borrower, version)
 
 
+# What the last choice is of somebody who has made none.
+NEVER_ASKED = ("", "")
+
+
 def last_choice(borrower_id: int) -> tuple[str, str]:
-    """Return of which product a borrower asked for a loan the last time, and for what; empty: never."""
+    """Return of which product a borrower asked for a loan the last time, and for what, which may not be said."""
     last: Any = _LAST_ASKED.first(borrower_id=borrower_id)
-    return (last.code, last.purpose) if last else ("", "")
+    return (last.code, last.purpose) if last else NEVER_ASKED
 
 
 _LAST_ASKED: Prepared[Application] = Prepared(

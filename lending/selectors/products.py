@@ -59,8 +59,14 @@ def product_in_force(country: str, on: date, code: str = "", **also: Exists) -> 
 
 
 def products_in_force(country: str, on: date, **also: Exists) -> list[ProductVersion]:
-    """Return the newest effective version of each product that the phone offers, in its order."""
-    found = _in_force(country, on, settings.PRODUCTS).annotate(**also).distinct("code")
+    """Return the newest effective version of each product that the phone offers, in its order: of one at least.
+
+    Raises:
+        NothingInForce: none is.
+    """
+    found = list(_in_force(country, on, settings.PRODUCTS).annotate(**also).distinct("code"))
+    if not found:
+        raise NothingInForce(f"none of {settings.PRODUCTS} for {country} on {on}; run manage.py load_fixtures")
     return sorted(found, key=lambda version: settings.PRODUCTS.index(version.code))
 
 

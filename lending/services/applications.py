@@ -176,7 +176,7 @@ def _refuse_if_not_offered(
     borrower: Borrower, version: ProductVersion, principal_cents: int, on: date, old: Loan | None
 ) -> None:
     """Hold an application to what is offered now; a product that no phone offers is held to the usual one."""
-    code = version.code if version.code in settings.PRODUCTS else ""
+    code = version.code if version.code in settings.PRODUCTS else settings.PRODUCTS[0]
     offer = offers.offer(borrower, on, settings.COUNTRY, refinances=old, code=code)
     refusals = {
         "open_loan": HasOpenLoan,

@@ -6,6 +6,7 @@ ourselves that is at once. Source: docs/domain/savings.md, "Paying in".
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import transaction
 
 from lending.models import PaymentIntent, Receipt, SavingsAccount, SavingsInstruction
@@ -64,7 +65,7 @@ def request_deposit(
     intent = PaymentIntent.objects.create(
         purpose=PaymentIntent.Purpose.SAVE,
         business_key=key,
-        provider="daraja",
+        provider=settings.PAYMENT_PROVIDER,
         borrower=borrower,
         savings_account=account,
         msisdn=borrower.msisdn,

@@ -77,7 +77,7 @@ def send_off(loan: Loan, subject: str, cents: int, at: datetime) -> PaymentInten
     intent = PaymentIntent.objects.create(
         purpose=PaymentIntent.Purpose.DISBURSE,
         business_key=f"disburse:{subject}",
-        provider="daraja",
+        provider=settings.PAYMENT_PROVIDER,
         borrower=loan.borrower,
         loan=loan,
         msisdn=loan.borrower.msisdn,

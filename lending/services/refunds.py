@@ -10,6 +10,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from lending import outbox
@@ -96,7 +97,7 @@ def _pay_wallet(borrower: Borrower, origin: str, at: datetime, actor: Any = None
     intent = PaymentIntent.objects.create(
         purpose=PaymentIntent.Purpose.REFUND,
         business_key=f"refund:{origin}",
-        provider="daraja",
+        provider=settings.PAYMENT_PROVIDER,
         borrower=borrower,
         msisdn=borrower.msisdn,
         amount_cents=cents,

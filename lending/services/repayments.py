@@ -73,7 +73,7 @@ def request_repayment(
     intent = PaymentIntent.objects.create(
         purpose=PaymentIntent.Purpose.COLLECT,
         business_key=key,
-        provider="daraja",
+        provider=settings.PAYMENT_PROVIDER,
         borrower=borrower,
         payer=payer,
         loan=loan,

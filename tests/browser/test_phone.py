@@ -101,9 +101,11 @@ def test_amina_borrows_and_repays_on_the_phone(page: Page, stack: Stack, shoot: 
     phone.sees("full name").types("Amina Wanjiru").sees("national ID").types("23456781")
     phone.sees("Choose a PIN").types("2580").types("2580").sees("your limit is KES 1,000")
     shoot(page, "phone-2-menu")
-    phone.types("1").sees("How much").types("500").sees("You repay KES 530", "APR 73%")
+    phone.types("1").sees("How much").types("500").sees("What is it for").types("5").sees(
+        "You repay KES 530", "APR 73%"
+    )
     shoot(page, "phone-3-key-facts")
-    phone.types("2").sees("PIN").types("2580").sees("Approved. KES 500 is on its way")
+    phone.types("2580").sees("Approved. KES 500 is on its way")
     shoot(page, "phone-4-approved")
 
     expect(phone.part("mail")).to_be_visible(timeout=ARRIVES_MS)

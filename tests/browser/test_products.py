@@ -8,6 +8,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from lending.models import ProductVersion
+from tests import factories
 from tests.browser.conftest import Shoot
 from tests.browser.test_changes import log_in
 
@@ -20,7 +21,7 @@ def test_a_dearer_version_is_proposed_and_approved(
     law: None,
     shoot: Shoot,
 ) -> None:
-    version = ProductVersion.objects.get()
+    version = factories.usual_product()
     call_command("load_fixtures", verbosity=0)
     log_in(page, live_server.url, "kamau", "Product managers")
     page.goto(f"{live_server.url}/admin/lending/productversion/{version.id}/change/")

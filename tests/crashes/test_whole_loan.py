@@ -50,7 +50,7 @@ def assert_no_cent_is_lost(stack: Stack, gift_cents: int = 0) -> None:
 def borrow(stack: Stack) -> Loan:
     """Register, apply, and let an officer approve: without a model nobody is approved by a machine."""
     dial(stack, "1", "1", "1", "2", "Amina Wanjiru", "23456781", "2580", "2580")
-    said = dial(stack, "1", "500", "2", "2580")
+    said = dial(stack, "1", "500", "5", "2", "2580")
     application = Application.objects.get()
     assert application.reference in said
     wait_for(lambda: Application.objects.filter(state="referred").exists(), 60)

@@ -220,6 +220,22 @@ class TestPricing:
         assert quote.apr == share(row["APR"])
         assert quote.effective_rate == share(row["Effective"])
 
+    @rows("pricing.products")
+    def test_a_product_that_ships_costs_what_the_table_says(self, row: Row) -> None:
+        shipped = json.loads((REPOSITORY / f"fixtures/products/{row['Product']}.json").read_text())
+        quote = pricing.key_facts(read_terms(shipped["terms"]), 100_000, SOME_DAY)
+        parts, days = len(quote.rows), (quote.due_on - SOME_DAY).days
+        assert row["Repaid"] == f"in {parts} part{'s' * (parts > 1)}, {days} days"
+        assert quote.fee_cents == cents(row["Fee"])
+        assert quote.tax_cents == cents(row["Tax"])
+        assert quote.interest_cents == cents(row["Interest"])
+        assert quote.total_cents == cents(row["You repay"])
+        assert quote.apr == share(row["APR"])
+
+    def test_each_product_that_ships_is_in_the_table(self) -> None:
+        named = [row["Product"] for row in TABLES["pricing.products"]]
+        assert sorted(named) == sorted(path.stem for path in (REPOSITORY / "fixtures/products").iterdir())
+
     @rows("pricing.apr")
     def test_a_yearly_rate_is_what_the_formula_gives(self, row: Row) -> None:
         facts = cents(row["Cost"]), cents(row["Received"]), int(row["Days"])

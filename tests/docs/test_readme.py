@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone, translation
@@ -46,6 +47,8 @@ def noon(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_dial_in_the_readme_is_what_a_phone_shows(
     phone: Phone, amina: Borrower, fixed_scorer: object, deciding_worker: None, noon: None
 ) -> None:
+    before = factories.NOON - timedelta(days=90)
+    factories.decide(factories.apply(amina, origin="ussd:before", at=before), "decline", at=before)
     factories.FixedScorer.says = factories.verdict()
     steps, _ = transcript()
     assert [step.typed for step in steps].count("****") == 1, "a PIN is never printed"
@@ -55,7 +58,7 @@ def test_the_dial_in_the_readme_is_what_a_phone_shows(
         phone.types(factories.PIN if step.typed == "****" else step.typed)
         assert without_reference(phone.text) == without_reference(step.shown), step
     assert not phone.is_open
-    assert Application.objects.get().principal_cents == 50_000
+    assert Application.objects.latest("id").principal_cents == 50_000
 
 
 def test_the_message_in_the_readme_is_what_the_phone_gets(aminas_loan: Loan) -> None:

@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from lending import invariants
 from lending.demo import economy, writer
 from lending.management.commands.demo_portfolio import setting_of
-from lending.models import Borrower, CountryPack, ProductVersion, Receipt, SavingsAccount
+from lending.models import Borrower, CountryPack, Receipt, SavingsAccount
 from lending.rules.calendar import start_of
 from lending.selectors import deposits
 from lending.services import groups
@@ -184,7 +184,7 @@ BREAKS = {
 def books(law: None) -> None:
     """Books with a little of everything."""
     portfolio = economy.tell(setting_of(PEOPLE, SEED, AS_OF, DAYS))
-    writer.load(portfolio, ProductVersion.objects.get(), CountryPack.objects.get(country="KE"), lambda text: None)
+    writer.load(portfolio, factories.usual_product(), CountryPack.objects.get(country="KE"), lambda text: None)
     maker, checker = (User.objects.create_user(name) for name in ("wambui", "njeri"))
     close_period(
         last_on=AS_OF - timedelta(days=30), maker=maker, checker=checker, at=start_of(AS_OF, settings.TIME_ZONE)

@@ -11,7 +11,6 @@ from lending.models import (
     CountryPack,
     Loan,
     LoanEvent,
-    ProductVersion,
     Receipt,
     Repayment,
     SavingsAccount,
@@ -19,6 +18,7 @@ from lending.models import (
     SavingsProductVersion,
     WalletMovement,
 )
+from tests import factories
 from tests.factories import NAIROBI
 
 _numbers = count(1)
@@ -38,7 +38,7 @@ def loan(
     written_off_at: datetime | None = None,
 ) -> Loan:
     """Write one loan of 30 days; `days_late` None is still open, 0 and below was repaid in time."""
-    product, pack = ProductVersion.objects.get(), CountryPack.objects.get(country="KE")
+    product, pack = factories.usual_product(), CountryPack.objects.get(country="KE")
     cost = {"fee_cents": principal_cents // 20, "tax_cents": principal_cents // 100}
     application = Application.objects.create(
         borrower=borrower, product_version=product, country_pack=pack, origin=number(), reference=number(),

@@ -20,6 +20,7 @@ from tests.phone import Phone
 CODE = "*384*77#"
 PATIENCE = 3  # dials in all
 MOST_HOPS = 30
+BEFORE = "ussd:before:"
 
 
 @dataclass
@@ -57,7 +58,8 @@ def run(borrowers: list[Borrower], drop: float, luck: Random) -> Outcome:
         outcome.completed += dials > 0
         outcome.completed_without_resume += dials == 1
     ids = [borrower.id for borrower in borrowers]
-    outcome.applications = Application.objects.filter(borrower__in=ids).count()
+    asked = Application.objects.filter(borrower__in=ids).exclude(origin__startswith=BEFORE)
+    outcome.applications = asked.count()
     loans = list(Loan.objects.filter(borrower__in=ids).values_list("borrower", flat=True))
     outcome.borrowers_with_two = len(loans) - len(set(loans))
     return outcome
@@ -107,13 +109,16 @@ class Caller:
             return factories.PIN
         if "How much" in screen:
             return "500"
-        for wanted in ("Go on", "Accept", "Loan"):
+        for wanted in ("Go on", "Loan"):
             if found := re.search(rf"^(\d) {wanted}$", screen, re.MULTILINE):
                 return found[1]
         raise AssertionError(f"a customer does not know what to type: {screen!r}")
 
 
 def registered(count: int, first: int = 0) -> Iterator[Borrower]:
-    """Register so many customers."""
+    """Register so many customers, each of whom asked for a loan before."""
     for number in range(first, first + count):
-        yield factories.register("Amina Wanjiru", f"25471{number:07d}", f"{30_000_000 + number}")
+        borrower = factories.register("Amina Wanjiru", f"25471{number:07d}", f"{30_000_000 + number}")
+        factories.decide(factories.apply(borrower, origin=f"{BEFORE}{number}"), "decline")
+        factories.FixedScorer.says = factories.verdict()
+        yield borrower

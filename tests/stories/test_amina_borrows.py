@@ -27,10 +27,15 @@ def test_amina_registers_and_borrows(phone: Phone, fixed_scorer: Any, deciding_w
 
     factories.FixedScorer.says = factories.verdict("approve")
     phone.types("1").sees("Your limit is KES 1,000").types("500")
+    phone.sees("What is it for? It changes nothing for you.", "5 Rather not say").types("5")
     phone.sees("You get KES 500", "Fee KES 25", "Tax KES 5", "You repay KES 530", "Late fee none", "APR 73%")
     phone.sees("1 Read terms", "2 Accept", "0 Cancel")
     key_facts = phone.text
-    phone.types("1").sees("You repay KES 530 by").types("0").sees("You get KES 500")
+    phone.types("1").sees("You repay KES 530 by")
+    while "1 Accept" not in phone.text:
+        phone.types("98")
+    while "You get KES 500" not in phone.text:
+        phone.types("0")
     phone.types("2").sees("PIN").types("2580")
     application = Application.objects.get()
     phone.ends_with(f"Approved. KES 500 is on its way, ref {application.reference}")

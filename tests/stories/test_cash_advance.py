@@ -25,7 +25,7 @@ ADVANCE = {
 @pytest.fixture
 def advance(amina: Borrower, fixed_scorer: object) -> Loan:
     """Amina's stall has KES 1,000 in advance, for KES 1,060 out of a tenth of its sales, KES 200 a day at most."""
-    ordinary = ProductVersion.objects.values().get()
+    ordinary = factories.like_the_usual()
     made = ordinary | {"id": None, "code": "jirani-till", "terms": ordinary["terms"] | ADVANCE}
     application = applications.submit(
         borrower_id=amina.id,

@@ -43,7 +43,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def version(law: None) -> ProductVersion:
     """A line of KES 1,000 to 50,000, repaid in two parts; a fee of 5 % is kept back from each draw."""
-    ordinary = ProductVersion.objects.values().get()
+    ordinary = factories.like_the_usual()
     made = ordinary | {"id": None, "code": "jirani-line", "name": "Jirani line", "terms": ordinary["terms"] | LINE}
     return ProductVersion.objects.create(**made)
 

@@ -25,9 +25,10 @@ from lending.rules import calendar
 from tests import factories
 from tests.factories import PIN
 from tests.lending import saving
-from tests.lending.lending import lend, product
+from tests.lending.lending import happen, lend, product
 from tests.phone import Phone
 from ussd import notices
+from ussd.models import Session
 
 DAY = timedelta(days=1)
 WEEKLY = {
@@ -109,14 +110,14 @@ class TestPayingFromSavings:
     ) -> None:
         owing(amina)
         saving.deposit(saving.pot(amina, goal="Cow"), 30_050)
-        aminas_phone.dials("*384*77#").types("2").sees("3 From savings").types("3").sees("1 Cow KES 300")
+        aminas_phone.dials("*384*77#").types("2").sees("4 From savings").types("4").sees("1 Cow KES 300")
         aminas_phone.types("1").sees("At most KES 300").types("400").sees("That is too much").types("200")
         aminas_phone.sees("KES 200 goes from your savings to your loan", "costs nothing", "PIN")
         aminas_phone.types("9753").sees("2 tries left").types(PIN).ends_with("on its way to your loan")
         aminas_phone.repeats().ends_with("on its way to your loan")
         assert SavingsInstruction.objects.get().amount_cents == 20_000
 
-        aminas_phone.dials("*384*77#").types("2", "3", "1", "100", PIN).ends_with("on its way to your loan already")
+        aminas_phone.dials("*384*77#").types("2", "4", "1", "100", PIN).ends_with("on its way to your loan already")
         books_balance()
 
 
@@ -131,6 +132,25 @@ class TestPayingAllToday:
     def test_or_only_what_is_due_next(self, client: Client, law: None) -> None:
         loan = lend(product(WEEKLY), 50_000, timezone.now())
         dialled(client, loan).types("2", "2").ends_with("M-PESA prompt for KES 130")
+
+    def test_each_way_keeps_its_number_when_another_is_not_there(self, client: Client, law: None) -> None:
+        """Whoever dials by heart pays the last part as the first."""
+        loan = lend(product(WEEKLY), 50_000, timezone.now())
+        phone = dialled(client, loan).types("2")
+        while "5 For someone else" not in phone.text:
+            phone.types("98")
+        phone.types("3").sees("How much do you pay now?")
+        happen(loan, "skip", timezone.now())
+        factories.pay(loan.reference, 39_000, at=timezone.now())
+        phone = dialled(client, loan).types("2").sees("1 Pay all", "3 Another amount", "5 For someone else")
+        phone.sees_no("2 Pay").types("2").sees("Not an option.").types("3").sees("How much do you pay now?")
+
+    def test_a_dialogue_that_began_before_the_numbers_stayed_ends_with_its_own(
+        self, client: Client, aminas_loan: Loan
+    ) -> None:
+        phone = Phone(client, aminas_loan.borrower.msisdn).dials("*384*77#")
+        Session.objects.update(flow_version="2")
+        phone.types("2").sees("1 Pay all", "2 Another amount", "3 For someone else").types("2").sees("How much")
 
 
 @pytest.mark.usefixtures("fixed_scorer")
@@ -263,6 +283,18 @@ class TestMoreTime:
         aminas_phone.types("5" if "5 More time" in aminas_phone.text else "4").sees_no("More time for a fee")
         books_balance()
 
+    @pytest.mark.parametrize(("keys", "said"), [("1", "You owe KES 441 in all"), ("2", "You give back KES 400")])
+    def test_what_has_changed_since_it_was_shown_is_shown_anew(
+        self, aminas_phone: Phone, amina: Borrower, keys: str, said: str
+    ) -> None:
+        loan = owing(amina)
+        aminas_phone.dials("*384*77#").types("1", "4", keys, "1").sees("PIN")
+        factories.pay(loan.reference, 10_000, at=timezone.now())
+        aminas_phone.types(PIN).sees(said, "1 Accept")
+        assert not LoanEvent.objects.filter(kind__in=("extend", "cancel")).exists()
+        aminas_phone.types("1", PIN).sees("Done.")
+        assert LoanEvent.objects.filter(kind__in=("extend", "cancel")).count() == 1
+
     def test_amina_gives_the_loan_back_on_the_day_after(self, aminas_phone: Phone, amina: Borrower) -> None:
         loan = owing(amina)
         aminas_phone.dials("*384*77#").types("1", "4").sees("2 Give the loan back").types("2")
@@ -301,7 +333,7 @@ class TestLooking:
         self, aminas_phone: Phone, amina: Borrower
     ) -> None:
         owing(amina)
-        aminas_phone.dials("*384*77#").types("2", "2", "100").ends_with("KES 100")
+        aminas_phone.dials("*384*77#").types("2", "3", "100").ends_with("KES 100")
         aminas_phone.dials("*384*77#").types("1", "3").sees("asked for KES 100: no answer yet", "sent KES 500")
         PaymentIntent.objects.filter(purpose="collect").update(state="failed")
         aminas_phone.dials("*384*77#").types("5", "3").sees("1 Did it go through?").types("1")

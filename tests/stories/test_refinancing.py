@@ -38,7 +38,7 @@ TERMS = {
 @pytest.fixture
 def version(law: None) -> ProductVersion:
     """A loan in two parts at a thousandth a day; a new one may pay off an open one of which 40 % is repaid."""
-    ordinary = ProductVersion.objects.values().get()
+    ordinary = factories.like_the_usual()
     made = ordinary | {"id": None, "code": "jirani-level", "name": "Jirani level"}
     return ProductVersion.objects.create(**made | {"terms": ordinary["terms"] | TERMS})
 

@@ -42,17 +42,17 @@ def test_amina_asks_for_a_prompt_and_gets_one(aminas_phone: Phone, loan_of_today
     aminas_phone.repeats().ends_with("M-PESA prompt for KES 530")
     assert PaymentIntent.objects.get(purpose="collect").amount_cents == 53_000
 
-    aminas_phone.dials("*384*77#").types("2", "2", "100").ends_with("already on its way")
+    aminas_phone.dials("*384*77#").types("2", "3", "100").ends_with("already on its way")
     assert PaymentIntent.objects.filter(purpose="collect").count() == 1
 
 
 @pytest.mark.parametrize(
-    ("amount", "said"), [("0", "digits"), ("600", "less than that"), ("10.50", "Whole shillings"), ("-5", "digits")]
+    ("amount", "said"), [("0", "digits"), ("600", "less than that"), ("10.50", "Whole KES only"), ("-5", "digits")]
 )
 def test_amina_cannot_repay_what_is_no_amount(
     aminas_phone: Phone, loan_of_today: Loan, amount: str, said: str
 ) -> None:
-    aminas_phone.dials("*384*77#").types("2", "2", amount).sees(said, "How much do you pay now?")
+    aminas_phone.dials("*384*77#").types("2", "3", amount).sees(said, "How much do you pay now?")
     aminas_phone.types("200").ends_with("KES 200")
 
 
@@ -90,17 +90,17 @@ def test_amina_changes_her_pin(aminas_phone: Phone, amina: Borrower) -> None:
 def test_a_thief_is_locked_out_and_amina_comes_back_through_an_officer(
     aminas_phone: Phone, amina: Borrower, admin_user: Any
 ) -> None:
-    aminas_phone.dials("*384*77#").types("1", "500", "2")
+    aminas_phone.dials("*384*77#").types("1", "500", "5", "2")
     aminas_phone.types("9753").sees("2 tries left").types("8642").sees("1 try left")
     aminas_phone.types("7531").sees("Your PIN is locked", "opens by itself", "1 Ask for a new PIN")
-    aminas_phone.dials("*384*77#").types("1", "500", "2").sees("Your PIN is locked")
+    aminas_phone.dials("*384*77#").types("1", "500", "5", "2").sees("Your PIN is locked")
     assert Case.objects.filter(kind="pin_locked", borrower=amina, closed_at__isnull=True).count() == 1
 
     people.reset_pin(borrower_id=amina.id, officer=admin_user, reason="Came with her ID card.", at=timezone.now())
     aminas_phone.dials("*384*77#").sees("An officer reset your PIN").types("11111111", "7391", "7391")
     aminas_phone.ends_with("not the ID we know")
     aminas_phone.dials("*384*77#").types("23456781", "7391", "7391").sees("1 Loan")
-    aminas_phone.types("1", "500", "2", "7391")
+    aminas_phone.types("1", "500", "5", "2", "7391")
     assert not aminas_phone.is_open
 
 

@@ -180,7 +180,7 @@ class TestLostPhones:
             thief.sees("1 Loan")
 
     def test_a_dialogue_that_is_open_takes_no_pin_any_more(self, client: Client, amina: Borrower) -> None:
-        thief = Phone(client, amina.msisdn).dials("*384*77#").types("1", "500", "2").sees("PIN")
+        thief = Phone(client, amina.msisdn).dials("*384*77#").types("1", "500", "5", "2").sees("PIN")
         neighbour = Phone(client, "254722000999").dials("*384*77#")
         neighbour.types("1", "3", "2", "0711000101", "23456781", "Amina")
         thief.types(PIN).sees("locked")

@@ -165,7 +165,7 @@ def test_a_bad_amount_has_a_clear_answer_and_no_effect(client: Client, amina: Bo
     phone = Phone(client, amina.msisdn).dials("*384*77#").types("1", amount)
     phone.sees("Your limit is KES 1,000. How much do you want?")
     assert phone.is_open and phone.text.split("\n")[0] != "Your limit is KES 1,000."
-    phone.types("500").sees("You get KES 500")
+    phone.types("500", "5").sees("You get KES 500")
     assert not Application.objects.exists()
 
 
@@ -236,7 +236,10 @@ class TestTheEndOfASession:
     ) -> None:
         factories.FixedScorer.says = factories.verdict("decline")
         phone = (
-            Phone(client, amina.msisdn).dials("*384*77#").types("1", "500", "2", "2580").ends_with("Not this time")
+            Phone(client, amina.msisdn)
+            .dials("*384*77#")
+            .types("1", "500", "5", "2", "2580")
+            .ends_with("Not this time")
         )
         settle_outbox("application_decided")
         outbox.drain(timezone.now(), queue="messages")

@@ -1,6 +1,7 @@
 """The step, alone: no database, no gateway."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +56,9 @@ def test_terms_are_accepted_only_on_their_last_page() -> None:
     assert engine.step(dialogue, ["1"]).text.startswith("Not an option.")
     shown = engine.step(dialogue, [])
     while "1 Accept" not in shown.text:
+        assert "terms_read" not in dialogue.answers
         shown = engine.step(dialogue, ["98"])
+    assert dialogue.answers["terms_read"], "and so they count as read"
     assert "PIN" in engine.step(dialogue, ["1"]).text
 
 
@@ -159,7 +162,7 @@ def test_a_good_answer_forgives_the_bad_ones() -> None:
         ("1e3", "Type the amount in digits"),
         ("٥٠٠", "Type the amount in digits"),
         ("five", "Type the amount in digits"),
-        ("0.50", "Whole shillings only"),
+        ("0.50", "Whole KES only"),
         ("199", "The smallest loan is KES 200."),
         ("1,001", "That is above your limit."),
         ("999999999", "That is above your limit."),
@@ -198,6 +201,70 @@ class TestAShortcut:
     def test_of_a_thousand_segments_is_answered_like_any_other(self) -> None:
         dialogue = at("home", samples.owing)
         assert engine.step(dialogue, ["2", "0"] * 500).text
+
+
+class TestAMenuThatAsks:
+    """The key facts: choices, and on their last page the PIN."""
+
+    @pytest.fixture
+    def tried(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Every PIN that is looked at, each of them wrong."""
+        pins: list[str] = []
+
+        def check(dialogue: Dialogue, typed: str) -> None:
+            pins.append(typed)
+            raise engine.Again("Wrong PIN.")
+
+        monkeypatch.setattr("ussd.screens.pin.check", check)
+        return pins
+
+    @pytest.fixture
+    def read(self) -> Dialogue:
+        """Somebody who has turned to the last page."""
+        dialogue = at("borrow.facts", samples.fresh)
+        assert "PIN" not in engine.step(dialogue, []).text
+        assert "PIN" in engine.step(dialogue, ["98"]).text
+        return dialogue
+
+    def test_takes_the_answer_at_once_and_says_at_the_question_why_not(
+        self, read: Dialogue, tried: list[str]
+    ) -> None:
+        shown = engine.step(read, ["2580"])
+        assert (tried, read.screen) == (["2580"], "borrow.pin")
+        assert shown.text.startswith("Wrong PIN.\nEnter your Jirani PIN.")
+        assert "2580" not in str(read)
+
+    def test_takes_none_before_all_was_seen(self, tried: list[str]) -> None:
+        dialogue = at("borrow.facts", samples.fresh)
+        assert engine.step(dialogue, ["2580"]).text.startswith("Not an option.")
+        assert (tried, dialogue.screen) == ([], "borrow.facts")
+
+    @pytest.mark.parametrize("typed", ["x", "7", "258", "25801", "٢٥٨٠"])
+    def test_leads_nobody_away_by_what_is_no_answer(self, read: Dialogue, tried: list[str], typed: str) -> None:
+        assert engine.step(read, [typed]).text.startswith("Not an option.")
+        assert (tried, read.screen) == ([], "borrow.facts")
+
+    def test_lets_nothing_follow_in_the_same_hop(self, read: Dialogue, tried: list[str]) -> None:
+        engine.step(read, ["2580", "2580", "2580"])
+        assert tried == ["2580"]
+
+    def test_takes_no_late_copy_of_the_amount_for_a_pin(self, read: Dialogue, tried: list[str]) -> None:
+        longest = read.facts.quote(258_000, samples.version())
+        read.facts.quote = lambda *_: replace(longest, principal_cents=258_000)  # type: ignore[method-assign]
+        assert engine.step(read, ["2580"]).text.startswith("Not an option.")
+        assert (tried, read.screen) == ([], "borrow.facts")
+
+    def test_keeps_its_choices(self, read: Dialogue, tried: list[str]) -> None:
+        engine.step(read, ["2"])
+        assert (tried, read.screen) == ([], "borrow.pin")
+
+    def test_has_no_effect_by_a_guess(self, read: Dialogue, tried: list[str]) -> None:
+        engine.step(read, ["2580"], may_act=False)
+        assert tried == []
+
+    def test_shows_what_speaks_in_place_of_the_question(self, read: Dialogue, tried: list[str]) -> None:
+        read.facts.known.pin_locked_at = samples.AT
+        assert "Your PIN is locked" in engine.step(read, ["2580"]).text and tried == []
 
 
 def test_a_typed_star_belongs_to_a_name() -> None:

@@ -37,7 +37,7 @@ def signs(kind: str) -> list[AbuseSign]:
 
 def honest(client: Client, brian: Borrower) -> None:
     """Brian, in the same minute, through the same gateway, is asked for his PIN and believed."""
-    Phone(client, brian.msisdn).dials("*384*77#").sees("1 Loan").types("1", "500", "2").sees("PIN")
+    Phone(client, brian.msisdn).dials("*384*77#").sees("1 Loan").types("1", "500", "5", "2").sees("PIN")
 
 
 def post(client: Client, secret: str, body: bytes = b"", where: str = "ussd") -> Any:
@@ -74,7 +74,7 @@ class TestAFloodThroughAGateway:
     ) -> None:
         few = guard.Limit(3, timedelta(minutes=1), "test")
         monkeypatch.setitem(guard.LIMITS, Kind.FLOOD_GATEWAY, few)
-        aminas_phone.dials("*384*77#").types("1", "500", "2").sees("PIN")
+        aminas_phone.dials("*384*77#").types("1", "500", "5", "2").sees("PIN")
         Phone(aminas_phone.client, brian.msisdn).dials("*384*77#").ends_with("Wait a minute")
         assert signs(Kind.FLOOD_GATEWAY)[0].msisdn == ""
         aminas_phone.types("9753").sees("Wrong PIN")
@@ -213,7 +213,7 @@ class TestCallsThatCannotBeRead:
 
 
 def test_a_session_of_one_number_used_by_another_is_counted(aminas_phone: Phone, brian: Borrower) -> None:
-    aminas_phone.dials("*384*77#").types("1", "500", "2").sees("PIN")
+    aminas_phone.dials("*384*77#").types("1", "500", "5", "2").sees("PIN")
     aminas_number, aminas_phone.msisdn = aminas_phone.msisdn, brian.msisdn
     aminas_phone.repeats().ends_with("Sorry")
     (sign,) = signs(Kind.OTHERS_SESSION)
@@ -227,7 +227,7 @@ def test_a_call_of_long_ago_gets_its_answer_changes_nothing_and_is_counted(
     aminas_phone: Phone, brian: Borrower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sessions, "DECISION_S", 0.0)
-    aminas_phone.dials("*384*77#").types("1", "500", "2", "2580").ends_with("We are deciding")
+    aminas_phone.dials("*384*77#").types("1", "500", "5", "2", "2580").ends_with("We are deciding")
     shown = aminas_phone.raw
     Hop.objects.update(answered_at=timezone.now() - guard.REPLAY_AFTER - timedelta(seconds=1))
     for _ in range(guard.LIMITS[Kind.REPLAYED].most + 1):
@@ -237,14 +237,14 @@ def test_a_call_of_long_ago_gets_its_answer_changes_nothing_and_is_counted(
 
 
 def test_a_pin_in_a_dial_string_is_not_taken_and_is_counted(aminas_phone: Phone) -> None:
-    aminas_phone.dials("*384*77*1*500*2*2580#").sees("You get KES 500")
+    aminas_phone.dials("*384*77*1*500*5*2*2580#").sees("You get KES 500")
     (sign,) = signs(Kind.PIN_DIALLED)
     assert "2580" not in str(AbuseSign.objects.values().get())
     assert sign.msisdn == aminas_phone.msisdn and not Application.objects.exists()
 
 
 def test_an_amount_in_a_dial_string_is_no_pin(aminas_phone: Phone) -> None:
-    aminas_phone.dials("*384*77*1*1000#").sees("You get KES 1,000")
+    aminas_phone.dials("*384*77*1*1000#").sees("What is it for?").types("5").sees("You get KES 1,000")
     assert not signs(Kind.PIN_DIALLED)
 
 
@@ -287,7 +287,7 @@ class TestGuessingOneNumbersPin:
     def test_over_many_sessions_locks_and_says_until_when(self, aminas_phone: Phone, amina: Borrower) -> None:
         for pin in ("9753", "8642", "7391"):
             Session.objects.update(ended_at=timezone.now())
-            aminas_phone.dials("*384*77#").types("1", "500", "2", pin)
+            aminas_phone.dials("*384*77#").types("1", "500", "5", "2", pin)
         aminas_phone.sees("Your PIN is locked", "It opens by itself on")
         amina.refresh_from_db()
         assert amina.pin_opens_at is not None and amina.pin_locked_at is not None
@@ -297,7 +297,7 @@ class TestGuessingOneNumbersPin:
     def test_is_over_when_the_wait_is(self, aminas_phone: Phone, amina: Borrower) -> None:
         ago = timezone.now() - timedelta(minutes=15, seconds=1)
         Borrower.objects.filter(id=amina.id).update(pin_failures=3, pin_locks=1, pin_locked_at=ago)
-        aminas_phone.dials("*384*77#").types("1", "500", "2").sees("PIN").types("9753").sees("2 tries left")
+        aminas_phone.dials("*384*77#").types("1", "500", "5", "2").sees("PIN").types("9753").sees("2 tries left")
 
 
 class TestGuessingOverManyNumbers:
@@ -309,7 +309,7 @@ class TestGuessingOverManyNumbers:
 
     def at_the_pin(self, client: Client, msisdn: str) -> Phone:
         Session.objects.filter(msisdn=msisdn).update(ended_at=timezone.now())
-        return Phone(client, msisdn).dials("*384*77#").types("1", "500", "2").sees("PIN")
+        return Phone(client, msisdn).dials("*384*77#").types("1", "500", "5", "2").sees("PIN")
 
     def guessed(self, client: Client) -> list[str]:
         numbers = [f"25471100030{number}" for number in range(4)]
@@ -370,7 +370,7 @@ class TestWithoutRedis:
     ) -> None:
         monkeypatch.setattr(sessions, "DECISION_S", 0.0)
         monkeypatch.setitem(guard.LIMITS, Kind.FLOOD_NUMBER, guard.Limit(0, timedelta(minutes=1), "test"))
-        aminas_phone.dials("*384*77#").types("1", "500", "2", "9753", "8642", "7391").sees("locked")
+        aminas_phone.dials("*384*77#").types("1", "500", "5", "2", "9753", "8642", "7391").sees("locked")
         assert Case.objects.filter(kind="pin_locked").count() == 1
         assert post(aminas_phone.client, "guess").status_code == 404
 

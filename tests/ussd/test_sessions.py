@@ -25,7 +25,7 @@ def aminas_phone(client: Client, amina: Borrower) -> Phone:
 
 
 def to_the_pin(phone: Phone) -> Phone:
-    return phone.dials("*384*77#").types("1", "500", "2").sees("PIN")
+    return phone.dials("*384*77#").types("1", "500", "5", "2").sees("PIN")
 
 
 class TestARepeatedHop:
@@ -38,16 +38,16 @@ class TestARepeatedHop:
         aminas_phone.repeats()
         assert aminas_phone.raw == first
         assert Application.objects.count() == 1
-        assert Hop.objects.filter(session__gateway_session=aminas_phone.session_id).count() == 5
+        assert Hop.objects.filter(session__gateway_session=aminas_phone.session_id).count() == 6
 
     def test_of_long_ago_gets_its_own_bytes(self, aminas_phone: Phone) -> None:
         aminas_phone.dials("*384*77#").types("1")
         amount_screen = aminas_phone.raw
-        aminas_phone.types("500").sees("Accept")
+        aminas_phone.types("500").sees("What is it for?")
         aminas_phone.typed = ["1"]
         assert aminas_phone.repeats().raw == amount_screen
         aminas_phone.typed = ["1", "500"]
-        aminas_phone.types("2").sees("PIN")
+        aminas_phone.types("5").sees("2 Accept")
 
     def test_of_the_first_hop_is_the_first_screen(self, aminas_phone: Phone) -> None:
         aminas_phone.dials("*384*77#").repeats().sees("1 Loan").types("1").sees("Your limit")
@@ -62,7 +62,7 @@ class TestARepeatedHop:
 class TestTheText:
     def test_may_hold_typed_stars_hashes_and_blanks(self, aminas_phone: Phone) -> None:
         aminas_phone.dials("*384*77#").types("1 ").sees("Your limit").types("5*00").sees("smallest loan")
-        aminas_phone.types("500#").sees("You get KES 500")
+        aminas_phone.types("500#").sees("What is it for?")
 
     def test_with_an_empty_answer_asks_again(self, aminas_phone: Phone) -> None:
         aminas_phone.dials("*384*77#").types("").sees("1 Loan").types("1").sees("Your limit")
@@ -81,7 +81,7 @@ class TestTheText:
         assert aminas_phone.text
 
     def test_of_a_shortcut_goes_as_far_as_what_must_be_seen(self, aminas_phone: Phone) -> None:
-        aminas_phone.dials("*384*77*1*500*2*2580#").sees("You get KES 500", "2 Accept")
+        aminas_phone.dials("*384*77*1*500*5*2*2580#").sees("You get KES 500", "2 Accept")
         assert not Application.objects.exists()
         aminas_phone.types("2").sees("PIN")
 
@@ -148,7 +148,7 @@ class TestTheDecision:
 
 class TestADroppedLine:
     def test_goes_on_where_it_was_within_three_minutes(self, aminas_phone: Phone) -> None:
-        aminas_phone.dials("*384*77#").types("1", "500").sees("You get KES 500")
+        aminas_phone.dials("*384*77#").types("1", "500", "5").sees("You get KES 500")
         aminas_phone.dials("*384*77#").sees("Go on where you stopped?").types("1").sees(
             "You get KES 500", "2 Accept"
         )
@@ -158,7 +158,7 @@ class TestADroppedLine:
         aminas_phone.dials("*384*77#").types("1").sees("2 Accept")
 
     def test_again_and_again_loses_nothing(self, aminas_phone: Phone) -> None:
-        aminas_phone.dials("*384*77#").types("1", "500")
+        aminas_phone.dials("*384*77#").types("1", "500", "5")
         for _ in range(3):
             aminas_phone.dials("*384*77#").sees("Go on where you stopped?")
         aminas_phone.types("1").sees("You get KES 500", "2 Accept")
@@ -221,7 +221,7 @@ class TestVersions:
     ) -> None:
         aminas_phone.dials("*384*77#").types("1")
         changed()
-        aminas_phone.types("10").sees("The smallest loan").types("500").sees("You get KES 500")
+        aminas_phone.types("10").sees("The smallest loan").types("500").sees("What is it for?")
         Session.objects.update(ended_at=factories.NOON)
         aminas_phone.dials("*384*77#").types("1").ends_with("Come to the office.")
 

@@ -18,7 +18,7 @@ from lending.models import Application, Decision
 from lending.rules import identity
 from lending.selectors import people
 from ussd import flows, words
-from ussd.engine import BACK, HOME, SCREENS, Ask, Sample, look
+from ussd.engine import BACK, HOME, MORE, SCREENS, Ask, Menu, Sample, look
 from ussd.models import Hop, Session
 from ussd.phone.client import NETWORK_ERROR
 from ussd.sessions import RESUME_WITHIN
@@ -132,7 +132,11 @@ class Recording:
         """Return what was typed at each hop as Python, the dial's empty."""
         steps = zip(self.hops[1:], screens[:-1], screens[1:], strict=True)
         answered = [(hop.typed or "", asked, shown) for hop, asked, shown in steps]
-        secrets = [(typed, asked != shown) for typed, asked, shown in answered if asked in secret_screens()]
+        secrets = [
+            (typed, shown not in (asked, secret_screens()[asked]))
+            for typed, asked, shown in answered
+            if asked in secret_screens()
+        ]
         pins = _pins([(typed, led_on) for typed, led_on in secrets if _is_pin(typed)])
         pins |= {pin: _easy(pin) for pin in pins if _is_easy(pin, self._known_digits(answered))}
         return ["", *(self._answer(typed, asked, pins) for typed, asked, _ in answered)]
@@ -145,7 +149,7 @@ class Recording:
     def _answer(self, typed: str, asked: str, pins: dict[str, str]) -> str:
         if typed in pins:
             return pins[typed]  # also where no PIN was asked for
-        if asked in secret_screens() and typed not in (BACK, HOME):
+        if asked in secret_screens() and not _is_key(typed, asked):
             return '"x"'  # refused as no PIN, like what was typed
         if asked == "register.national_id" and sum(char.isdigit() for char in typed) > 3:
             return _quoted(SOMEBODYS_ID)
@@ -186,16 +190,26 @@ def _imports(statements: Iterable[str]) -> str:
 
 
 @cache
-def secret_screens() -> frozenset[str]:
-    """Return the names of the screens that ask for a PIN."""
-    return frozenset(
-        name for name, declared in SCREENS.items() if any(_asks_secret(name, make()) for make in declared.samples)
-    )
+def secret_screens() -> dict[str, str]:
+    """Return the screens that take a PIN, each with the one that asks for it again: itself, or where it leads."""
+    found = {}
+    for name, declared in SCREENS.items():
+        for make in declared.samples:
+            if asks := _asks_secret(name, make()):
+                found[name] = asks
+    return found
 
 
-def _asks_secret(name: str, sample: Sample) -> bool:
+def _asks_secret(name: str, sample: Sample) -> str:
     view = look(flows.dialogue_of(sample, name, "en"))
-    return isinstance(view, Ask) and view.secret
+    if isinstance(view, Menu) and view.asks:
+        return _asks_secret(view.asks, sample)
+    return name if isinstance(view, Ask) and view.secret else ""
+
+
+def _is_key(typed: str, asked: str) -> bool:
+    """Say whether an answer at a screen that takes a PIN was one of its keys: a choice, another page, back."""
+    return typed in (BACK, HOME) or (secret_screens()[asked] != asked and len(typed) <= len(MORE))
 
 
 def _is_pin(typed: str) -> bool:

@@ -50,7 +50,7 @@ def page(request: HttpRequest) -> HttpResponse:
         "farthest": line_faults.FARTHEST,
         "ussd_code": settings.USSD_CODE,
         "sms_short_code": settings.SMS_SHORT_CODE,
-        "paybill": settings.DARAJA_PAYBILL,
+        "paybill": settings.PAYBILL,
     }
     response = render(request, "phone/phone.html", context)
     response["Content-Security-Policy"] = CONTENT_POLICY

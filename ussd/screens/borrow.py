@@ -1,6 +1,6 @@
 """Borrowing: amount, what it costs, terms, PIN, decision. The PIN is the only hop with an effect."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -11,13 +11,14 @@ from lending.rules.caps import AgainstLaw
 from lending.rules.pricing import KeyFacts
 from lending.rules.terms import Penalty, Terms
 from lending.selectors import products
+from lending.selectors.offers import NEVER_ASKED
 from lending.services import applications, limits
 from ussd import owing, samples, words
 from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 from ussd.tongue import npgettext, pgettext
 
-KEY_FACTS_VERSION = "key-facts-2"
+KEY_FACTS_VERSION = "key-facts-3"
 RAISE_VERSION = "raise-1"
 # What a refusal of the offer or of the service leads to.
 REFUSED = {
@@ -115,7 +116,7 @@ def read_amount(typed: str, currency: str) -> int:
     except money.InvalidAmount:
         raise Again(pgettext("amount", "Type the amount in digits, like 500.")) from None
     if cents % money.currency(currency).payable_cents:
-        raise Again(pgettext("amount", "Whole shillings only, like 500."))
+        raise Again(pgettext("amount", "Whole %(currency)s only, like 500.") % {"currency": currency})
     return cents
 
 
@@ -128,6 +129,10 @@ def key_facts(dialogue: Dialogue) -> View:
     offer = dialogue.facts.offer
     if offer.refusal:
         return Go(REFUSED[offer.refusal])
+    if not dialogue.facts.on_offer(dialogue.answers["principal_cents"]):
+        return Go("borrow.limit_changed")
+    if _is_first(dialogue) and "purpose" not in dialogue.answers:
+        return Go("borrow.purpose")
     version = _chosen(dialogue)
     quote = dialogue.facts.quote(dialogue.answers["principal_cents"], version)
     values = {
@@ -151,16 +156,25 @@ def key_facts(dialogue: Dialogue) -> View:
         "%(late)s",
         pgettext("borrow.facts", "APR %(apr)s"),
     )
+    # A late copy of a PIN that was given for other costs accepts nothing: then it is asked for by itself.
+    takes_pin = not dialogue.answers.get("costs_changed")
     return Menu(
         "\n".join(line % values for line in lines),
         (
-            Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms", {"terms_read": True}),
-            Choice(pgettext("borrow.facts", "Accept"), "borrow.pin"),
+            Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms"),
+            Choice(
+                pgettext("borrow.facts", "Accept, or enter PIN")
+                if takes_pin
+                else pgettext("borrow.terms", "Accept"),
+                "borrow.pin",
+            ),
             Choice(pgettext("borrow.facts", "Change"), "borrow.change"),
         ),
         back=pgettext("borrow.facts", "Cancel"),
         back_to="start",
         must_be_seen=True,
+        asks="borrow.pin" if takes_pin else "",
+        unless=f"{quote.principal_cents // 100:04d}",
         record_as="key_facts",
         remember={
             "product_version_id": version.id,
@@ -180,9 +194,14 @@ def _chosen(dialogue: Dialogue) -> ProductVersion:
     return next((version for version in found if version.code == wanted), usual)
 
 
+def _is_first(dialogue: Dialogue) -> bool:
+    """Say whether this customer has never asked for a loan: only then are they asked what it is for."""
+    return dialogue.facts.last_choice == NEVER_ASKED
+
+
 def _purpose(dialogue: Dialogue) -> str:
     """Return what the loan is for, as said now or the last time; empty: it was not said."""
-    return str(dialogue.answers.get("purpose") or dialogue.facts.last_choice[1])
+    return str(dialogue.answers.get("purpose", dialogue.facts.last_choice[1]))
 
 
 @screen("borrow.change", samples=[samples.several_terms, samples.fresh])
@@ -219,12 +238,24 @@ def _term_line(dialogue: Dialogue, version: ProductVersion, cents: int) -> str:
     return f"{words.term(products.terms_of(version).term)}: {total}"
 
 
-@screen("borrow.purpose", samples=[samples.fresh])
+@screen("borrow.purpose", samples=[samples.fresh], resume="borrow.facts", paged=True)
 def choose_purpose(dialogue: Dialogue) -> View:
-    """For the customer's own book and ours; nothing is decided by it."""
+    """For the customer's own book and ours; nothing is decided by it, and nobody has to say it."""
+    *named, other = _purposes().items()
+    unsaid = ("", pgettext("borrow.purpose", "Rather not say"))
+    return _ask_purpose([*named, unsaid, other])
+
+
+@screen("borrow.purpose", samples=[samples.fresh], until=2)
+def choose_purpose_2(dialogue: Dialogue) -> View:
+    """As it was while nobody could take back what they had said."""
+    return _ask_purpose(_purposes().items())
+
+
+def _ask_purpose(purposes: Iterable[tuple[str, str]]) -> Menu:
     return Menu(
         pgettext("borrow.purpose", "What is it for? It changes nothing for you."),
-        [Choice(label, "borrow.facts", {"purpose": purpose}) for purpose, label in _purposes().items()],
+        [Choice(label, "borrow.facts", {"purpose": purpose}) for purpose, label in purposes],
     )
 
 
@@ -293,7 +324,9 @@ def terms(dialogue: Dialogue) -> View:
         pgettext("borrow.terms", "We use your data only as you agreed."),
     )
     return Read(
-        [*(item % values for item in items), *more], (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),)
+        [*(item % values for item in items), *more],
+        (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),),
+        seen_as="terms_read",
     )
 
 
@@ -372,6 +405,7 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
     pin.check(dialogue, typed)
     shown = dialogue.answers["key_facts"]
     if _costs_now(dialogue, shown) != (shown["cost_cents"], shown["due_on"]):
+        dialogue.answers["costs_changed"] = True
         raise Elsewhere("borrow.facts")  # a day has begun meanwhile, or another law: seen anew, and then accepted
     try:
         application = applications.submit(
@@ -397,7 +431,10 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
         raise Elsewhere("borrow.undecided") from None
     except applications.Blocked:
         raise Elsewhere("home.blocked") from None
-    except (applications.Paused, AgainstLaw):
+    except applications.Paused:
+        dialogue.answers["costs_changed"] = True
+        raise Elsewhere("borrow.facts") from None  # of the next product; where none is left, they say so
+    except AgainstLaw:
         raise Elsewhere("borrow.paused") from None
     dialogue.answers = {"application_id": application.id, "reference": application.reference}
     return Await(application.id, then="borrow.decided", late="borrow.late")
@@ -466,8 +503,14 @@ def payout_pending(dialogue: Dialogue) -> View:
     if loan is None:
         return Go("borrow.one_only")
     return End(
-        pgettext("borrow.payout_pending", "%(amount)s is on its way to your M-PESA, ref %(ref)s. An SMS follows.")
-        % {"amount": words.amount(loan.on_its_way_cents, loan.currency), "ref": loan.reference}
+        pgettext(
+            "borrow.payout_pending", "%(amount)s is on its way to your %(wallet)s, ref %(ref)s. An SMS follows."
+        )
+        % {
+            "amount": words.amount(loan.on_its_way_cents, loan.currency),
+            "ref": loan.reference,
+            "wallet": dialogue.facts.country.wallet_name,
+        }
     )
 
 

@@ -33,10 +33,13 @@ def menu(dialogue: Dialogue) -> View:
 @screen("data.see", samples=[samples.held_in_full], paged=True)
 def see(dialogue: Dialogue) -> View:
     """A plain summary; the ID is masked, since others may hold the phone."""
-    return Read(_summary(dialogue.facts.held), (Choice(pgettext("data.see", "Who looked at it"), "data.looks"),))
+    return Read(
+        _summary(dialogue.facts.held, dialogue.facts.country.wallet_name),
+        (Choice(pgettext("data.see", "Who looked at it"), "data.looks"),),
+    )
 
 
-def _summary(held: Held) -> list[str]:
+def _summary(held: Held, wallet: str) -> list[str]:
     clip = alphabet.active().clip
     lines = (
         (pgettext("data.see", "Name: %(value)s"), clip(held.name, NAME_ROOM)),
@@ -47,10 +50,10 @@ def _summary(held: Held) -> list[str]:
         (pgettext("data.see", "Owed: %(value)s"), words.amount(held.owed_cents)),
         (pgettext("data.see", "Payments: %(value)s"), held.receipts),
         (pgettext("data.see", "Saved: %(value)s"), words.amount(held.saved_cents)),
-        (pgettext("data.see", "Movements of your M-PESA: %(value)s"), held.wallet_movements),
+        (pgettext("data.see", "Movements of your %(wallet)s: %(value)s"), held.wallet_movements),
         (pgettext("data.see", "Next of kin: %(value)s"), clip(held.next_of_kin, NAME_ROOM) or "-"),
     )
-    return [label % {"value": value} for label, value in lines]
+    return [label % {"value": value, "wallet": wallet} for label, value in lines]
 
 
 @screen("data.looks", samples=[samples.held_in_full], paged=True)
@@ -176,11 +179,11 @@ def copy_on_paper(dialogue: Dialogue) -> View:
 
 
 # --- agreements -----------------------------------------------------------------------------------------------
-def agreement_words(purpose: str) -> str:
+def agreement_words(purpose: str, wallet: str) -> str:
     """Return what an agreement is about, short enough for a line of a menu."""
     said = {
         Consent.Purpose.SCORING: pgettext("data.agreements", "Computer decides"),
-        Consent.Purpose.WALLET: pgettext("data.agreements", "See my M-PESA"),
+        Consent.Purpose.WALLET: pgettext("data.agreements", "See my %(wallet)s") % {"wallet": wallet},
         Consent.Purpose.BUREAU: pgettext("data.agreements", "Credit bureaus"),
         Consent.Purpose.SAVINGS: pgettext("data.agreements", "Count my savings"),
         Consent.Purpose.MARKETING: pgettext("data.agreements", "Offers by SMS"),
@@ -192,12 +195,13 @@ def agreement_words(purpose: str) -> str:
 def agreements(dialogue: Dialogue) -> View:
     """Each purpose with what holds now."""
     given = dialogue.facts.held.consents
+    wallet = dialogue.facts.country.wallet_name
     yes, no = pgettext("data.agreements", "yes"), pgettext("data.agreements", "no")
     return Menu(
         pgettext("data.agreements", "You agreed to:"),
         [
             Choice(
-                f"{agreement_words(purpose)}: {yes if given.get(purpose) else no}",
+                f"{agreement_words(purpose, wallet)}: {yes if given.get(purpose) else no}",
                 "data.agreement",
                 {"purpose": str(purpose)},
             )
@@ -206,14 +210,15 @@ def agreements(dialogue: Dialogue) -> View:
     )
 
 
-def what_follows(purpose: str, given: bool) -> str:
+def what_follows(purpose: str, given: bool, wallet: str) -> str:
     """Say what changes when an agreement is taken back, or given."""
     if not given:
         return {
             Consent.Purpose.SCORING: pgettext("data.agreement", "If you agree, a computer decides on your loans."),
             Consent.Purpose.WALLET: pgettext(
-                "data.agreement", "If you agree, we look at the flow of your M-PESA. Your limit may rise."
-            ),
+                "data.agreement", "If you agree, we look at the flow of your %(wallet)s. Your limit may rise."
+            )
+            % {"wallet": wallet},
             Consent.Purpose.BUREAU: pgettext(
                 "data.agreement", "If you agree, bureaus learn how you repay, well or late."
             ),
@@ -256,7 +261,7 @@ def agreement(dialogue: Dialogue) -> View:
     given = bool(dialogue.facts.held.consents.get(purpose))
     label = pgettext("data.agreement", "Take it back") if given else pgettext("data.agreement", "I agree")
     return Menu(
-        what_follows(purpose, given),
+        what_follows(purpose, given, dialogue.facts.country.wallet_name),
         (Choice(label, "data.agreement_pin", {"granted": not given}),),
         must_be_seen=True,
     )

@@ -141,7 +141,7 @@ def help_pages(dialogue: Dialogue) -> View:
     values = {
         "code": settings.USSD_CODE,
         "sms": settings.SMS_SHORT_CODE,
-        "paybill": settings.DARAJA_PAYBILL,
+        "paybill": settings.PAYBILL,
         "account": words.local_number(dialogue.msisdn),
     }
     items = (

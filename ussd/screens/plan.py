@@ -142,11 +142,14 @@ def _offer(dialogue: Dialogue, kind: str, lines: Callable[[Seen, dict[str, str]]
     seen = _seen(dialogue, loan, kind) if loan is not None else None
     if loan is None or seen is None:
         return Go("plan.not_now")
+    values = _values(seen, loan, dialogue.facts.today)
     return Menu(
-        "\n".join(lines(seen, _values(seen, loan, dialogue.facts.today))),
+        "\n".join(lines(seen, values)),
         (Choice(pgettext("plan", "Accept"), "plan.pin", {"kind": kind}),),
         back=pgettext("plan", "Cancel"),
         must_be_seen=True,
+        record_as="change",
+        remember={"values": values},
     )
 
 
@@ -162,6 +165,7 @@ def _values(seen: Seen, loan: Loan, on: date) -> dict[str, str]:
         "day": words.day(now.next_on if now else on),
         "was": words.day(was_last_on),
         "last": words.day(last_on),
+        "today": words.day(on),
     }
 
 
@@ -175,11 +179,14 @@ def enter_pin(dialogue: Dialogue) -> View:
 def _change(dialogue: Dialogue, typed: str) -> str:
     """Make the change that was shown, once for this hop."""
     pin.check(dialogue, typed)
-    loan = _live(dialogue)
-    if loan is None:
+    loan, kind = _live(dialogue), dialogue.answers["kind"]
+    seen = _seen(dialogue, loan, kind) if loan is not None else None
+    if loan is None or seen is None:
         raise Elsewhere("plan.not_now")
+    if _values(seen, loan, dialogue.facts.today) != dialogue.answers.get("change", {}).get("values"):
+        raise Elsewhere(OFFERS[kind])  # a payment came meanwhile, or a day began: seen anew, and then accepted
     try:
-        changes.change_loan(loan_id=loan.id, kind=dialogue.answers["kind"], origin=dialogue.origin, at=dialogue.at)
+        changes.change_loan(loan_id=loan.id, kind=kind, origin=dialogue.origin, at=dialogue.at)
     except REFUSALS:
         raise Elsewhere("plan.not_now") from None
     return "plan.done"

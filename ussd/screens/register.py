@@ -64,8 +64,10 @@ def _optional(dialogue: Dialogue, purpose: str, granted: bool) -> dict[str, dict
 def ask_wallet(dialogue: Dialogue) -> View:
     return Menu(
         pgettext(
-            "register.wallet", "May we look at the flow of your M-PESA? It can raise your limit. You may refuse."
-        ),
+            "register.wallet",
+            "May we look at the flow of your %(wallet)s? It can raise your limit. You may refuse.",
+        )
+        % {"wallet": dialogue.facts.country.wallet_name},
         (
             Choice(pgettext("register.wallet", "Yes"), "register.marketing", _optional(dialogue, "wallet", True)),
             Choice(pgettext("register.wallet", "No"), "register.marketing", _optional(dialogue, "wallet", False)),

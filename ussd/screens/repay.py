@@ -1,6 +1,9 @@
 """Repaying: all or a part, by a prompt that comes when this session is gone, by paybill, from savings; and for
 somebody else."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from django.conf import settings
 
 from lending.models import Loan, SavingsAccount
@@ -19,26 +22,41 @@ AMOUNT_TRIES = ("0", "-5", "1e3", "٥٠٠", "99999999", "0.50")
 
 @screen("repay.menu", samples=[samples.owing, samples.in_parts, samples.lost], paged=True)
 def menu(dialogue: Dialogue) -> View:
-    """What is owed, and each way to pay it."""
+    """What is owed, and each way to pay it: the same number for the same way, also when another is not there."""
+    loan = dialogue.facts.owed_loan
+    return Go("repay.nothing") if loan is None else _menu(dialogue, loan, _ways(dialogue, loan))
+
+
+@screen("repay.menu", samples=[samples.owing, samples.in_parts, samples.lost], paged=True, until=2)
+def menu_2(dialogue: Dialogue) -> View:
+    """As it was while ways were counted."""
     loan = dialogue.facts.owed_loan
     if loan is None:
         return Go("repay.nothing")
+    return _menu(dialogue, loan, [replace(way, number=0) for way in _ways(dialogue, loan)])
+
+
+def _menu(dialogue: Dialogue, loan: Loan, ways: Sequence[Choice]) -> Menu:
     said = owing.owed(loan, dialogue.facts.standing(loan), dialogue.facts.today)
     return Menu(
         pgettext("repay.menu", "%(owed)s. Or pay by paybill %(paybill)s, account %(account)s.")
         % {"owed": said, **_paybill(dialogue)},
-        [
-            Choice(pgettext("repay.menu", "Pay all"), act=_pay_all),
-            *_next_part(dialogue, loan),
-            Choice(pgettext("repay.menu", "Another amount"), "repay.amount"),
-            *_from_savings(dialogue),
-            Choice(pgettext("repay.menu", "For someone else"), "repay.other"),
-        ],
+        ways,
     )
 
 
+def _ways(dialogue: Dialogue, loan: Loan) -> list[Choice]:
+    return [
+        Choice(pgettext("repay.menu", "Pay all"), act=_pay_all, number=1),
+        *_next_part(dialogue, loan),
+        Choice(pgettext("repay.menu", "Another amount"), "repay.amount", number=3),
+        *_from_savings(dialogue),
+        Choice(pgettext("repay.menu", "For someone else"), "repay.other", number=5),
+    ]
+
+
 def _paybill(dialogue: Dialogue) -> dict[str, str]:
-    return {"paybill": settings.DARAJA_PAYBILL, "account": words.local_number(dialogue.msisdn)}
+    return {"paybill": settings.PAYBILL, "account": words.local_number(dialogue.msisdn)}
 
 
 def _next_part(dialogue: Dialogue, loan: Loan) -> list[Choice]:
@@ -48,13 +66,13 @@ def _next_part(dialogue: Dialogue, loan: Loan) -> list[Choice]:
         return []
     cents = money.payable(standing.next_cents, loan.currency)
     label = pgettext("repay.menu", "Pay %(amount)s") % {"amount": words.amount(cents, loan.currency)}
-    return [Choice(label, act=lambda dialogue, _: _pay(dialogue, cents))]
+    return [Choice(label, act=lambda dialogue, _: _pay(dialogue, cents), number=2)]
 
 
 def _from_savings(dialogue: Dialogue) -> list[Choice]:
     if not dialogue.facts.savings_to_pay_from:
         return []
-    return [Choice(pgettext("repay.menu", "From savings"), "repay.savings")]
+    return [Choice(pgettext("repay.menu", "From savings"), "repay.savings", number=4)]
 
 
 def _pay_all(dialogue: Dialogue, _: None) -> str:
@@ -149,10 +167,14 @@ def prompted(dialogue: Dialogue) -> View:
     return End(
         pgettext(
             "repay.prompted",
-            "You will get an M-PESA prompt for %(amount)s. Enter your M-PESA PIN. "
+            "You will get an %(wallet)s prompt for %(amount)s. Enter your %(wallet)s PIN. "
             "No prompt? Paybill %(paybill)s, account %(account)s.",
         )
-        % {"amount": words.amount(dialogue.answers["amount_cents"]), **_paybill(dialogue)}
+        % {
+            "amount": words.amount(dialogue.answers["amount_cents"]),
+            "wallet": dialogue.facts.country.wallet_name,
+            **_paybill(dialogue),
+        }
     )
 
 
@@ -255,9 +277,14 @@ def other_prompted(dialogue: Dialogue) -> View:
     return End(
         pgettext(
             "repay.other_prompted",
-            "You will get an M-PESA prompt for %(amount)s, for %(name)s. Enter your M-PESA PIN. Both get an SMS.",
+            "You will get an %(wallet)s prompt for %(amount)s, for %(name)s. Enter your %(wallet)s PIN. "
+            "Both get an SMS.",
         )
-        % {"amount": words.amount(dialogue.answers["amount_cents"]), "name": dialogue.answers["other_name"]}
+        % {
+            "amount": words.amount(dialogue.answers["amount_cents"]),
+            "name": dialogue.answers["other_name"],
+            "wallet": dialogue.facts.country.wallet_name,
+        }
     )
 
 

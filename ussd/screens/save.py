@@ -306,7 +306,9 @@ def suggest(dialogue: Dialogue, account: SavingsAccount) -> View:
         Choice(in_account(cents, account), act=partial(pay_in, cents)) for cents in _amounts(dialogue, account)
     ]
     other = Choice(pgettext("save.suggest", "Another amount"), "save.amount")
-    text = pgettext("save.suggest", "How much do you pay in from your M-PESA? We take no fee.")
+    text = pgettext("save.suggest", "How much do you pay in from your %(wallet)s? We take no fee.") % {
+        "wallet": dialogue.facts.country.wallet_name
+    }
     return Menu(text, (*listed, other), back_to="save.pot")
 
 
@@ -368,12 +370,13 @@ def prompted(dialogue: Dialogue) -> View:
     return End(
         pgettext(
             "save.prompted",
-            "You will get an M-PESA prompt for %(amount)s. Enter your M-PESA PIN. "
+            "You will get an %(wallet)s prompt for %(amount)s. Enter your %(wallet)s PIN. "
             "No prompt? Paybill %(paybill)s, account %(account)s.",
         )
         % {
             "amount": in_account(dialogue.answers["amount_cents"], account),
-            "paybill": settings.DARAJA_PAYBILL,
+            "wallet": dialogue.facts.country.wallet_name,
+            "paybill": settings.PAYBILL,
             "account": facts.paybill_account(account),
         }
     )
@@ -478,11 +481,12 @@ def taken(dialogue: Dialogue, account: SavingsAccount) -> View:
     return End(
         pgettext(
             "save.taken",
-            "We asked %(holder)s to send %(amount)s to your M-PESA. It takes 1 or 2 days. An SMS follows.",
+            "We asked %(holder)s to send %(amount)s to your %(wallet)s. It takes 1 or 2 days. An SMS follows.",
         )
         % {
             "holder": saving_words.holder(account),
             "amount": in_account(dialogue.answers["amount_cents"], account),
+            "wallet": dialogue.facts.country.wallet_name,
         }
     )
 

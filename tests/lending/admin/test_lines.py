@@ -18,7 +18,7 @@ from tests.stories.test_credit_line import LINE
 def made(borrower: Borrower, terms: dict[str, object]) -> Loan:
     """Return what was approved under other terms an hour ago."""
     at = timezone.now() - timedelta(hours=1)
-    ordinary = ProductVersion.objects.values().get()
+    ordinary = factories.like_the_usual()
     version = ProductVersion.objects.create(
         **ordinary | {"id": None, "code": "another", "terms": ordinary["terms"] | terms}
     )

@@ -9,6 +9,7 @@ from lending.demo import economy
 from lending.demo.economy import Portfolio, Setting
 from lending.management.commands.demo_portfolio import setting_of
 from lending.models import CountryPack, ProductVersion
+from tests import factories
 
 AS_OF = date(2026, 11, 23)
 # Two dozen people, nine months: this seed has a failed payout, a refusal, a loss and a stranger's money in it.
@@ -27,7 +28,7 @@ def portfolio(setting: Setting) -> Portfolio:
 
 @pytest.fixture
 def product(law: None) -> ProductVersion:
-    return ProductVersion.objects.get()
+    return factories.usual_product()
 
 
 @pytest.fixture

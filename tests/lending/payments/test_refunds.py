@@ -18,7 +18,6 @@ from lending.models import (
     OutboxMessage,
     PaymentAttempt,
     PaymentIntent,
-    ProductVersion,
     Receipt,
     Refund,
     RefundPart,
@@ -257,7 +256,7 @@ class TestTooLittle:
         """Return a loan under a tolerance, paid KES 70.30 or something else too much."""
 
         def lent(tolerance_cents: int, over_cents: int = 7_030) -> Loan:
-            terms = ProductVersion.objects.get().terms
+            terms = factories.usual_product().terms
             factories.next_version(terms=terms | {"closing_tolerance_cents": tolerance_cents})
             loan = factories.live_loan(amina)
             pay(loan.reference, 53_000 + over_cents)

@@ -102,7 +102,7 @@ class TestANewLoanThatPaysOffTheOldOne:
     @pytest.fixture(autouse=True)
     def story(self, amina: Borrower, fixed_scorer: object) -> None:
         Borrower.objects.update(rung=3, limit_cents=200_000)
-        ordinary = ProductVersion.objects.values().get()
+        ordinary = factories.like_the_usual()
         terms = ordinary["terms"] | {
             "fees": [{"name": "Fee", "rate": "0.05", "charged": "deducted"}],
             "refinance": {"repaid_share": "0.40"},
@@ -172,7 +172,7 @@ class TestALine:
     MARCH, APRIL = date(2026, 3, 31), date(2026, 4, 30)
 
     def test_each_draw_moves_on_its_own_day(self, amina: Borrower, fixed_scorer: object) -> None:
-        ordinary = ProductVersion.objects.values().get()
+        ordinary = factories.like_the_usual()
         values = ordinary | {"id": None, "code": "jirani-line", "terms": ordinary["terms"] | credit_line.LINE}
         credit_line.ask(amina, ProductVersion.objects.create(**values))
         line = Loan.objects.get()

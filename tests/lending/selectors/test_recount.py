@@ -6,7 +6,7 @@ import pytest
 
 from lending.demo import economy, writer
 from lending.management.commands.demo_portfolio import setting_of
-from lending.models import CountryPack, Loan, ProductVersion
+from lending.models import CountryPack, Loan
 from lending.selectors.metrics import REPORTS, snapshots
 from lending.services import snapshots as service
 from tests import factories
@@ -27,7 +27,7 @@ EXACT = (
 def recount(law: None) -> Recount:
     """The demo portfolio with some money on loans that were written off."""
     portfolio = economy.tell(setting_of(PEOPLE, SEED, AS_OF, DAYS))
-    writer.load(portfolio, ProductVersion.objects.get(), CountryPack.objects.get(country="KE"), lambda text: None)
+    writer.load(portfolio, factories.usual_product(), CountryPack.objects.get(country="KE"), lambda text: None)
     lost = list(Loan.objects.filter(state="written_off").order_by("written_off_at"))
     assert len(lost) > 5, "the story is too poor: nothing was written off"
     for days, loan in enumerate(lost[::2]):

@@ -108,7 +108,7 @@ class Contract:
         return Handset(client, wire, amina.msisdn)
 
     def to_the_pin(self, phone: Handset) -> Handset:
-        return phone.dials().types("1", "500", "2").sees("PIN")
+        return phone.dials().types("1", "500", "5", "2").sees("PIN")
 
     def refused_in_words(self, phone: Handset, response: Any) -> None:
         assert response.status_code == 200
@@ -129,9 +129,9 @@ class Contract:
             assert session.gateway_session == phone.typed.session
 
     def test_a_next_hop_is_read_as_an_answer(self, phone: Handset) -> None:
-        phone.dials().types("1").sees("Your limit").types("500").sees("You get KES 500").types("0")
+        phone.dials().types("1").sees("Your limit").types("500", "5").sees("You get KES 500").types("0")
         phone.sees("1 Loan")
-        assert Session.objects.count() == 1 and Hop.objects.count() == 4
+        assert Session.objects.count() == 1 and Hop.objects.count() == 5
 
     def test_the_same_key_again_and_again_is_as_many_answers(
         self, client: Client, wire: Wire, phone: Handset
@@ -141,13 +141,13 @@ class Contract:
         assert Borrower.objects.filter(msisdn="254711000199").exists()
 
     def test_a_dial_string_goes_as_far_as_what_must_be_seen(self, phone: Handset) -> None:
-        phone.dials("1*500*2*2580").sees("You get KES 500", "2 Accept")
+        phone.dials("1*500*5*2*2580").sees("You get KES 500", "2 Accept")
         assert not Application.objects.exists()
         phone.types("2").sees("PIN")
 
     def test_typed_stars_and_blanks_do_no_harm(self, phone: Handset) -> None:
         phone.dials().types(" 1 ").sees("Your limit").types("5*00").sees("smallest loan")
-        phone.types("500#").sees("You get KES 500")
+        phone.types("500#").sees("What is it for?")
 
     def test_an_empty_answer_asks_again(self, phone: Handset) -> None:
         phone.dials().types("").sees("1 Loan").types("1").sees("Your limit")
@@ -155,13 +155,13 @@ class Contract:
     # --- copies ---------------------------------------------------------------------------------------------
     def test_a_copy_gets_the_same_bytes(self, phone: Handset) -> None:
         phone.dials()
-        for text in ("1", "500", "2"):
+        for text in ("1", "500", "5", "2"):
             shown = phone.raw
             assert phone.repeats().repeats().raw == shown
             phone.types(text)
         shown = phone.raw
         assert phone.repeats().raw == shown
-        assert Session.objects.count() == 1 and Hop.objects.count() == 4
+        assert Session.objects.count() == 1 and Hop.objects.count() == 5
 
     def test_a_copy_of_a_wrong_pin_costs_one_try_however_late_it_comes(
         self, phone: Handset, amina: Borrower
@@ -187,8 +187,8 @@ class Contract:
 
     def test_a_late_copy_of_any_answer_moves_no_money(self, phone: Handset) -> None:
         """Taken for a new answer at worst: after each answer of the way to the PIN, it comes again."""
-        for depth in range(1, 4):
-            phone.dials().types(*("1", "500", "2")[:depth])
+        for depth in range(1, 5):
+            phone.dials().types(*("1", "500", "5", "2")[:depth])
             phone._reads()
             phone.repeats()
             Session.objects.update(ended_at=F("last_hop_at"))
@@ -345,7 +345,7 @@ class Contract:
             phone.ends_with("Sorry")
 
     def test_an_answer_out_of_the_blue_answers_nothing(self, phone: Handset) -> None:
-        phone.typed = Typed(phone.wire.new_session(), phone.msisdn, inputs=["1", "500", "2", "2580"])
+        phone.typed = Typed(phone.wire.new_session(), phone.msisdn, inputs=["1", "500", "5", "2", "2580"])
         phone._sends()
         assert not Application.objects.exists()
 
@@ -383,7 +383,7 @@ class Contract:
         stranger = Handset(phone.client, phone.wire, "254711000199").dials()
         stranger.chooses("English", "I agree", "Yes", "Yes")
         stranger.types("Njeri Kamau", "23456799", PIN, PIN).sees("1 Loan")
-        stranger.dials(f"1*500*2*{PIN}").types("2", WRONG).sees("Wrong PIN")
+        stranger.dials(f"1*500*5*2*{PIN}").types("2", WRONG).sees("Wrong PIN")
         stranger.types(PIN).ends_with("We are deciding")
         if phone.wire.reports_ends:
             phone.delivers(phone.wire.end_call(phone.wire.end(stranger.typed), stranger.typed))
@@ -432,7 +432,7 @@ class ContractAtTheSameTime:
         self, phone: Handset, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sessions, "DECISION_S", 0.2)
-        phone.dials().types("1", "500", "2").sees("PIN")
+        phone.dials().types("1", "500", "5", "2").sees("PIN")
         phone._reads()
         phone.typed.inputs.append("2580")
         answers = self.together(phone)

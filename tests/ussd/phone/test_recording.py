@@ -76,12 +76,12 @@ class TestRecordedTest:
     @pytest.mark.parametrize(
         ("typed", "before"),
         [
-            ((*REGISTER, "1", "500", "2", PIN), lambda: None),
-            ((*REGISTER, "1", "500", "2", PIN), declined),
-            ((*REGISTER, "1", "500", "2", OTHER, PIN), lambda: None),
+            ((*REGISTER, "1", "500", "5", "2", PIN), lambda: None),
+            ((*REGISTER, "1", "500", "5", "2", PIN), declined),
+            ((*REGISTER, "1", "500", "5", "2", OTHER, PIN), lambda: None),
             ((*REGISTER[:6], "1234", "12", PIN, OTHER, "0", PIN, PIN), lambda: None),
             (("1", "x", "0", "00", "1"), lambda: None),
-            (("1", "500", "2", factories.PIN), registered),
+            (("1", "500", "5", "2", factories.PIN), registered),
         ],
         ids=[
             "borrows",
@@ -104,7 +104,7 @@ class TestRecordedTest:
             runs(source)
 
     def test_holds_no_pin_and_no_national_id(self, record: Record) -> None:
-        source = record(*REGISTER, "1", PIN, "500", "2", OTHER, PIN)  # once where none was asked for
+        source = record(*REGISTER, "1", PIN, "500", "5", OTHER, PIN)  # once where none was asked for
         assert not any(secret in source for secret in (PIN, OTHER, NATIONAL_ID))
         assert "phone.types(factories.PIN)" in source
 
@@ -118,13 +118,13 @@ class TestRecordedTest:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(recording.Recording, "source", source)
-            written = record(*REGISTER, "1", "500", "2", PIN)
+            written = record(*REGISTER, "1", "500", "5", "2", PIN)
         assert len(references) == 1 and references[0] not in written
         assert "You repay KES 530" in written and "on its way, ref" in written
 
     def test_is_written_as_the_formatter_writes(self, record: Record, tmp_path: Path) -> None:
         file = tmp_path / "test_recorded.py"
-        file.write_text(record(*REGISTER, "1", "500", "1", "98", "1", PIN))
+        file.write_text(record(*REGISTER, "1", "500", "5", "1", "98", "1", PIN))
         config = ("--config", str(Path(recording.__file__).parents[2] / "pyproject.toml"))
         for command in (("format", "--check"), ("check",)):
             ruff = (sys.executable, "-m", "ruff", *command, *config, str(file))
@@ -181,5 +181,5 @@ class TestLasting:
 
 
 def test_every_screen_that_asks_for_a_pin_is_known_as_one() -> None:
-    assert {"register.pin", "register.again", "borrow.pin"} <= secret_screens()
-    assert not {"register.national_id", "borrow.amount", "settings.menu"} & secret_screens()
+    assert {"register.pin", "register.again", "borrow.pin", "borrow.facts"} <= secret_screens().keys()
+    assert not {"register.national_id", "borrow.amount", "settings.menu"} & secret_screens().keys()

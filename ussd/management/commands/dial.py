@@ -1,6 +1,6 @@
 """`manage.py dial '*384*77#' --phone +254711000001`: a phone in the terminal, on the sandbox's network.
 
-    --keys '1*500*1*1234'   press these answers, one a segment, and end
+    --keys '1*500*1234'      press these answers, one a segment, and end
     --wait [SECONDS]        then show what arrives, until nothing has for so long
     --wallet-pin 1234       approve the wallet's payment prompts
     --record FILE           write the session down as a test: tests/stories/test_something.py
@@ -149,7 +149,7 @@ class Call:
         """Return what the person answers; None for the red key (end of input)."""
         try:
             # A phone shows what is typed, but a terminal also remembers it.
-            return getpass.getpass("PIN: ") if "PIN" in screen else input("> ")
+            return getpass.getpass("> ") if "PIN" in screen else input("> ")
         except EOFError:
             return None
 

@@ -1,0 +1,80 @@
+"""A loan like the last one takes few hops: of every product that ships, of any amount, in every language."""
+
+import json
+from datetime import date, timedelta
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone, translation
+
+from lending.models import Application, Borrower
+from lending.rules import pricing
+from lending.rules.terms import read_terms
+from lending.selectors import products
+from lending.services import applications
+from tests import factories
+from tests.factories import PIN
+from tests.phone import Phone
+from ussd import engine, flows, samples
+
+LANGUAGES = [code for code, _ in settings.SPOKEN_LANGUAGES]
+MOST_HOPS = 5
+# A screen of 70 letters holds less than half of what one of 160 holds, so what a loan costs takes more of them.
+MOST_HOPS_OF = {"am": {"jirani-30": 7, "jirani-14": 7, "jirani-weekly": 8}}
+LAST_CENTS = 137_000
+AMOUNTS = {"smallest": 20_000, "last": LAST_CENTS, "largest": 5_000_000}
+
+
+@pytest.fixture
+def again(law: None, client: Client, product: str, language: str) -> Phone:
+    """The phone of somebody who has had this product, and said what it was for."""
+    amina = factories.register(language=language)
+    Borrower.objects.filter(id=amina.id).update(limit_cents=max(AMOUNTS.values()))
+    at = timezone.now() - timedelta(days=40)
+    version = products.product_in_force("KE", at.date(), product)
+    application = applications.submit(
+        borrower_id=amina.id, principal_cents=LAST_CENTS, product_version_id=version.id,
+        shown=factories.shown(at), origin="ussd:before", at=at, purpose="business",
+    )  # fmt: skip
+    factories.decide(application, "decline", at=at)
+    factories.FixedScorer.says = factories.verdict(limit_cents=max(AMOUNTS.values()))
+    return Phone(client, amina.msisdn)
+
+
+@pytest.mark.usefixtures("fixed_scorer", "deciding_worker")
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("product", settings.PRODUCTS)
+@pytest.mark.parametrize("amount", AMOUNTS)
+def test_takes_few_hops(again: Phone, product: str, amount: str, language: str) -> None:
+    again.dials("*384*77#").types("1", str(AMOUNTS[amount] // 100))
+    read = [again.text]
+    while "PIN" not in again.text:
+        read.append(again.types("98").text)
+    again.types(PIN)
+    assert not again.is_open
+    application = Application.objects.latest("id")
+    assert application.principal_cents == AMOUNTS[amount]
+    assert (application.product_version.code, application.purpose) == (product, "business")
+    assert set(application.key_facts_text.split()) <= set("\n".join(read).split()), "all of it was on some page"
+    assert 1 + len(again.typed) <= most_hops(language, product)
+
+
+def most_hops(language: str, product: str) -> int:
+    return MOST_HOPS_OF.get(language, {}).get(product, MOST_HOPS)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("product", settings.PRODUCTS)
+def test_takes_as_few_in_any_month(product: str, language: str) -> None:
+    """The names of months differ in length: the pages of the key facts are the hops between amount and PIN."""
+    shipped = json.loads((settings.BASE_DIR / f"fixtures/products/{product}.json").read_text())
+    sample = samples.fresh()
+    for month in range(1, 13):
+        for cents in (LAST_CENTS, 4_888_800):
+            priced = pricing.key_facts(read_terms(shipped["terms"]), cents, date(2027, month, 17))
+            sample.facts.quote = lambda *_, priced=priced: priced  # type: ignore[method-assign,misc]
+            view = engine.look(flows.dialogue_of(sample, "borrow.facts", language))
+            with translation.override(language):
+                pages = len(engine._pages(view))  # type: ignore[arg-type]
+            assert 3 + pages <= most_hops(language, product)
