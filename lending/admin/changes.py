@@ -322,7 +322,7 @@ class ChangesOfLoan:
         {
             "title": "At the customer's wish",
             "icon": "event_repeat",
-            "items": [*(f"grant_{kind}" for kind in changes.GRANTED), "grant_dispute"],
+            "items": ["grant_promise", *(f"grant_{kind}" for kind in changes.GRANTED), "grant_dispute"],
         },
     )
 

@@ -16,6 +16,7 @@ from lending.admin.disputes import TakesDisputes
 from lending.admin.history import HistoryInline, LooksAreKept
 from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
+from lending.admin.promises import PromiseInline, TakesPromises
 from lending.models import (
     Allocation,
     BureauNotice,
@@ -164,7 +165,7 @@ class LatenessFilter(SimpleListFilter):
 
 
 @admin.register(Loan)
-class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
+class LoanAdmin(TakesPromises, TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
     list_display = (
         "reference",
         "customer",
@@ -180,7 +181,15 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
     search_help_text = "Loan reference, name or phone number"
     ordering = ("-approved_at",)
     detail_related = ("borrower", "application", "refinances", "product_version", "country_pack")
-    inlines = (InstallmentInline, RepaymentInline, EventInline, PaymentInline, NoticeInline, PostingInline)
+    inlines = (
+        InstallmentInline,
+        RepaymentInline,
+        PromiseInline,
+        EventInline,
+        PaymentInline,
+        NoticeInline,
+        PostingInline,
+    )
     actions_detail = (*ChangesOfLoan.MENUS, ActsOnLines.MENU)
     fieldsets = (
         (
