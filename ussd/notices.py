@@ -531,6 +531,24 @@ def wish_words() -> str:
     ) % {"code": settings.USSD_CODE}
 
 
+def _dates_stay(payload: Payload, at: datetime) -> Notice | None:
+    case = Case.objects.get(id=payload["case_id"])
+    loan, today = Loan.objects.select_related("borrower").get(id=case.details["loan_id"]), _today(at)
+    if loan.state != Loan.State.LIVE:
+        return None
+    standing = loans.standing(loan, today)
+    return Notice(f"dates_stay:{case.id}", loan.borrower, lambda: dates_stay_words(loan, standing, today))
+
+
+def dates_stay_words(loan: Loan, standing: Standing | None, today: date) -> str:
+    """Say that a wish for another date was not granted, and what is owed when."""
+    return pgettext(
+        "sms",
+        "An officer looked at your wish for another date: your dates stay. %(owed)s. "
+        "Paying a part helps. Dial %(code)s.",
+    ) % {"owed": owing.owed(loan, standing, today), "code": settings.USSD_CODE}
+
+
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
     """Remind of one part of a loan, unless it is paid by now, or nothing is asked of its borrower any more."""
     loan = Loan.objects.select_related("borrower").get(id=payload["loan_id"])
@@ -973,6 +991,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "promise_made": _promise_made,
     "loan_changed": _loan_changed,
     "plan_wish": _plan_wish,
+    "dates_stay": _dates_stay,
     "refund_given": _refund_given,
     "refund_failed": _refund_failed,
     "repayment_undone": _repayment_undone,
@@ -1043,6 +1062,9 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "savings_did_not_pay", not_from_savings_words(samples.MOST_CENTS, "KES")
     yield "promise_made", promise_words(samples.promise())
     yield "plan_wish", wish_words()
+    for standing in (samples.one_sum(), samples.parts()):
+        for today in (samples.DAY, tomorrow):
+            yield "dates_stay", dates_stay_words(loan, standing, today)
     for kind in ("extend", "skip", "cancel", "reschedule"):
         for standing in (samples.one_sum(), samples.parts()):
             for today in (samples.DAY, tomorrow):

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
 from lending.models import Case
 from lending.rules import identity
-from lending.services import complaints, corrections, deaths, holds, lost_phones, proposals, requests
+from lending.services import changes, complaints, corrections, deaths, holds, lost_phones, proposals, requests
 
 REFUSALS: dict[type[Exception], str] = {
     requests.NotOpen: "Nothing was changed: it is settled already.",
@@ -29,6 +29,7 @@ SETTLES: dict[str, tuple[str, ...]] = {
     Case.Kind.LOST_PHONE: ("give_number_back", "keep_stopped"),
     Case.Kind.SIM_CHANGED: ("lift_hold",),
     Case.Kind.DEATH: ("confirm_death", "not_dead"),
+    Case.Kind.PLAN_WISH: ("propose_reschedule", "grant_extend", "keep_dates"),
 }
 ALL = tuple(name for names in SETTLES.values() for name in names)
 
@@ -135,4 +136,9 @@ class SettlesRequests:
     )  # fmt: skip
     not_dead = _settling(
         "not_dead", "It is not so", "undo", "What was stopped goes on.", "What was stopped goes on.", deaths.refuse,
+    )  # fmt: skip
+    keep_dates = _settling(
+        "keep_dates", "The dates stay", "event_busy",
+        "The customer gets an SMS that the dates stay, and what is owed when.",
+        "Answered: the customer is told.", changes.keep_dates,
     )  # fmt: skip

@@ -13,7 +13,8 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from lending.admin import asked, cells
+from lending.admin import asked, cells, subjects, wishes
+from lending.admin.changes import pending
 from lending.admin.dialogs import MatchForm, ResolutionForm, act
 from lending.admin.history import LooksAreKept
 from lending.models import Case
@@ -70,7 +71,7 @@ class OpenFilter(SimpleListFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(asked.SettlesRequests, LooksAreKept):
+class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
     list_display = ("kind_label", "customer", "note", "age", "state_label", "answer_by", "closed_by")
     list_filter = (OpenFilter, "kind", "topic", "opened_at")
     search_fields = ("reference", "subject_key", "note", "borrower__full_name", "receipt__receipt_no")
@@ -90,13 +91,21 @@ class CaseAdmin(asked.SettlesRequests, LooksAreKept):
                 )
             },
         ),
-        ("About", {"fields": (("customer", "receipt_link", "attempt_link"), "subject_key")}),
+        ("About", {"fields": (("customer", "receipt_link", "attempt_link"), ("about", "subject_key"), "waiting")}),
         ("Settled", {"fields": (("closed_at", "closed_by"), "resolution", ("outcome_label", "answer"))}),
     )
 
     customer = cells.link_to("borrower", "Customer")
     receipt_link = cells.link_to("receipt", "Receipt")
     attempt_link = cells.link_to("attempt", "Payment")
+
+    @display(description="Page")
+    def about(self, row: Case) -> str:
+        return subjects.link(row.subject_key)
+
+    @display(description="Waiting for a second person")
+    def waiting(self, row: Case) -> str:
+        return pending(row.subject_key)
 
     @display(description="Case", ordering="kind")
     def kind_label(self, row: Case) -> str:
@@ -132,6 +141,12 @@ class CaseAdmin(asked.SettlesRequests, LooksAreKept):
 
     def has_close_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return may_close(request)
+
+    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
+    def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.change_loan")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer what fits: nothing on a closed case, and only what settles one of its kind."""
@@ -184,6 +199,8 @@ def _what_fits(case: Case) -> tuple[str, ...]:
     """Return the acts that settle a case of this kind."""
     if case.kind == Case.Kind.UNMATCHED_RECEIPT and case.receipt_id:
         return ("match_customer", "close")
+    if case.kind == Case.Kind.PLAN_WISH:
+        return wishes.fits(case)
     fits = asked.SETTLES.get(case.kind, ("close",))
     return tuple(name for name in fits if name != "take_up") if case.acknowledged_at else fits
 

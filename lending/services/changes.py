@@ -23,14 +23,14 @@ from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
 from lending.selectors import contracts, loans, products, refinancing
-from lending.services import audit, cases, deposits, life, proposals, receipts, refunds
+from lending.services import audit, cases, deposits, life, proposals, receipts, refunds, requests
 from lending.services.people import lock_person
 
 # What takes a second person, and what it is called in the trail of acts.
 TWO_PEOPLE = ("waive", "settle", "reverse", "write_off", "charge_off", "charge", "reschedule")
 # What the product or the law grants: the borrower, or one officer on their behalf.
 GRANTED = ("skip", "extend", "cancel", "death")
-# What the customer is told by SMS when it is done.
+# What the customer is told by SMS when it is done; it answers a wish for another date, too.
 TOLD = ("skip", "extend", "cancel", "reschedule")
 MOST_WISHED_DAYS = 31
 
@@ -201,10 +201,35 @@ def wish_another_date(*, loan_id: int, due_on: date, at: datetime) -> Case:
         subject_key=f"loan:{loan.id}",
         note=f"loan {loan.reference}: wishes to pay by {due_on}",
         borrower=loan.borrower,
+        details={"loan_id": loan.id, "due_on": due_on.isoformat()},
         at=at,
     )
     outbox.write("plan_wish", reference=f"plan_wish:{case.id}", case_id=case.id, at=at)
     return case
+
+
+@transaction.atomic
+def keep_dates(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
+    """Leave the dates of a loan as they are though its borrower wished another one, and tell them.
+
+    Raises:
+        NotOpen: the wish is answered already.
+        AlreadyPending: another date waits for its second person.
+        ValueError: no resolution was given.
+    """
+    case = requests.locked(case_id, Case.Kind.PLAN_WISH)
+    for waiting in proposals.pending(case.subject_key):
+        if waiting.act == "loan_reschedule":
+            raise proposals.AlreadyPending(waiting)
+    requests.close(case, officer=officer, resolution=resolution, at=at, is_told=False)
+    outbox.write("dates_stay", reference=f"dates_stay:{case.id}", case_id=case.id, at=at)
+    return case
+
+
+def _answer_wish(loan: Loan, kind: str, actor: Any, at: datetime) -> None:
+    """Close the wish for another date that a change of the plan answers; the customer is told of the change."""
+    waiting = Case.objects.filter(kind=Case.Kind.PLAN_WISH, subject_key=f"loan:{loan.id}", closed_at__isnull=True)
+    waiting.update(closed_at=at, closed_by=actor, resolution=f"the loan was changed: {kind}")
 
 
 def propose_change(
@@ -357,6 +382,7 @@ def _change(
     )
     if kind in TOLD:
         outbox.write("loan_changed", reference=f"loan_changed:{key}", loan_id=loan.id, kind=kind, at=at)
+        _answer_wish(loan, kind, actor, at)
     return loan
 
 
