@@ -13,12 +13,16 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
 from lending.models import Case
+from lending.payments import stopped
 from lending.rules import identity
 from lending.services import changes, complaints, corrections, deaths, holds, lost_phones, proposals, requests
 
 REFUSALS: dict[type[Exception], str] = {
     requests.NotOpen: "Nothing was changed: it is settled already.",
     proposals.AlreadyPending: "Nothing was changed: {refusal}.",
+    stopped.LentToTheDead: "Nothing was changed: no loan is paid out to somebody who has died. Give it up.",
+    stopped.CheckedElsewhere: "Nothing was changed: another case of this customer comes first: {refusal}.",
+    stopped.UnderWay: "Nothing was changed: the payout was sent meanwhile.",
     identity.InvalidName: "Nothing was changed: that is no name.",
     ValueError: "Nothing was changed: {refusal}.",
 }
@@ -29,6 +33,7 @@ SETTLES: dict[str, tuple[str, ...]] = {
     Case.Kind.LOST_PHONE: ("give_number_back", "keep_stopped"),
     Case.Kind.SIM_CHANGED: ("lift_hold",),
     Case.Kind.DEATH: ("confirm_death", "not_dead"),
+    Case.Kind.PAYOUT_STOPPED: ("pay_after_all", "give_up_payout"),
     Case.Kind.PLAN_WISH: ("propose_reschedule", "grant_extend", "keep_dates"),
 }
 ALL = tuple(name for names in SETTLES.values() for name in names)
@@ -136,6 +141,16 @@ class SettlesRequests:
     )  # fmt: skip
     not_dead = _settling(
         "not_dead", "It is not so", "undo", "What was stopped goes on.", "What was stopped goes on.", deaths.refuse,
+    )  # fmt: skip
+    pay_after_all = _settling(
+        "pay_after_all", "Pay after all", "send_money",
+        "Only after you have checked whose number it is. All that waits for that number goes on.",
+        "It goes out now.", stopped.pay_after_all,
+    )  # fmt: skip
+    give_up_payout = _settling(
+        "give_up_payout", "Give the payout up", "money_off",
+        "Nothing is sent. What was set aside is free again; a loan that never went out is owed by nobody.",
+        "Given up: the money stays with us.", stopped.give_up,
     )  # fmt: skip
     keep_dates = _settling(
         "keep_dates", "The dates stay", "event_busy",

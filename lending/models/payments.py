@@ -312,6 +312,7 @@ class Case(models.Model):
         LOST_PHONE = "lost_phone", "Lost the phone"
         SIM_CHANGED = "sim_changed", "SIM changed before a payout"
         DEATH = "death", "Customer said to have died"
+        PAYOUT_STOPPED = "payout_stopped", "Payout stands still"
 
     # What people ask of us, in distinction from what went wrong by itself.
     ASKED = (

@@ -14,6 +14,7 @@ ANSWERED_OTHERWISE = (
     Case.Kind.LOST_PHONE,
     Case.Kind.DEATH,
     Case.Kind.PLAN_WISH,
+    Case.Kind.PAYOUT_STOPPED,
 )
 
 

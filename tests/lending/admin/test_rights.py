@@ -10,7 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lending.models import AccessRecord, Agent, AuditEvent, Borrower, Case, Loan, Proposal
+from lending.payments import stopped
 from lending.services import agents, complaints, corrections, deaths, help, holds, lost_phones
+from tests import factories
 from tests.factories import NOON
 from tests.lending.admin.test_work import press
 
@@ -89,6 +91,17 @@ class TestRequests:
         press(officer, "case", name, case.pk, resolution="Paper seen.")
         amina.refresh_from_db()
         assert amina.state == state
+
+    def test_a_payout_that_stands_still_is_ended(self, officer: Client, amina: Borrower, fixed_scorer: Any):
+        factories.decide(factories.apply(amina))
+        holds.hold(amina, Borrower.Hold.SIM, NOON)
+        stopped.keep_cases(NOON)
+        case = Case.objects.get(kind="payout_stopped")
+        page = officer.get(reverse("admin:lending_case_change", args=[case.pk])).content.decode()
+        assert "Pay after all" in page and "Give the payout up" in page and "Close this case" not in page
+        answer = press(officer, "case", "give_up_payout", case.pk, resolution="She does not want it any more.")
+        assert "the money stays with us" in answer.content.decode()
+        assert Loan.objects.get().state == Loan.State.NOT_PAID_OUT
 
     def test_who_may_only_look_settles_nothing(self, auditor: Client, amina: Borrower):
         case = complaints.complain(msisdn=amina.msisdn, topic="price", **SAID)
