@@ -89,11 +89,23 @@ def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
     notice = NOTICES[topic](payload, at)
     if notice is None:
         return
+    if _is_about_the_dead(notice):
+        _written(topic, notice, at, Sms.State.STOPPED)
+        return
     if (notice.unasked or notice.by_law) and not _may_disturb(topic, notice, payload, at):
         return
     if topic == "kin_asked" and not _may_ask_stranger(topic, notice, payload, at):
         return
     sms.send(_written(topic, notice, at), at)
+
+
+def _is_about_the_dead(notice: Notice) -> bool:
+    """Say whether a message would go to the own phone of somebody who has died, or is said to have; who tells of
+    it, from whichever phone, is answered."""
+    borrower = notice.borrower
+    if borrower is None or notice.msisdn:
+        return False
+    return borrower.state == Borrower.State.DECEASED or borrower.hold == Borrower.Hold.DEATH
 
 
 def _may_ask_stranger(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
@@ -138,9 +150,9 @@ def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> 
 
 
 def _is_wanted(notice: Notice, at: datetime) -> bool:
-    """Say whether an unasked message is wanted at all. About the dead nothing is said on their own phone."""
+    """Say whether an unasked message is wanted at all."""
     borrower = notice.borrower
-    if borrower is None or borrower.state in GONE or borrower.hold == Borrower.Hold.DEATH:
+    if borrower is None or borrower.state in GONE:
         return False
     return notice.by_law or may_send(borrower, notice.purpose, at)
 

@@ -11,6 +11,7 @@ from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from lending.admin.changes import a_date
 from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
 from lending.models import Case
 from lending.payments import stopped
@@ -46,6 +47,15 @@ class CorrectionForm(ReasonForm):
         label="Full name as on the ID card", max_length=60, widget=UnfoldAdminTextInputWidget()
     )
     field_order = ("full_name", "reason")
+
+
+class DeathForm(ResolutionForm):
+    """How we know, and since when."""
+
+    died_on = a_date(
+        "Day of death", required=False, help_text="As the document says. Empty: the day on which we were told."
+    )
+    field_order = ("died_on", "resolution")
 
 
 def _settling(
@@ -135,9 +145,9 @@ class SettlesRequests:
     )  # fmt: skip
     confirm_death = _settling(
         "confirm_death", "Record the death", "local_florist",
-        "Each live loan ends as its terms say for a death, nobody is written to any more, and whoever told us gets "
-        "an SMS that nothing is asked of the family.",
-        "Recorded.", deaths.confirm,
+        "Each live loan ends as its terms say for a death: nothing since that day is charged. Nobody is written to "
+        "any more, and whoever told us gets an SMS that nothing is asked of the family.",
+        "Recorded.", deaths.confirm, DeathForm,
     )  # fmt: skip
     not_dead = _settling(
         "not_dead", "It is not so", "undo", "What was stopped goes on.", "What was stopped goes on.", deaths.refuse,

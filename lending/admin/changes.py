@@ -29,6 +29,7 @@ from lending.services import changes, deposits, life, products, proposals, recei
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
     "amount_cents": "The amount",
+    "died_on": "The day of death",
     "due_on": "The date",
     "installments": "The number of installments",
     "of": "What is undone",
@@ -166,7 +167,7 @@ class ChangeForm(PreviewedForm):
     """The form of one kind of change; its own fields are the details of the fact."""
 
     kind = ""
-    field_order = ("amount_cents", "part", "of", "due_on", "installments", "reason")
+    field_order = ("amount_cents", "part", "of", "died_on", "due_on", "installments", "reason")
 
     def loan(self) -> Loan:
         """Return what is changed."""
@@ -228,6 +229,13 @@ class RescheduleForm(ChangeForm):
     due_on = a_date("Next installment on", required=False, help_text="Empty: where it is.")
     installments = forms.IntegerField(
         label="More installments", min_value=0, max_value=60, initial=0, widget=UnfoldAdminIntegerFieldWidget
+    )
+
+
+class DeathForm(ChangeForm):
+    kind = "death"
+    died_on = a_date(
+        "Day of death", required=False, help_text="Empty: today. What was charged since is taken back."
     )
 
 
@@ -365,7 +373,7 @@ class ChangesOfLoan:
         "Done: only what was received is owed now.",
     )  # fmt: skip
     grant_death = granting(
-        _form("death"), "The customer has died", "local_florist", "Nothing more is earned, charged or lent.",
+        DeathForm, "The customer has died", "local_florist", "Nothing more is earned, charged or lent.",
         "Done: nothing more is earned or charged.",
     )  # fmt: skip
 

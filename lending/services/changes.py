@@ -56,7 +56,7 @@ def preview(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> dict
     """
     _refuse_what_cannot_be(loan, kind, details)
     facts = contracts.facts_of(life.events_of(loan))
-    change = [contracts.fact_of("change", kind, on, details)]
+    change = [contracts.fact_of("change", kind, _counts_on(loan, kind, details, on), details)]
     if kind == LoanEvent.Kind.SETTLE:
         change.append(Fact("change:paid", "pay", on, contracts.LAST, change[0].amount_cents))
     contract = contracts.contract_of(loan)
@@ -81,8 +81,21 @@ def _seen(lived: Life) -> dict[str, Any]:
     }
 
 
+def _counts_on(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> date:
+    """Return from which day a change counts: from the one on which it is made, a death from the day of death or,
+    of a loan that was paid out later, from that day."""
+    died_on = details.get("died_on") if kind == LoanEvent.Kind.DEATH else None
+    if died_on is None:
+        return on
+    if date.fromisoformat(died_on) > on:
+        raise FactRefused(kind, "died_on", "must not be a day ahead", died_on)
+    return max(date.fromisoformat(died_on), _paid_out_on(loan))
+
+
 # In which states a change means something; all but these need a live loan.
 _STATES = {
+    # It may have been paid since, with charges to give back.
+    LoanEvent.Kind.DEATH: (Loan.State.LIVE, Loan.State.SETTLED),
     LoanEvent.Kind.WRITE_OFF: (Loan.State.LIVE, Loan.State.CHARGED_OFF),
     LoanEvent.Kind.REVERSE: (
         Loan.State.LIVE,
@@ -98,6 +111,7 @@ def offered(loan: Loan) -> list[str]:
     """Return the kinds of change that mean something for a loan as it stands, in the order of the menus."""
     terms = products.terms_of(loan.product_version)
     granted = {"skip": terms.skips, "extend": terms.extension, "cancel": terms.cooling_off_days}
+    granted["death"] = loan.state == Loan.State.LIVE
     return [kind for kind in (*TWO_PEOPLE, *GRANTED) if _fits(loan, kind) and granted.get(kind, True)]
 
 
@@ -355,6 +369,7 @@ def _change(
     if LoanEvent.objects.filter(key=key).exists():
         return loan
     _refuse_what_cannot_be(loan, kind, details)
+    day = _counts_on(loan, kind, details, calendar.business_date(at, settings.TIME_ZONE))
     undone = _undone(loan, details) if kind == LoanEvent.Kind.REVERSE else None
     if undone is not None and hasattr(undone, "repayment"):
         # The money is still with us; it waits in suspense for whoever it belongs to.
@@ -365,7 +380,7 @@ def _change(
         loan,
         key=key,
         kind=kind,
-        happened_at=happened_at or at,
+        happened_at=happened_at or min(at, calendar.end_of(day, settings.TIME_ZONE)),
         at=at,
         details={name: value for name, value in details.items() if name != "of"},
         undoes=undone,

@@ -637,6 +637,13 @@ class TestTheDead:
         tell("repayment_reminder", due, loan_id=aminas_loan.id, due_on="2026-04-01", days=2)
         assert not aggregator.received
 
+    @pytest.mark.parametrize("hold", ["death", ""])
+    def test_nothing_goes_to_their_own_phone(self, aminas_loan: Loan, aggregator: Aggregator, hold: str) -> None:
+        state = Borrower.State.ACTIVE if hold else Borrower.State.DECEASED
+        Borrower.objects.update(hold=hold, held_at=NOON if hold else None, state=state)
+        sms = tell("loan_disbursed", loan_id=aminas_loan.id)
+        assert sms is not None and sms.state == Sms.State.STOPPED and not aggregator.received
+
     def test_their_next_of_kin_is_told_that_nothing_is_asked_of_the_family(
         self, amina: Borrower, aggregator: Aggregator, admin_user: Any
     ) -> None:
