@@ -1,16 +1,21 @@
 """What officers do about requests that words alone do not settle: corrections, lost phones, new SIMs, deaths."""
 
+import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from lending.admin import cells
 from lending.admin.changes import a_date
 from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
 from lending.models import Case
@@ -38,6 +43,35 @@ SETTLES: dict[str, tuple[str, ...]] = {
     Case.Kind.PLAN_WISH: ("propose_reschedule", "grant_extend", "keep_dates"),
 }
 ALL = tuple(name for names in SETTLES.values() for name in names)
+
+
+# How what was asked for is called, and what of it is not for reading.
+DETAILS = {
+    "due_on": "Date",
+    "escalate_to": "Who else hears complaints",
+    "field": "What is wrong",
+    "from": "Call from",
+    "to": "Call until",
+    "number": "Number",
+    "value": "Should be",
+}
+UNSAID = ("loan_id", "customer", "application_id")
+
+
+def said(case: Case) -> dict[str, str]:
+    """Return what was asked for in words: moments in local time, and what is nothing left out."""
+    told = {name: value for name, value in case.details.items() if value and name not in UNSAID}
+    return {DETAILS.get(name, name[:1].upper() + name[1:]): _in_words(value) for name, value in told.items()}
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes"
+    text = str(value).replace("_", " ")
+    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return text
+    at = parse_datetime(text) if "T" in text else None
+    return cells.moment(at) if at else date_format(date.fromisoformat(text))
 
 
 class CorrectionForm(ReasonForm):

@@ -72,7 +72,7 @@ class OpenFilter(SimpleListFilter):
 
 @admin.register(Case)
 class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
-    list_display = ("kind_label", "customer", "note", "age", "state_label", "answer_by", "closed_by")
+    list_display = ("kind_label", "customer", "what", "age", "state_label", "answer_by", "closed_by")
     list_filter = (OpenFilter, "kind", "topic", "opened_at")
     search_fields = ("reference", "subject_key", "note", "borrower__full_name", "receipt__receipt_no")
     ordering = ("closed_at", "opened_at")
@@ -80,32 +80,46 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
     detail_related = ("borrower", "receipt", "attempt__intent", "closed_by")
     actions_detail = ("match_customer", *asked.ALL, "close")
     fieldsets = (
-        (None, {"fields": (("kind_label", "state_label", "opened_at"), "note")}),
-        (
-            "Asked",
-            {
-                "fields": (
-                    ("reference", "caller", "language"),
-                    ("topic_label", "age", "wished"),
-                    ("acknowledge_by", "acknowledged_at", "answer_by"),
-                )
-            },
-        ),
-        ("About", {"fields": (("customer", "receipt_link", "attempt_link"), ("about", "subject_key"), "waiting")}),
-        ("Settled", {"fields": (("closed_at", "closed_by"), "resolution", ("outcome_label", "answer"))}),
+        (None, {"fields": (("kind_label", "state_label", "opened_at", "age"), "note")}),
+        ("About", {"fields": (("customer", "about"), "wished", "waiting")}),
     )
+    ASKED = (
+        "Asked",
+        {
+            "fields": (
+                ("reference", "caller", "language", "topic_label"),
+                ("acknowledge_by", "acknowledged_at", "answer_by"),
+            )
+        },
+    )
+    SETTLED = ("Settled", {"fields": (("closed_at", "closed_by"), "resolution")})
+    ANSWERED = ("Answered", {"fields": (("outcome_label", "answer"),)})
 
     customer = cells.link_to("borrower", "Customer")
-    receipt_link = cells.link_to("receipt", "Receipt")
-    attempt_link = cells.link_to("attempt", "Payment")
 
-    @display(description="Page")
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out what says nothing of this case: who asked for it, how it ended, what was answered."""
+        if obj is None:
+            return self.fieldsets
+        more = ((self.ASKED, obj.msisdn), (self.SETTLED, obj.closed_at), (self.ANSWERED, obj.outcome))
+        return (*self.fieldsets, *(section for section, says in more if says))
+
+    @display(description="Record")
+    @cells.once
     def about(self, row: Case) -> str:
-        return subjects.link(row.subject_key)
+        """The receipt or payment that it is about, else what its subject names."""
+        money = row.receipt or row.attempt
+        return cells.link(money) if money else subjects.link(row.subject_key)
 
     @display(description="Waiting for a second person")
+    @cells.once
     def waiting(self, row: Case) -> str:
         return pending(row.subject_key)
+
+    @display(description="What")
+    def what(self, row: Case) -> str:
+        """What there is to read before the page is opened."""
+        return row.note or row.get_topic_display() or ", ".join(asked.said(row).values()) or cells.NOTHING
 
     @display(description="Case", ordering="kind")
     def kind_label(self, row: Case) -> str:
@@ -132,7 +146,7 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
 
     @display(description="Asked for")
     def wished(self, row: Case) -> str:
-        said = {name: value for name, value in row.details.items() if value}
+        said = asked.said(row)
         return cells.table((), said.items()) if said else cells.NOTHING
 
     @display(description="Outcome")

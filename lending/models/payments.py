@@ -324,6 +324,7 @@ class Case(models.Model):
         Kind.NEW_PIN,
         Kind.LOST_PHONE,
         Kind.DEATH,
+        Kind.PLAN_WISH,
     )
 
     class Topic(models.TextChoices):
@@ -384,4 +385,4 @@ class Case(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.subject_key}"
+        return f"{self.get_kind_display()} {self.reference}".strip()

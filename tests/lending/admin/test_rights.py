@@ -36,7 +36,16 @@ class TestRequests:
     def test_show_the_number_that_is_to_be_called(self, officer: Client, law: None):
         case = help.ask_for_person(msisdn="254722000999", said="HELP", **SAID)
         page = officer.get(reverse("admin:lending_case_change", args=[case.pk])).content.decode()
-        assert "+254722000999" in page and case.reference in page
+        assert "+254722000999" in page and case.reference in page and "Settled" not in page
+
+    def test_say_in_words_what_is_asked_for(self, officer: Client, amina: Borrower):
+        complaints.complain(msisdn=amina.msisdn, topic="price", **SAID)
+        corrections.ask_correction(msisdn=amina.msisdn, field="full_name", value="Amina Njeri", **SAID)
+        listed = officer.get(reverse("admin:lending_case_changelist")).content.decode()
+        assert "What it costs" in listed and "full name, Amina Njeri" in listed
+        case = help.call_back(msisdn=amina.msisdn, part=0, language="en", at=NOON)
+        page = officer.get(reverse("admin:lending_case_change", args=[case.pk])).content.decode()
+        assert "Call from" in page and "3 Mar 2026, 08:00" in page
 
     def test_a_complaint_is_taken_up_and_answered(self, officer: Client, amina: Borrower):
         case = complaints.complain(msisdn=amina.msisdn, topic="price", **SAID)
