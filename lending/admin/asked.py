@@ -18,9 +18,10 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from lending.admin import cells
 from lending.admin.changes import a_date
 from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
-from lending.models import Case
+from lending.models import Borrower, Case
 from lending.payments import stopped
 from lending.rules import identity
+from lending.selectors import people
 from lending.services import changes, complaints, corrections, deaths, holds, lost_phones, proposals, requests
 
 REFUSALS: dict[type[Exception], str] = {
@@ -60,8 +61,16 @@ UNSAID = ("loan_id", "customer", "application_id")
 
 def said(case: Case) -> dict[str, str]:
     """Return what was asked for in words: moments in local time, and what is nothing left out."""
-    told = {name: value for name, value in case.details.items() if value and name not in UNSAID}
+    told = {"about": case.get_topic_display()} | case.details
+    told = {name: value for name, value in told.items() if value and name not in UNSAID}
     return {DETAILS.get(name, name[:1].upper() + name[1:]): _in_words(value) for name, value in told.items()}
+
+
+def named_customer(case: Case) -> Borrower | None:
+    """Return the customer whose number somebody else names: one that was stopped, or is said to have died."""
+    if case.kind == Case.Kind.LOST_PHONE:
+        return Borrower.objects.filter(id=case.details.get("customer")).first()
+    return people.find_borrower(case.details["number"]) if case.kind == Case.Kind.DEATH else None
 
 
 def _in_words(value: Any) -> str:

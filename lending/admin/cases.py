@@ -20,7 +20,7 @@ from lending.admin.history import LooksAreKept
 from lending.models import Case
 from lending.selectors import portfolio
 from lending.selectors import requests as asked_for
-from lending.services import cases, receipts
+from lending.services import cases, proposals, receipts
 
 MATCH_DIALOG: ActionDialog = {
     "title": "Whose money is it?",
@@ -81,17 +81,18 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
     actions_detail = ("match_customer", *asked.ALL, "close")
     fieldsets = (
         (None, {"fields": (("kind_label", "state_label", "opened_at", "age"), "note")}),
-        ("About", {"fields": (("customer", "about"), "wished", "waiting")}),
+        ("About", {"fields": (("customer", "about"), "wished")}),
     )
     ASKED = (
         "Asked",
         {
             "fields": (
-                ("reference", "caller", "language", "topic_label"),
+                ("reference", "caller", "language"),
                 ("acknowledge_by", "acknowledged_at", "answer_by"),
             )
         },
     )
+    PROPOSED = ("Proposed", {"fields": ("waiting",)})
     SETTLED = ("Settled", {"fields": (("closed_at", "closed_by"), "resolution")})
     ANSWERED = ("Answered", {"fields": (("outcome_label", "answer"),)})
 
@@ -101,15 +102,20 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
         """Leave out what says nothing of this case: who asked for it, how it ended, what was answered."""
         if obj is None:
             return self.fieldsets
-        more = ((self.ASKED, obj.msisdn), (self.SETTLED, obj.closed_at), (self.ANSWERED, obj.outcome))
+        more = (
+            (self.PROPOSED, proposals.pending(obj.subject_key)),
+            (self.ASKED, obj.msisdn),
+            (self.SETTLED, obj.closed_at),
+            (self.ANSWERED, obj.outcome),
+        )
         return (*self.fieldsets, *(section for section, says in more if says))
 
     @display(description="Record")
     @cells.once
     def about(self, row: Case) -> str:
-        """The receipt or payment that it is about, else what its subject names."""
-        money = row.receipt or row.attempt
-        return cells.link(money) if money else subjects.link(row.subject_key)
+        """The receipt or payment that it is about, else whom it names or what its subject does."""
+        found = row.receipt or row.attempt or asked.named_customer(row)
+        return cells.link(found) if found else subjects.link(row.subject_key)
 
     @display(description="Waiting for a second person")
     @cells.once
@@ -139,10 +145,6 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
     def caller(self, row: Case) -> str:
         """The whole number of whoever wants to be called: nobody can dial a mask."""
         return f"+{row.msisdn}" if row.msisdn else cells.NOTHING
-
-    @display(description="About")
-    def topic_label(self, row: Case) -> str:
-        return row.get_topic_display() or cells.NOTHING
 
     @display(description="Asked for")
     def wished(self, row: Case) -> str:

@@ -373,7 +373,7 @@ class ChangesOfLoan:
         "Done: only what was received is owed now.",
     )  # fmt: skip
     grant_death = granting(
-        DeathForm, "The customer has died", "local_florist", "Nothing more is earned, charged or lent.",
+        DeathForm, "Record a death", "local_florist", "Nothing more is earned, charged or lent.",
         "Done: nothing more is earned or charged.",
     )  # fmt: skip
 

@@ -302,7 +302,7 @@ class Case(models.Model):
         REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
         DISPUTE = "dispute", "Customer says that it is wrong"
         PROMISE_BROKEN = "promise_broken", "Promise to pay was broken"
-        PLAN_WISH = "plan_wish", "Customer wishes another date"
+        PLAN_WISH = "plan_wish", "Wishes another date"
         HELP = "help", "Asks for a person"
         CALL_BACK = "call_back", "Wants to be called"
         COMPLAINT = "complaint", "Complaint"
