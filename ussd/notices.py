@@ -556,8 +556,7 @@ def dates_stay_words(loan: Loan, standing: Standing | None, today: date) -> str:
     """Say that a wish for another date was not granted, and what is owed when."""
     return pgettext(
         "sms",
-        "An officer looked at your wish for another date: your dates stay. %(owed)s. "
-        "Paying a part helps. Dial %(code)s.",
+        "We could not move your dates. %(owed)s. A part helps. Dial %(code)s.",
     ) % {"owed": owing.owed(loan, standing, today), "code": settings.USSD_CODE}
 
 

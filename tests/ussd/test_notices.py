@@ -21,6 +21,7 @@ from lending.payments.settling import GAVE_UP
 from lending.selectors import deposits
 from lending.services import (
     agents,
+    changes,
     complaints,
     consents,
     corrections,
@@ -416,6 +417,25 @@ class TestAReminderOfAPart:
     def test_speaks_swahili(self, loan: Loan, aggregator: Aggregator) -> None:
         people.set_language(borrower_id=loan.borrower_id, language="sw", at=NOON)
         assert "Deni lote ni KES 1,080." in said(self.remind(loan, "2026-03-09", 0))
+
+
+class TestAWishForAnotherDate:
+    def test_that_is_not_granted_says_what_is_owed_when(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        wish = changes.wish_another_date(loan_id=aminas_loan.id, due_on=NOON.date() + timedelta(days=31), at=NOON)
+        changes.keep_dates(case_id=wish.id, officer=admin_user, resolution="Late before.", at=NOON)
+        assert said(tell("dates_stay", case_id=wish.id)) == (
+            "We could not move your dates. You owe KES 530 by 1 Apr. A part helps. Dial *384*77#."
+        )
+
+    def test_is_answered_no_more_when_all_is_paid(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        wish = changes.wish_another_date(loan_id=aminas_loan.id, due_on=NOON.date() + timedelta(days=31), at=NOON)
+        changes.keep_dates(case_id=wish.id, officer=admin_user, resolution="Late before.", at=NOON)
+        factories.pay(aminas_loan.reference, 53_000)
+        assert tell("dates_stay", case_id=wish.id) is None
 
 
 class TestAPin:
