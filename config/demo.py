@@ -159,7 +159,10 @@ class Supervisor:
         self._launch(web())  # loads while the database is set up, and is ready when that is
         has_model = self._set_up()
         self._wait_until_ready()
-        for child in workers():  # they take the processors for some seconds; the first dial goes before
+        for child in (
+            *workers(),
+            partner(),
+        ):  # they take the processors for some seconds; the first dial goes before
             self._launch(child)
         self.say("Ready.\n" + self.greeting())
         if not has_model:
@@ -341,6 +344,11 @@ def workers() -> list[Child]:
         Child("sweep", [sys.executable, "manage.py", "sweep"], floor=1),
         Child("beat", [*celery, "beat", "--pidfile", "", "--loglevel", "info"], floor=1),
     ]
+
+
+def partner() -> Child:
+    """Whoever carries the settlement files between us and the sandbox's bank."""
+    return Child("partner", [sys.executable, "manage.py", "play_partner"], floor=1)
 
 
 def first_model() -> Child:

@@ -174,6 +174,7 @@ OUTBOX_HANDLERS = {
     "promise_made": ("ussd.notices.send_notice", "messages"),
     "loan_changed": ("ussd.notices.send_notice", "messages"),
     "plan_wish": ("ussd.notices.send_notice", "messages"),
+    "dates_stay": ("ussd.notices.send_notice", "messages"),
     "refund_given": ("ussd.notices.send_notice", "messages"),
     "refund_failed": ("ussd.notices.send_notice", "messages"),
     "bureau_notice": ("ussd.notices.send_notice", "messages"),

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from sandbox.africastalking import AfricasTalking
 from sandbox.b2c import B2C
+from sandbox.bank import Bank
 from sandbox.c2b import C2B
 from sandbox.callbacks import Courier
 from sandbox.clock import Clock, iso
@@ -80,6 +81,7 @@ class Sandbox:
         self.b2c, self.c2b = B2C(self.daraja), C2B(self.daraja, options.validation_s)
         self.stk = STK(self.daraja, self.handsets, self.c2b)
         self.enquiries = Enquiries(self.daraja, self.b2c)
+        self.bank = Bank(self.c2b)
         self.handsets.pay_paybill = self.c2b.pay
 
     def routes(self) -> list[Route]:
@@ -90,6 +92,7 @@ class Sandbox:
             *self.stk.routes(),
             *self.c2b.routes(),
             *self.enquiries.routes(),
+            *self.bank.routes(),
             *self.aggregator.routes(self.gateway),
             *HandsetRoutes(self.handsets).routes(),
             *Control(self).routes(),

@@ -144,10 +144,14 @@ class SessionEndAdmin(History):
 class CampaignAdmin(History):
     """Campaigns come with a release (fixtures/campaigns.json): a draw that changes compares apples with pears."""
 
-    list_display = ("code", "kind", "hold_out", "begins_on", "ends_on", "people", "brought")
+    list_display = ("code", "kind", "left_out", "begins_on", "ends_on", "people", "brought")
     list_filter = ("kind",)
     search_fields = ("code",)
     ordering = ("-begins_on", "code")
+
+    @display(description="Hold-out")
+    def left_out(self, campaign: Campaign) -> str:
+        return f"{campaign.hold_out:.0%}"
 
     @display(description="People")
     def people(self, campaign: Campaign) -> str:

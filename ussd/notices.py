@@ -93,11 +93,23 @@ def send_notice(*, topic: str, payload: dict[str, Any], at: datetime) -> None:
     notice = NOTICES[topic](payload, at)
     if notice is None:
         return
+    if _is_about_the_dead(notice):
+        _written(topic, notice, at, Sms.State.STOPPED)
+        return
     if (notice.unasked or notice.by_law) and not _may_disturb(topic, notice, payload, at):
         return
     if topic == "kin_asked" and not _may_ask_stranger(topic, notice, payload, at):
         return
     sms.send(_written(topic, notice, at), at)
+
+
+def _is_about_the_dead(notice: Notice) -> bool:
+    """Say whether a message would go to the own phone of somebody who has died, or is said to have; who tells of
+    it, from whichever phone, is answered."""
+    borrower = notice.borrower
+    if borrower is None or notice.msisdn:
+        return False
+    return borrower.state == Borrower.State.DECEASED or borrower.hold == Borrower.Hold.DEATH
 
 
 def _may_ask_stranger(topic: str, notice: Notice, payload: Payload, at: datetime) -> bool:
@@ -142,9 +154,9 @@ def _may_disturb(topic: str, notice: Notice, payload: Payload, at: datetime) -> 
 
 
 def _is_wanted(notice: Notice, at: datetime) -> bool:
-    """Say whether an unasked message is wanted at all. About the dead nothing is said on their own phone."""
+    """Say whether an unasked message is wanted at all."""
     borrower = notice.borrower
-    if borrower is None or borrower.state in GONE or borrower.hold == Borrower.Hold.DEATH:
+    if borrower is None or borrower.state in GONE:
         return False
     return notice.by_law or may_send(borrower, notice.purpose, at)
 
@@ -536,6 +548,23 @@ def wish_words() -> str:
         "We have your wish for another date. An officer decides and tells you; until then your dates stay. "
         "Paying a part helps. Dial %(code)s.",
     ) % {"code": settings.USSD_CODE}
+
+
+def _dates_stay(payload: Payload, at: datetime) -> Notice | None:
+    case = Case.objects.get(id=payload["case_id"])
+    loan, today = Loan.objects.select_related("borrower").get(id=case.details["loan_id"]), _today(at)
+    if loan.state != Loan.State.LIVE:
+        return None
+    standing = loans.standing(loan, today)
+    return Notice(f"dates_stay:{case.id}", loan.borrower, lambda: dates_stay_words(loan, standing, today))
+
+
+def dates_stay_words(loan: Loan, standing: Standing | None, today: date) -> str:
+    """Say that a wish for another date was not granted, and what is owed when."""
+    return pgettext(
+        "sms",
+        "We could not move your dates. %(owed)s. A part helps. Dial %(code)s.",
+    ) % {"owed": owing.owed(loan, standing, today), "code": settings.USSD_CODE}
 
 
 def _repayment_reminder(payload: Payload, at: datetime) -> Notice | None:
@@ -1036,6 +1065,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "promise_made": _promise_made,
     "loan_changed": _loan_changed,
     "plan_wish": _plan_wish,
+    "dates_stay": _dates_stay,
     "refund_given": _refund_given,
     "refund_failed": _refund_failed,
     "repayment_undone": _repayment_undone,
@@ -1109,6 +1139,9 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "savings_did_not_pay", not_from_savings_words(samples.MOST_CENTS, "KES")
     yield "promise_made", promise_words(samples.promise())
     yield "plan_wish", wish_words()
+    for standing in (samples.one_sum(), samples.parts()):
+        for today in (samples.DAY, tomorrow):
+            yield "dates_stay", dates_stay_words(loan, standing, today)
     for kind in ("extend", "skip", "cancel", "reschedule"):
         for standing in (samples.one_sum(), samples.parts()):
             for today in (samples.DAY, tomorrow):

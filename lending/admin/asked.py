@@ -1,24 +1,35 @@
 """What officers do about requests that words alone do not settle: corrections, lost phones, new SIMs, deaths."""
 
+import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
 from unfold.decorators import action
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from lending.admin import cells
+from lending.admin.changes import a_date
 from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
-from lending.models import Case
+from lending.models import Borrower, Case
+from lending.payments import stopped
 from lending.rules import identity
-from lending.services import complaints, corrections, deaths, holds, lost_phones, proposals, requests
+from lending.selectors import people
+from lending.services import changes, complaints, corrections, deaths, holds, lost_phones, proposals, requests
 
 REFUSALS: dict[type[Exception], str] = {
     requests.NotOpen: "Nothing was changed: it is settled already.",
     proposals.AlreadyPending: "Nothing was changed: {refusal}.",
+    stopped.LentToTheDead: "Nothing was changed: no loan is paid out to somebody who has died. Give it up.",
+    stopped.CheckedElsewhere: "Nothing was changed: another case of this customer comes first: {refusal}.",
+    stopped.UnderWay: "Nothing was changed: the payout was sent meanwhile.",
     identity.InvalidName: "Nothing was changed: that is no name.",
     ValueError: "Nothing was changed: {refusal}.",
 }
@@ -29,8 +40,47 @@ SETTLES: dict[str, tuple[str, ...]] = {
     Case.Kind.LOST_PHONE: ("give_number_back", "keep_stopped"),
     Case.Kind.SIM_CHANGED: ("lift_hold",),
     Case.Kind.DEATH: ("confirm_death", "not_dead"),
+    Case.Kind.PAYOUT_STOPPED: ("pay_after_all", "give_up_payout"),
+    Case.Kind.PLAN_WISH: ("propose_reschedule", "grant_extend", "keep_dates"),
 }
 ALL = tuple(name for names in SETTLES.values() for name in names)
+
+
+# How what was asked for is called, and what of it is not for reading.
+DETAILS = {
+    "due_on": "Date",
+    "escalate_to": "Who else hears complaints",
+    "field": "What is wrong",
+    "from": "Call from",
+    "to": "Call until",
+    "number": "Number",
+    "value": "Should be",
+}
+UNSAID = ("loan_id", "customer", "application_id")
+
+
+def said(case: Case) -> dict[str, str]:
+    """Return what was asked for in words: moments in local time, and what is nothing left out."""
+    told = {"about": case.get_topic_display()} | case.details
+    told = {name: value for name, value in told.items() if value and name not in UNSAID}
+    return {DETAILS.get(name, name[:1].upper() + name[1:]): _in_words(value) for name, value in told.items()}
+
+
+def named_customer(case: Case) -> Borrower | None:
+    """Return the customer whose number somebody else names: one that was stopped, or is said to have died."""
+    if case.kind == Case.Kind.LOST_PHONE:
+        return Borrower.objects.filter(id=case.details.get("customer")).first()
+    return people.find_borrower(case.details["number"]) if case.kind == Case.Kind.DEATH else None
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes"
+    text = str(value).replace("_", " ")
+    if not re.match(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return text
+    at = parse_datetime(text) if "T" in text else None
+    return cells.moment(at) if at else date_format(date.fromisoformat(text))
 
 
 class CorrectionForm(ReasonForm):
@@ -40,6 +90,15 @@ class CorrectionForm(ReasonForm):
         label="Full name as on the ID card", max_length=60, widget=UnfoldAdminTextInputWidget()
     )
     field_order = ("full_name", "reason")
+
+
+class DeathForm(ResolutionForm):
+    """How we know, and since when."""
+
+    died_on = a_date(
+        "Day of death", required=False, help_text="As the document says. Empty: the day on which we were told."
+    )
+    field_order = ("died_on", "resolution")
 
 
 def _settling(
@@ -129,10 +188,25 @@ class SettlesRequests:
     )  # fmt: skip
     confirm_death = _settling(
         "confirm_death", "Record the death", "local_florist",
-        "Each live loan ends as its terms say for a death, nobody is written to any more, and whoever told us gets "
-        "an SMS that nothing is asked of the family.",
-        "Recorded.", deaths.confirm,
+        "Each live loan ends as its terms say for a death: nothing since that day is charged. Nobody is written to "
+        "any more, and whoever told us gets an SMS that nothing is asked of the family.",
+        "Recorded.", deaths.confirm, DeathForm,
     )  # fmt: skip
     not_dead = _settling(
         "not_dead", "It is not so", "undo", "What was stopped goes on.", "What was stopped goes on.", deaths.refuse,
+    )  # fmt: skip
+    pay_after_all = _settling(
+        "pay_after_all", "Pay after all", "send_money",
+        "Only after you have checked whose number it is. All that waits for that number goes on.",
+        "It goes out now.", stopped.pay_after_all,
+    )  # fmt: skip
+    give_up_payout = _settling(
+        "give_up_payout", "Give the payout up", "money_off",
+        "Nothing is sent. What was set aside is free again; a loan that never went out is owed by nobody.",
+        "Given up: the money stays with us.", stopped.give_up,
+    )  # fmt: skip
+    keep_dates = _settling(
+        "keep_dates", "The dates stay", "event_busy",
+        "The customer gets an SMS that the dates stay, and what is owed when.",
+        "Answered: the customer is told.", changes.keep_dates,
     )  # fmt: skip

@@ -13,13 +13,14 @@ from unfold.dataclasses import ActionDialog
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from lending.admin import asked, cells
+from lending.admin import asked, cells, subjects, wishes
+from lending.admin.changes import pending
 from lending.admin.dialogs import MatchForm, ResolutionForm, act
 from lending.admin.history import LooksAreKept
 from lending.models import Case
 from lending.selectors import portfolio
 from lending.selectors import requests as asked_for
-from lending.services import cases, receipts
+from lending.services import cases, proposals, receipts
 
 MATCH_DIALOG: ActionDialog = {
     "title": "Whose money is it?",
@@ -70,8 +71,8 @@ class OpenFilter(SimpleListFilter):
 
 
 @admin.register(Case)
-class CaseAdmin(asked.SettlesRequests, LooksAreKept):
-    list_display = ("kind_label", "customer", "note", "age", "state_label", "answer_by", "closed_by")
+class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
+    list_display = ("kind_label", "customer", "what", "age", "state_label", "answer_by", "closed_by")
     list_filter = (OpenFilter, "kind", "topic", "opened_at")
     search_fields = ("reference", "subject_key", "note", "borrower__full_name", "receipt__receipt_no")
     ordering = ("closed_at", "opened_at")
@@ -79,24 +80,52 @@ class CaseAdmin(asked.SettlesRequests, LooksAreKept):
     detail_related = ("borrower", "receipt", "attempt__intent", "closed_by")
     actions_detail = ("match_customer", *asked.ALL, "close")
     fieldsets = (
-        (None, {"fields": (("kind_label", "state_label", "opened_at"), "note")}),
-        (
-            "Asked",
-            {
-                "fields": (
-                    ("reference", "caller", "language"),
-                    ("topic_label", "age", "wished"),
-                    ("acknowledge_by", "acknowledged_at", "answer_by"),
-                )
-            },
-        ),
-        ("About", {"fields": (("customer", "receipt_link", "attempt_link"), "subject_key")}),
-        ("Settled", {"fields": (("closed_at", "closed_by"), "resolution", ("outcome_label", "answer"))}),
+        (None, {"fields": (("kind_label", "state_label", "opened_at", "age"), "note")}),
+        ("About", {"fields": (("customer", "about"), "wished")}),
     )
+    ASKED = (
+        "Asked",
+        {
+            "fields": (
+                ("reference", "caller", "language"),
+                ("acknowledge_by", "acknowledged_at", "answer_by"),
+            )
+        },
+    )
+    PROPOSED = ("Proposed", {"fields": ("waiting",)})
+    SETTLED = ("Settled", {"fields": (("closed_at", "closed_by"), "resolution")})
+    ANSWERED = ("Answered", {"fields": (("outcome_label", "answer"),)})
 
     customer = cells.link_to("borrower", "Customer")
-    receipt_link = cells.link_to("receipt", "Receipt")
-    attempt_link = cells.link_to("attempt", "Payment")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out what says nothing of this case: who asked for it, how it ended, what was answered."""
+        if obj is None:
+            return self.fieldsets
+        more = (
+            (self.PROPOSED, proposals.pending(obj.subject_key)),
+            (self.ASKED, obj.msisdn),
+            (self.SETTLED, obj.closed_at),
+            (self.ANSWERED, obj.outcome),
+        )
+        return (*self.fieldsets, *(section for section, says in more if says))
+
+    @display(description="Record")
+    @cells.once
+    def about(self, row: Case) -> str:
+        """The receipt or payment that it is about, else whom it names or what its subject does."""
+        found = row.receipt or row.attempt or asked.named_customer(row)
+        return cells.link(found) if found else subjects.link(row.subject_key)
+
+    @display(description="Waiting for a second person")
+    @cells.once
+    def waiting(self, row: Case) -> str:
+        return pending(row.subject_key)
+
+    @display(description="What")
+    def what(self, row: Case) -> str:
+        """What there is to read before the page is opened."""
+        return row.note or row.get_topic_display() or ", ".join(asked.said(row).values()) or cells.NOTHING
 
     @display(description="Case", ordering="kind")
     def kind_label(self, row: Case) -> str:
@@ -117,13 +146,9 @@ class CaseAdmin(asked.SettlesRequests, LooksAreKept):
         """The whole number of whoever wants to be called: nobody can dial a mask."""
         return f"+{row.msisdn}" if row.msisdn else cells.NOTHING
 
-    @display(description="About")
-    def topic_label(self, row: Case) -> str:
-        return row.get_topic_display() or cells.NOTHING
-
     @display(description="Asked for")
     def wished(self, row: Case) -> str:
-        said = {name: value for name, value in row.details.items() if value}
+        said = asked.said(row)
         return cells.table((), said.items()) if said else cells.NOTHING
 
     @display(description="Outcome")
@@ -132,6 +157,12 @@ class CaseAdmin(asked.SettlesRequests, LooksAreKept):
 
     def has_close_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return may_close(request)
+
+    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
+    def has_grant_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.change_loan")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Offer what fits: nothing on a closed case, and only what settles one of its kind."""
@@ -184,6 +215,8 @@ def _what_fits(case: Case) -> tuple[str, ...]:
     """Return the acts that settle a case of this kind."""
     if case.kind == Case.Kind.UNMATCHED_RECEIPT and case.receipt_id:
         return ("match_customer", "close")
+    if case.kind == Case.Kind.PLAN_WISH:
+        return wishes.fits(case)
     fits = asked.SETTLES.get(case.kind, ("close",))
     return tuple(name for name in fits if name != "take_up") if case.acknowledged_at else fits
 

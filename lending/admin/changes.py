@@ -29,6 +29,7 @@ from lending.services import changes, deposits, life, products, proposals, recei
 # --- refusals -------------------------------------------------------------------------------------------------
 FIELDS = {
     "amount_cents": "The amount",
+    "died_on": "The day of death",
     "due_on": "The date",
     "installments": "The number of installments",
     "of": "What is undone",
@@ -166,7 +167,15 @@ class ChangeForm(PreviewedForm):
     """The form of one kind of change; its own fields are the details of the fact."""
 
     kind = ""
-    field_order = ("amount_cents", "part", "of", "due_on", "installments", "reason")
+    field_order = ("amount_cents", "part", "of", "died_on", "due_on", "installments", "reason")
+
+    def loan(self) -> Loan:
+        """Return what is changed."""
+        return loan_of(self.object_id)
+
+    def back(self) -> str:
+        """Return the page to which it leads."""
+        return reverse("admin:lending_loan_change", args=[self.object_id])
 
     def details(self) -> dict[str, Any]:
         """Return what was typed as the fact's details."""
@@ -178,13 +187,13 @@ class ChangeForm(PreviewedForm):
     def preview(self) -> dict[str, Any]:
         on = calendar.business_date(timezone.now(), str(timezone.get_current_timezone()))
         try:
-            shown = in_words(lambda: changes.preview(loan_of(self.object_id), self.kind, self.details(), on))
+            shown = in_words(lambda: changes.preview(self.loan(), self.kind, self.details(), on))
         except Refused as refused:
             raise forms.ValidationError(str(refused)) from refused
         return {"details": self.details(), **shown}
 
     def rows(self, shown: Any) -> list[Row]:
-        return preview_rows(shown, loan_of(self.object_id).currency)
+        return preview_rows(shown, self.loan().currency)
 
 
 class WaiveForm(ChangeForm):
@@ -223,6 +232,13 @@ class RescheduleForm(ChangeForm):
     )
 
 
+class DeathForm(ChangeForm):
+    kind = "death"
+    died_on = a_date(
+        "Day of death", required=False, help_text="Empty: today. What was charged since is taken back."
+    )
+
+
 class ReverseForm(ChangeForm):
     kind = "reverse"
     of = forms.ChoiceField(
@@ -233,7 +249,7 @@ class ReverseForm(ChangeForm):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        found = changes.undoable(loan_of(self.object_id))
+        found = changes.undoable(self.loan())
         self.fields["of"].choices = [(event.key, _named(event)) for event in found]  # type: ignore[attr-defined]
 
 
@@ -255,7 +271,7 @@ def loan_of(object_id: Any) -> Loan:
 
 
 # --- actions --------------------------------------------------------------------------------------------------
-def _proposing(form_class: type[ChangeForm], title: str, icon: str, description: str) -> Any:
+def proposing(form_class: type[ChangeForm], title: str, icon: str, description: str) -> Any:
     """Return the action that proposes a change."""
 
     def propose(self: Any, request: HttpRequest, form: ChangeForm, object_id: str) -> HttpResponse:
@@ -263,7 +279,7 @@ def _proposing(form_class: type[ChangeForm], title: str, icon: str, description:
             request,
             lambda: in_words(
                 lambda: changes.propose_change(
-                    loan=loan_of(object_id),
+                    loan=form.loan(),
                     kind=form.kind,
                     details=form.details(),
                     maker=request.user,
@@ -272,7 +288,7 @@ def _proposing(form_class: type[ChangeForm], title: str, icon: str, description:
                 )
             ),
             "Proposed: it waits for a second person.",
-            reverse("admin:lending_loan_change", args=[object_id]),
+            form.back(),
             {Refused: "{refusal}"},
         )
 
@@ -281,7 +297,7 @@ def _proposing(form_class: type[ChangeForm], title: str, icon: str, description:
     return action(description=title, permissions=["propose"], icon=icon, dialog=dialog)(propose)  # type: ignore[arg-type]
 
 
-def _granting(form_class: type[ChangeForm], title: str, icon: str, description: str, done: str) -> Any:
+def granting(form_class: type[ChangeForm], title: str, icon: str, description: str, done: str) -> Any:
     """Return the action that makes a change which the product or the law grants."""
 
     def grant(self: Any, request: HttpRequest, form: ChangeForm, object_id: str) -> HttpResponse:
@@ -289,7 +305,7 @@ def _granting(form_class: type[ChangeForm], title: str, icon: str, description: 
             request,
             lambda: in_words(
                 lambda: changes.change_loan(
-                    loan_id=int(object_id),
+                    loan_id=form.loan().id,
                     kind=form.kind,
                     # What was looked at names the wish: the same dialog sent twice counts once.
                     origin=f"officer:{form.cleaned_data['seen'][:16]}",
@@ -300,7 +316,7 @@ def _granting(form_class: type[ChangeForm], title: str, icon: str, description: 
                 )
             ),
             done,
-            reverse("admin:lending_loan_change", args=[object_id]),
+            form.back(),
             {Refused: "{refusal}"},
         )
 
@@ -322,42 +338,42 @@ class ChangesOfLoan:
         {
             "title": "At the customer's wish",
             "icon": "event_repeat",
-            "items": [*(f"grant_{kind}" for kind in changes.GRANTED), "grant_dispute"],
+            "items": ["grant_promise", *(f"grant_{kind}" for kind in changes.GRANTED), "grant_dispute"],
         },
     )
 
-    propose_waive = _proposing(WaiveForm, "Waive", "money_off", "Give up a part of what is owed.")
-    propose_settle = _proposing(
+    propose_waive = proposing(WaiveForm, "Waive", "money_off", "Give up a part of what is owed.")
+    propose_settle = proposing(
         SettleForm, "Settle for less", "handshake", "Agree on an amount that closes the loan."
     )
-    propose_reverse = _proposing(
+    propose_reverse = proposing(
         ReverseForm, "Undo a mistake", "undo", "As if it had never been: what followed from it is worked out anew."
     )
-    propose_write_off = _proposing(
+    propose_write_off = proposing(
         _form("write_off"), "Write off", "delete_forever", "It leaves the books; later money is a recovery."
     )
-    propose_charge_off = _proposing(
+    propose_charge_off = proposing(
         _form("charge_off"), "Charge off", "trending_down", "Its value is expensed; the claim stays."
     )
-    propose_charge = _proposing(ChargeForm, "Charge", "add_card", "A fee or penalty on top.")
-    propose_reschedule = _proposing(
+    propose_charge = proposing(ChargeForm, "Charge", "add_card", "A fee or penalty on top.")
+    propose_reschedule = proposing(
         RescheduleForm, "Reschedule", "date_range", "The rest is worked out anew; the loan keeps its mark."
     )
-    grant_skip = _granting(
+    grant_skip = granting(
         _form("skip"), "Skip an installment", "skip_next", "All later ones fall due one period later.",
         "Done: the next installment is left out.",
     )  # fmt: skip
-    grant_extend = _granting(
+    grant_extend = granting(
         _form("extend"), "Extend", "more_time", "All that is unpaid falls due later, against the product's fee.",
         "Done: the loan is extended.",
     )  # fmt: skip
-    grant_cancel = _granting(
+    grant_cancel = granting(
         _form("cancel"), "Cancel the loan", "cancel",
         "Within the cooling-off days: what was received is given back, and nothing else.",
         "Done: only what was received is owed now.",
     )  # fmt: skip
-    grant_death = _granting(
-        _form("death"), "The customer has died", "local_florist", "Nothing more is earned, charged or lent.",
+    grant_death = granting(
+        DeathForm, "Record a death", "local_florist", "Nothing more is earned, charged or lent.",
         "Done: nothing more is earned or charged.",
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ class TakesDisputes:
         return others if loan.disbursed_at is None else others | {"dispute"}
 
     @action(
-        description="The customer disputes it",
+        description="Record a dispute",
         permissions=["grant"],
         icon="contact_support",
         dialog={

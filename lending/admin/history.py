@@ -41,7 +41,7 @@ class History(ReadOnly, ModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show every field as text, the ones that are worked out here included."""
         if self.fieldsets:
-            return [name for _, options in self.fieldsets for name in _flat(options["fields"])]
+            return [name for _, shown in self.get_fieldsets(request, obj) for name in _flat(shown["fields"])]
         return self.readonly_fields or self.fields or [field.name for field in self.model._meta.fields]
 
 

@@ -16,6 +16,7 @@ from lending.admin.disputes import TakesDisputes
 from lending.admin.history import HistoryInline, LooksAreKept
 from lending.admin.lines import ActsOnLines
 from lending.admin.postings import legs
+from lending.admin.promises import PromiseInline, TakesPromises
 from lending.models import (
     Allocation,
     BureauNotice,
@@ -175,7 +176,7 @@ class LatenessFilter(SimpleListFilter):
 
 
 @admin.register(Loan)
-class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
+class LoanAdmin(TakesPromises, TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
     list_display = (
         "reference",
         "customer",
@@ -195,6 +196,7 @@ class LoanAdmin(TakesDisputes, ActsOnLines, ChangesOfLoan, LooksAreKept):
         InstallmentInline,
         RepaymentInline,
         LateReasonInline,
+        PromiseInline,
         EventInline,
         PaymentInline,
         NoticeInline,

@@ -9,6 +9,94 @@ from lending.admin import dashboard, reports
 from lending.admin.dashboard import listing
 
 Room = tuple[str, str, str, str]  # words, icon, address, permission
+Placed = tuple[str, str, str]  # words, icon, model or page
+# Rooms that are no list of rows, and the right to look into each.
+PAGES = {"reports": reports.PERMISSION, "admin:lending_account_statements": "lending.view_account"}
+SHELVES: tuple[tuple[str, tuple[Placed, ...]], ...] = (
+    (
+        "Customers",
+        (
+            ("Borrowers", "group", "lending.borrower"),
+            ("Applications", "assignment", "lending.application"),
+            ("Agents", "diversity_3", "lending.agent"),
+            ("Who looked", "visibility", "lending.accessrecord"),
+            ("Forgotten", "person_remove", "lending.erasure"),
+        ),
+    ),
+    (
+        "Loans",
+        (
+            ("Loans", "payments", "lending.loan"),
+            ("Promises to pay", "handshake", "lending.promise"),
+            ("Proposals", "approval", "lending.proposal"),
+            ("Reports", "monitoring", "reports"),
+            ("Products", "sell", "lending.productversion"),
+            ("Country packs", "gavel", "lending.countrypack"),
+        ),
+    ),
+    (
+        "Payments",
+        (
+            ("Payments", "swap_horiz", "lending.paymentintent"),
+            ("Tries", "send_money", "lending.paymentattempt"),
+            ("Receipts", "receipt_long", "lending.receipt"),
+            ("Given back", "undo", "lending.refund"),
+            ("Rail events", "cell_tower", "lending.providerevent"),
+            ("Rails", "electric_bolt", "lending.rail"),
+        ),
+    ),
+    (
+        "Savings",
+        (
+            ("Savings accounts", "savings", "lending.savingsaccount"),
+            ("Movements", "sync_alt", "lending.savingsmovement"),
+            ("Savings products", "sell", "lending.savingsproductversion"),
+            ("May pay loans", "key", "lending.sweepmandate"),
+            ("Business books", "menu_book", "lending.bookentry"),
+            ("Savings groups", "groups", "lending.savingsgroup"),
+            ("Group withdrawals", "how_to_vote", "lending.groupwithdrawal"),
+        ),
+    ),
+    (
+        "Messages",
+        (
+            ("SMS sent", "sms", "ussd.sms"),
+            ("SMS received", "mark_chat_unread", "ussd.incomingsms"),
+            ("Delivery reports", "done_all", "ussd.deliveryreport"),
+            ("Dialogues", "dialpad", "ussd.session"),
+            ("Campaigns", "campaign", "ussd.campaign"),
+            ("Signs of abuse", "shield", "ussd.abusesign"),
+        ),
+    ),
+    (
+        "Books",
+        (
+            ("Statements", "balance", "admin:lending_account_statements"),
+            ("Accounts", "account_balance", "lending.account"),
+            ("Postings", "menu_book", "lending.posting"),
+            ("Entries", "list_alt", "lending.entry"),
+            ("Closed periods", "lock_clock", "lending.periodclosing"),
+            ("Trail", "history", "lending.auditevent"),
+            ("Owed effects", "outbox", "lending.outboxmessage"),
+            ("Daily jobs", "event_available", "lending.jobrun"),
+        ),
+    ),
+    (
+        "Models",
+        (
+            ("Versions", "model_training", "scoring.modelversion"),
+            ("Training runs", "manufacturing", "scoring.pipelinerun"),
+        ),
+    ),
+    (
+        "Staff",
+        (
+            ("Users", "badge", "auth.user"),
+            ("Groups", "lock_person", "auth.group"),
+            ("Schedule", "schedule", "django_celery_beat.periodictask"),
+        ),
+    ),
+)
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -16,7 +104,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     groups = [
         _group("", [_item("Today", "dashboard", reverse("admin:index"))]),
         _group("Work", _work(request)),
-        *(_group(title, _rooms(request, rooms)) for title, rooms in _shelves()),
+        *(_group(title, _rooms(request, rooms)) for title, rooms in SHELVES),
     ]
     return [group for group in groups if group["items"]]
 
@@ -56,102 +144,17 @@ def _work(request: HttpRequest) -> list[dict[str, Any]]:
     ]
 
 
-def _shelves() -> list[tuple[str, list[Room]]]:
-    return [
-        (
-            "Customers",
-            [
-                _room("Borrowers", "group", "lending", "borrower"),
-                _room("Applications", "assignment", "lending", "application"),
-                _room("Agents", "diversity_3", "lending", "agent"),
-                _room("Who looked", "visibility", "lending", "accessrecord"),
-                _room("Forgotten", "person_remove", "lending", "erasure"),
-            ],
-        ),
-        (
-            "Loans",
-            [
-                _room("Loans", "payments", "lending", "loan"),
-                _room("Promises to pay", "handshake", "lending", "promise"),
-                _room("Proposals", "approval", "lending", "proposal"),
-                ("Reports", "monitoring", reverse("reports"), reports.PERMISSION),
-                _room("Products", "sell", "lending", "productversion"),
-                _room("Country packs", "gavel", "lending", "countrypack"),
-            ],
-        ),
-        (
-            "Payments",
-            [
-                _room("Payments", "swap_horiz", "lending", "paymentintent"),
-                _room("Tries", "send_money", "lending", "paymentattempt"),
-                _room("Receipts", "receipt_long", "lending", "receipt"),
-                _room("Given back", "undo", "lending", "refund"),
-                _room("Rail events", "cell_tower", "lending", "providerevent"),
-                _room("Rails", "electric_bolt", "lending", "rail"),
-            ],
-        ),
-        (
-            "Savings",
-            [
-                _room("Savings accounts", "savings", "lending", "savingsaccount"),
-                _room("Movements", "sync_alt", "lending", "savingsmovement"),
-                _room("Savings products", "sell", "lending", "savingsproductversion"),
-                _room("May pay loans", "key", "lending", "sweepmandate"),
-                _room("Business books", "menu_book", "lending", "bookentry"),
-                _room("Savings groups", "groups", "lending", "savingsgroup"),
-                _room("Group withdrawals", "how_to_vote", "lending", "groupwithdrawal"),
-            ],
-        ),
-        (
-            "Messages",
-            [
-                _room("SMS sent", "sms", "ussd", "sms"),
-                _room("SMS received", "mark_chat_unread", "ussd", "incomingsms"),
-                _room("Delivery reports", "done_all", "ussd", "deliveryreport"),
-                _room("Dialogues", "dialpad", "ussd", "session"),
-                _room("Campaigns", "campaign", "ussd", "campaign"),
-                _room("Signs of abuse", "shield", "ussd", "abusesign"),
-            ],
-        ),
-        (
-            "Books",
-            [
-                ("Statements", "balance", reverse("admin:lending_account_statements"), "lending.view_account"),
-                _room("Accounts", "account_balance", "lending", "account"),
-                _room("Postings", "menu_book", "lending", "posting"),
-                _room("Entries", "list_alt", "lending", "entry"),
-                _room("Closed periods", "lock_clock", "lending", "periodclosing"),
-                _room("Trail", "history", "lending", "auditevent"),
-                _room("Owed effects", "outbox", "lending", "outboxmessage"),
-                _room("Daily jobs", "event_available", "lending", "jobrun"),
-            ],
-        ),
-        (
-            "Models",
-            [
-                _room("Versions", "model_training", "scoring", "modelversion"),
-                _room("Training runs", "manufacturing", "scoring", "pipelinerun"),
-            ],
-        ),
-        (
-            "Staff",
-            [
-                _room("Users", "badge", "auth", "user"),
-                _room("Groups", "lock_person", "auth", "group"),
-                _room("Schedule", "schedule", "django_celery_beat", "periodictask"),
-            ],
-        ),
-    ]
-
-
-def _room(words: str, icon: str, app: str, model: str) -> Room:
+def _room(words: str, icon: str, place: str) -> Room:
+    """Return a room with its address, and the right to look into it."""
+    if place in PAGES:
+        return words, icon, reverse(place), PAGES[place]
+    app, model = place.split(".")
     return words, icon, reverse(f"admin:{app}_{model}_changelist"), f"{app}.view_{model}"
 
 
-def _rooms(request: HttpRequest, rooms: list[Room]) -> list[dict[str, Any]]:
-    return [
-        _item(words, icon, href) for words, icon, href, permission in rooms if request.user.has_perm(permission)
-    ]
+def _rooms(request: HttpRequest, rooms: tuple[Placed, ...]) -> list[dict[str, Any]]:
+    found = (_room(*placed) for placed in rooms)
+    return [_item(*door) for *door, permission in found if request.user.has_perm(permission)]
 
 
 def _item(words: str, icon: str, href: str) -> dict[str, Any]:

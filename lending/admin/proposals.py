@@ -14,11 +14,11 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from lending.admin import cells, terms
+from lending.admin import cells, subjects, terms
 from lending.admin.changes import Refused, in_words, preview_rows, title
 from lending.admin.dialogs import act
 from lending.admin.history import History
-from lending.models import Borrower, Loan, ProductVersion, Proposal, Receipt, SavingsProductVersion
+from lending.models import Proposal
 from lending.selectors import portfolio
 from lending.services import products, proposals, savings_terms
 
@@ -77,7 +77,7 @@ class ProposalAdmin(History):
 
     @display(description="About")
     def about(self, row: Proposal) -> str:
-        return cells.link(_subject(row))
+        return subjects.link(row.subject)
 
     @display(
         description="State",
@@ -96,8 +96,7 @@ class ProposalAdmin(History):
     def shown(self, row: Proposal) -> str:
         if row.act in VERSIONS:
             return cells.table(("", "In force", "Proposed"), VERSIONS[row.act](row.preview))
-        subject = _subject(row)
-        currency = getattr(subject, "currency", "") or cells.home_currency()
+        currency = getattr(subjects.record_of(row.subject), "currency", "") or cells.home_currency()
         found = [*_asked(row, currency), *preview_rows(row.preview, currency)]
         return cells.table(("", "When proposed", "Afterwards"), found)
 
@@ -190,19 +189,6 @@ class ProposalAdmin(History):
             reverse("admin:lending_proposal_change", args=[object_id]),
             {Refused: "{refusal}"},
         )
-
-
-def _subject(row: Proposal) -> Any:
-    """Return the record that a proposal is about, if there is a page for it."""
-    kind, _, pk = row.subject.partition(":")
-    models: dict[str, Any] = {
-        "loan": Loan,
-        "receipt": Receipt,
-        "product": ProductVersion,
-        "savings_product": SavingsProductVersion,
-        "borrower": Borrower,
-    }
-    return models[kind].objects.filter(pk=pk).first() if kind in models else None
 
 
 ASKED = {

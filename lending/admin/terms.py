@@ -12,7 +12,7 @@ from lending.rules.reading import Refused
 from lending.rules.savings import SavingsTermsRefused
 from lending.rules.terms import TermsRefused
 from lending.selectors.products import NothingInForce
-from lending.services.products import FollowedAlready
+from lending.services.versions import FollowedAlready
 
 # The longest of these that a path begins with says what it is about.
 FIELDS = {

@@ -51,7 +51,7 @@ from lending.models import (
     SavingsProductVersion,
     WalletMovement,
 )
-from lending.payments.engine import reference_of
+from lending.payments.attempts import reference_of
 from lending.rules import accounting, arrears, calendar, limits, money
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due, allocate

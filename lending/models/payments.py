@@ -302,7 +302,7 @@ class Case(models.Model):
         REFUNDED_TOO_MUCH = "refunded_too_much", "More was given back than was kept"
         DISPUTE = "dispute", "Customer says that it is wrong"
         PROMISE_BROKEN = "promise_broken", "Promise to pay was broken"
-        PLAN_WISH = "plan_wish", "Customer wishes another date"
+        PLAN_WISH = "plan_wish", "Wishes another date"
         LATE_CALL = "late_call", "Call about what is late"
         HELP = "help", "Asks for a person"
         CALL_BACK = "call_back", "Wants to be called"
@@ -313,6 +313,7 @@ class Case(models.Model):
         LOST_PHONE = "lost_phone", "Lost the phone"
         SIM_CHANGED = "sim_changed", "SIM changed before a payout"
         DEATH = "death", "Customer said to have died"
+        PAYOUT_STOPPED = "payout_stopped", "Payout stands still"
 
     # What people ask of us, in distinction from what went wrong by itself.
     ASKED = (
@@ -324,6 +325,7 @@ class Case(models.Model):
         Kind.NEW_PIN,
         Kind.LOST_PHONE,
         Kind.DEATH,
+        Kind.PLAN_WISH,
     )
 
     class Topic(models.TextChoices):
@@ -384,4 +386,4 @@ class Case(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.get_kind_display()}: {self.subject_key}"
+        return f"{self.get_kind_display()} {self.reference}".strip()

@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from lending.models.people import Borrower
+from lending.rules import money
 
 
 class SavingsProductVersion(models.Model):
@@ -194,6 +195,9 @@ class GroupWithdrawal(models.Model):
                 name="group_withdrawal_has_payee", condition=Q(kind="share_out") | Q(to_member__isnull=False)
             ),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {money.show(self.amount_cents, self.account.currency)}"
 
 
 class GroupApproval(models.Model):

@@ -7,7 +7,6 @@ of these steps leaves a row that says what may have happened, and that is asked 
 
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -15,10 +14,12 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from lending.models import Borrower, PaymentAttempt, PaymentIntent
-from lending.payments import breaker, events, settling
+from lending.models import PaymentAttempt, PaymentIntent
+from lending.payments import breaker, events, settling, stopped
+from lending.payments.attempts import AT_REST, next_attempt
 from lending.payments.breaker import restart_rail
 from lending.payments.settling import LIVE, Purpose, State, ask_again, settle_failure, settle_success
+from lending.payments.stopped import STANDS_STILL
 from lending.ports import (
     Accepted,
     Answer,
@@ -52,11 +53,6 @@ PART_OF_A_UNIT = max(one.payable_cents for one in money.CURRENCIES.values()) - 1
 ASKS_TOO_MUCH = Q(purpose=Purpose.COLLECT) & (
     Q(payer=None, amount_cents__gt=OWED + PART_OF_A_UNIT) | Q(loan__outstanding_cents=0, loan__written_off_cents=0)
 )
-# Nothing goes out to a number that a person has to check first, and no loan to somebody who has died. What was
-# theirs goes back at the word of two officers.
-STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="") | Q(
-    purpose=Purpose.DISBURSE, borrower__state=Borrower.State.DECEASED
-)
 DIRECTIONS = ((Purpose.DISBURSE, Purpose.REFUND), PaymentIntent.PROMPTS)
 
 
@@ -66,6 +62,7 @@ def run_due(at: datetime, limit: int = 50) -> int:
     done = 0
     for event_id in events.waiting(at, limit):
         done += events.process(event_id, at)
+    _safely(stopped.keep_cases, at)
     for step in (_ask_next, _drop_prompt, *_submitters()):
         taken = 0
         while taken < limit and time.monotonic() < until and _safely(step, at):
@@ -109,15 +106,6 @@ def order_of(attempt: PaymentAttempt) -> PaymentOrder:
     )
 
 
-def reference_of(intent: PaymentIntent, number: int) -> uuid.UUID:
-    """Return the id of the n-th try, the same whoever works it out and whenever.
-
-    The moment of creation is part of it: an operator that outlives our database must not take a new loan 1
-    for the old loan 1, while a database restored from a backup sends the very ids that it sent before.
-    """
-    return uuid.uuid5(uuid.NAMESPACE_OID, f"{intent.business_key}|{intent.created_at.isoformat()}|{number}")
-
-
 # -- submit ------------------------------------------------------------------------------------------------
 
 
@@ -139,7 +127,7 @@ def _lease(provider: str, purposes: tuple[str, ...], rail: str, at: datetime) ->
         return None
     intent.leased_until = at + LEASE
     intent.save(update_fields=["leased_until"])
-    attempt = _attempt_to_send(intent, at)
+    attempt = next_attempt(intent, at)
     attempt.state, attempt.submitted_at, attempt.next_query_at = State.SUBMITTING, at, at + LEASE
     attempt.save(update_fields=["state", "submitted_at", "next_query_at"])
     return attempt
@@ -147,7 +135,7 @@ def _lease(provider: str, purposes: tuple[str, ...], rail: str, at: datetime) ->
 
 def _due(provider: str, purposes: tuple[str, ...], at: datetime) -> QuerySet[PaymentIntent]:
     """Return open intents that may be sent now: no try of theirs is under way, and no other prompt is out."""
-    tries = PaymentAttempt.objects.filter(intent=OuterRef("pk")).exclude(state__in=[State.FAILED, State.CREATED])
+    tries = PaymentAttempt.objects.filter(intent=OuterRef("pk")).exclude(state__in=AT_REST)
     prompts = PaymentAttempt.objects.filter(
         intent__msisdn=OuterRef("msisdn"), intent__purpose__in=PaymentIntent.PROMPTS, state__in=LIVE
     )
@@ -160,22 +148,6 @@ def _due(provider: str, purposes: tuple[str, ...], at: datetime) -> QuerySet[Pay
         .exclude(ASKS_TOO_MUCH)
         .exclude(STANDS_STILL)
         .select_related("loan")
-    )
-
-
-def _attempt_to_send(intent: PaymentIntent, at: datetime) -> PaymentAttempt:
-    """Return the try that was not sent yet, else a new one; only a certain failure allows a new id."""
-    last = intent.attempts.order_by("-number").first()
-    if last is not None and last.state == State.CREATED:
-        last.intent = intent
-        return last
-    number = last.number + 1 if last else 1
-    return PaymentAttempt.objects.create(
-        intent=intent,
-        number=number,
-        provider=intent.provider,
-        provider_ref=reference_of(intent, number),
-        created_at=at,
     )
 
 
@@ -276,13 +248,13 @@ def _drop_prompt(at: datetime) -> bool:
     intent = (
         PaymentIntent.objects.select_for_update(skip_locked=True, of=("self",))
         .filter(purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN, due_at__lte=at)
-        .filter(~Exists(begun.exclude(state__in=[State.FAILED, State.CREATED])))
+        .filter(~Exists(begun.exclude(state__in=AT_REST)))
         .filter(Q(due_at__lte=stale) | Exists(begun.filter(created_at__lte=stale)) | ASKS_TOO_MUCH)
         .first()
     )
     if intent is None:
         return False
-    attempt = _attempt_to_send(intent, at)
+    attempt = next_attempt(intent, at)
     settling.settle_failure(attempt.id, Failed("not_sent", "the prompt was too late or not needed"), at=at)
     return True
 

@@ -8,7 +8,14 @@ from django.db import IntegrityError, transaction
 from lending.models import Case, Receipt
 
 # What is closed by a service of its own, which also tells whoever asked.
-ANSWERED_OTHERWISE = (Case.Kind.COMPLAINT, Case.Kind.CORRECTION, Case.Kind.LOST_PHONE, Case.Kind.DEATH)
+ANSWERED_OTHERWISE = (
+    Case.Kind.COMPLAINT,
+    Case.Kind.CORRECTION,
+    Case.Kind.LOST_PHONE,
+    Case.Kind.DEATH,
+    Case.Kind.PLAN_WISH,
+    Case.Kind.PAYOUT_STOPPED,
+)
 
 
 class StillInSuspense(Exception):
@@ -44,7 +51,7 @@ def close_case(*, case_id: int, officer: Any, resolution: str, at: datetime) -> 
     Raises:
         ValueError: no resolution was given.
         StillInSuspense: words alone do not say whose the money is.
-        NeedsAnAnswer: it is a complaint, a correction or a reported death, which are settled otherwise.
+        NeedsAnAnswer: it is one of ANSWERED_OTHERWISE, a complaint for example.
     """
     if not resolution.strip():
         raise ValueError("a case is closed with a resolution in words")

@@ -23,14 +23,14 @@ from lending.rules.accounting import REFINANCING
 from lending.rules.facts import Fact, FactRefused, Life
 from lending.rules.life import play
 from lending.selectors import contracts, loans, products, refinancing
-from lending.services import audit, cases, deposits, life, proposals, receipts, refunds
+from lending.services import audit, cases, deposits, life, proposals, receipts, refunds, requests
 from lending.services.people import lock_person
 
 # What takes a second person, and what it is called in the trail of acts.
 TWO_PEOPLE = ("waive", "settle", "reverse", "write_off", "charge_off", "charge", "reschedule")
 # What the product or the law grants: the borrower, or one officer on their behalf.
 GRANTED = ("skip", "extend", "cancel", "death")
-# What the customer is told by SMS when it is done.
+# What the customer is told by SMS when it is done; it answers a wish for another date, too.
 TOLD = ("skip", "extend", "cancel", "reschedule")
 MOST_WISHED_DAYS = 31
 
@@ -56,7 +56,7 @@ def preview(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> dict
     """
     _refuse_what_cannot_be(loan, kind, details)
     facts = contracts.facts_of(life.events_of(loan))
-    change = [contracts.fact_of("change", kind, on, details)]
+    change = [contracts.fact_of("change", kind, _counts_on(loan, kind, details, on), details)]
     if kind == LoanEvent.Kind.SETTLE:
         change.append(Fact("change:paid", "pay", on, contracts.LAST, change[0].amount_cents))
     contract = contracts.contract_of(loan)
@@ -81,8 +81,21 @@ def _seen(lived: Life) -> dict[str, Any]:
     }
 
 
+def _counts_on(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> date:
+    """Return from which day a change counts: from the one on which it is made, a death from the day of death or,
+    of a loan that was paid out later, from that day."""
+    died_on = details.get("died_on") if kind == LoanEvent.Kind.DEATH else None
+    if died_on is None:
+        return on
+    if date.fromisoformat(died_on) > on:
+        raise FactRefused(kind, "died_on", "must not be a day ahead", died_on)
+    return max(date.fromisoformat(died_on), _paid_out_on(loan))
+
+
 # In which states a change means something; all but these need a live loan.
 _STATES = {
+    # It may have been paid since, with charges to give back.
+    LoanEvent.Kind.DEATH: (Loan.State.LIVE, Loan.State.SETTLED),
     LoanEvent.Kind.WRITE_OFF: (Loan.State.LIVE, Loan.State.CHARGED_OFF),
     LoanEvent.Kind.REVERSE: (
         Loan.State.LIVE,
@@ -98,6 +111,7 @@ def offered(loan: Loan) -> list[str]:
     """Return the kinds of change that mean something for a loan as it stands, in the order of the menus."""
     terms = products.terms_of(loan.product_version)
     granted = {"skip": terms.skips, "extend": terms.extension, "cancel": terms.cooling_off_days}
+    granted["death"] = loan.state == Loan.State.LIVE
     return [kind for kind in (*TWO_PEOPLE, *GRANTED) if _fits(loan, kind) and granted.get(kind, True)]
 
 
@@ -201,10 +215,35 @@ def wish_another_date(*, loan_id: int, due_on: date, at: datetime) -> Case:
         subject_key=f"loan:{loan.id}",
         note=f"loan {loan.reference}: wishes to pay by {due_on}",
         borrower=loan.borrower,
+        details={"loan_id": loan.id, "due_on": due_on.isoformat()},
         at=at,
     )
     outbox.write("plan_wish", reference=f"plan_wish:{case.id}", case_id=case.id, at=at)
     return case
+
+
+@transaction.atomic
+def keep_dates(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
+    """Leave the dates of a loan as they are though its borrower wished another one, and tell them.
+
+    Raises:
+        NotOpen: the wish is answered already.
+        AlreadyPending: another date waits for its second person.
+        ValueError: no resolution was given.
+    """
+    case = requests.locked(case_id, Case.Kind.PLAN_WISH)
+    for waiting in proposals.pending(case.subject_key):
+        if waiting.act == "loan_reschedule":
+            raise proposals.AlreadyPending(waiting)
+    requests.close(case, officer=officer, resolution=resolution, at=at, is_told=False)
+    outbox.write("dates_stay", reference=f"dates_stay:{case.id}", case_id=case.id, at=at)
+    return case
+
+
+def _answer_wish(loan: Loan, kind: str, actor: Any, at: datetime) -> None:
+    """Close the wish for another date that a change of the plan answers; the customer is told of the change."""
+    waiting = Case.objects.filter(kind=Case.Kind.PLAN_WISH, subject_key=f"loan:{loan.id}", closed_at__isnull=True)
+    waiting.update(closed_at=at, closed_by=actor, resolution=f"the loan was changed: {kind}")
 
 
 def propose_change(
@@ -330,6 +369,7 @@ def _change(
     if LoanEvent.objects.filter(key=key).exists():
         return loan
     _refuse_what_cannot_be(loan, kind, details)
+    day = _counts_on(loan, kind, details, calendar.business_date(at, settings.TIME_ZONE))
     undone = _undone(loan, details) if kind == LoanEvent.Kind.REVERSE else None
     if undone is not None and hasattr(undone, "repayment"):
         # The money is still with us; it waits in suspense for whoever it belongs to.
@@ -340,7 +380,7 @@ def _change(
         loan,
         key=key,
         kind=kind,
-        happened_at=happened_at or at,
+        happened_at=happened_at or min(at, calendar.end_of(day, settings.TIME_ZONE)),
         at=at,
         details={name: value for name, value in details.items() if name != "of"},
         undoes=undone,
@@ -357,6 +397,7 @@ def _change(
     )
     if kind in TOLD:
         outbox.write("loan_changed", reference=f"loan_changed:{key}", loan_id=loan.id, kind=kind, at=at)
+        _answer_wish(loan, kind, actor, at)
     return loan
 
 

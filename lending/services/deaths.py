@@ -3,13 +3,15 @@
 Source: docs/domain/people.md, "A death".
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from lending.models import Borrower, Case, Loan, NextOfKin
-from lending.rules import requests
+from lending.rules import calendar, requests
 from lending.selectors import people
 from lending.selectors.preferences import number_index
 from lending.services import audit, changes, holds
@@ -55,12 +57,15 @@ def _speaks_for(reporter: str, borrower: Borrower) -> bool:
 
 
 @transaction.atomic
-def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
-    """Record the death: each live loan ends as its rules say for a death, and nobody is written to any more.
+def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime, died_on: date | None = None) -> Case:
+    """Record the death: each loan ends as its rules say for a death, and nobody is written to any more.
+
+    It counts from `died_on`, else from the day on which it was told, however late it is confirmed: what was charged
+    since is taken back.
 
     Raises:
         NotOpen: it was settled already.
-        ValueError: no resolution was given, or nobody is registered under that number.
+        ValueError: no resolution was given, nobody is registered under that number, or the day is still to come.
     """
     case = locked(case_id, Case.Kind.DEATH)
     borrower = case.borrower
@@ -70,15 +75,28 @@ def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Cas
         raise ValueError("nobody is registered under that number")
     close(case, officer=officer, resolution=resolution, at=at)
     lock_person(borrower)
-    for loan in Loan.objects.filter(identity_index=borrower.identity_index, state=Loan.State.LIVE):
+    day = died_on or calendar.business_date(case.opened_at, settings.TIME_ZONE)
+    for loan in _loans_on(borrower, day):
         changes.change_loan(
-            loan_id=loan.id, kind="death", origin=f"case:{case.id}", actor=officer, reason=resolution, at=at
+            loan_id=loan.id,
+            kind="death",
+            origin=f"case:{case.id}",
+            details={"died_on": day.isoformat()},
+            actor=officer,
+            reason=resolution,
+            at=at,
         )
     for number in Borrower.objects.filter(identity_index=borrower.identity_index):
         holds.lift(number, officer, resolution, at)
     Borrower.objects.filter(identity_index=borrower.identity_index).update(state=Borrower.State.DECEASED)
     audit.record("death_confirmed", subject=f"borrower:{borrower.id}", borrower=borrower, actor=officer, at=at)
     return case
+
+
+def _loans_on(borrower: Borrower, day: date) -> "QuerySet[Loan]":
+    """Return what a person owed on a day and since: a loan that was paid later has charges to give back."""
+    paid_since = Q(state=Loan.State.SETTLED, settled_at__gt=calendar.end_of(day, settings.TIME_ZONE))
+    return Loan.objects.filter(Q(state=Loan.State.LIVE) | paid_since, identity_index=borrower.identity_index)
 
 
 @transaction.atomic

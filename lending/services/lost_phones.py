@@ -82,6 +82,11 @@ def settle(*, case_id: int, officer: Any, resolution: str, give_back: bool, at: 
     customer = Borrower.objects.filter(id=case.details.get("customer")).first()
     close(case, officer=officer, resolution=resolution, at=at, is_told=False)
     if give_back and customer is not None and customer.hold == Borrower.Hold.PHONE:
-        holds.lift(customer, officer, resolution, at)
-        people.reset_pin(borrower_id=customer.id, officer=officer, reason=resolution, at=at)
+        return_number(customer, officer, resolution, at)
     return case
+
+
+def return_number(customer: Borrower, officer: Any, reason: str, at: datetime) -> None:
+    """Let a number that was lost work again, with a new PIN, inside the caller's transaction."""
+    holds.lift(customer, officer, reason, at)
+    people.reset_pin(borrower_id=customer.id, officer=officer, reason=reason, at=at)

@@ -14,17 +14,13 @@ from typing import Any
 
 from django.conf import settings
 
-from lending.models import ProductVersion, Proposal, SavingsProductVersion
+from lending.models import ProductVersion, Proposal
 from lending.rules import calendar, caps, limits
 from lending.rules.terms import TermsRefused
 from lending.selectors import products
-from lending.services import proposals
+from lending.services import proposals, versions
 
 ACT = "product_version"
-
-
-class FollowedAlready(Exception):
-    """The version that was to be followed is not the newest one any more. The text names the newest."""
 
 
 def enforce_version(version: ProductVersion) -> None:
@@ -53,22 +49,13 @@ def _enforce_ladder(rungs: Any) -> None:
         raise TermsRefused("ladder_cents", "must rise from rung to rung", rungs)
 
 
-@dataclass(frozen=True)
-class Draft:
-    """The next version of a product as somebody proposes it. `example_cents`: the loan that the preview prices."""
+@dataclass(frozen=True, kw_only=True)
+class Draft(versions.Draft):
+    """The next version of a loan product as somebody proposes it."""
 
-    follows: int  # id of the version that it follows
-    effective_on: date
-    name: str
-    terms: Mapping[str, Any]
     ladder_cents: list[int]
     loss_brake: Mapping[str, Any]
-    example_cents: int
     approval_document: str = ""
-
-    def details(self) -> dict[str, Any]:
-        """Return it as a proposal keeps it."""
-        return vars(self) | {"effective_on": self.effective_on.isoformat()}
 
 
 def preview(draft: Draft, on: date) -> dict[str, Any]:
@@ -105,36 +92,12 @@ def propose_version(*, draft: Draft, maker: Any, reason: str, at: datetime) -> P
         AlreadyPending: another next version of this product waits.
         FollowedAlready, TermsRefused, Refused, LoanRefused, AgainstLaw, NothingInForce: as `preview` says.
     """
-    on = calendar.business_date(at, settings.TIME_ZONE)
-    return proposals.propose(
-        act=ACT,
-        subject=f"product:{draft.follows}",
-        details={"on": on.isoformat(), "draft": draft.details()},
-        maker=maker,
-        reason=reason,
-        at=at,
-    )
-
-
-def refuse_unless_next(before: ProductVersion | SavingsProductVersion, effective_on: date, on: date) -> None:
-    """Refuse to follow, on a day, a version that is not the newest, or from a day that is past or not after it.
-
-    Raises:
-        FollowedAlready: another version came in between.
-        TermsRefused: the first day, with the earliest that can be.
-    """
-    newest = type(before).objects.filter(code=before.code).order_by("-version").first()
-    assert newest is not None, "it is at least the one that is followed"
-    if newest.pk != before.pk:
-        raise FollowedAlready(str(newest))
-    first = max(on, before.effective_on + calendar.DAY)
-    if effective_on < first:
-        raise TermsRefused("effective_on", f"must be {first} or later", effective_on)
+    return versions.propose(ACT, f"product:{draft.follows}", draft, maker=maker, reason=reason, at=at)
 
 
 def _version(draft: Draft, before: ProductVersion, on: date) -> ProductVersion:
     """Return the version as it would stand if it were approved on a day; not saved."""
-    refuse_unless_next(before, draft.effective_on, on)
+    versions.refuse_unless_next(before, draft.effective_on, on)
     return ProductVersion(
         code=before.code,
         version=before.version + 1,
@@ -150,25 +113,17 @@ def _version(draft: Draft, before: ProductVersion, on: date) -> ProductVersion:
     )
 
 
-def _draft(details: Mapping[str, Any]) -> Draft:
-    kept = details["draft"]
-    return Draft(**kept | {"effective_on": date.fromisoformat(kept["effective_on"])})
-
-
 def _preview_proposed(details: Mapping[str, Any]) -> dict[str, Any]:
-    return preview(_draft(details), date.fromisoformat(details["on"]))
+    return preview(Draft.kept(details), date.fromisoformat(details["on"]))
 
 
 def _carry_out(details: Mapping[str, Any], *, proposal: Proposal, at: datetime) -> None:
     """Write the approved version. Notice to customers counts from the day of the approval, not of the proposal."""
-    draft = _draft(details)
+    draft = Draft.kept(details)
     before = ProductVersion.objects.get(id=draft.follows)
     version = _version(draft, before, calendar.business_date(at, settings.TIME_ZONE))
     enforce_version(version)
-    assert proposal.checker is not None, "it is carried out by the one who approved it"
-    version.proposed_by = proposal.maker.get_username()[:60]
-    version.approved_by = proposal.checker.get_username()[:60]
-    version.save(force_insert=True)
+    versions.write(version, proposal)
 
 
 proposals.act(ACT, _preview_proposed, _carry_out)

@@ -36,7 +36,8 @@ def make_promise(
     Repeats safely: the same `origin` returns the promise on record.
 
     Raises:
-        PromiseRefused: nothing is owed, one waits already, two were broken, or the day or the amount cannot be.
+        PromiseRefused: nothing is owed, one waits already, two were broken and no officer takes it, or the day or
+            the amount cannot be.
     """
     borrower = Borrower.objects.get(id=borrower_id)
     lock_person(borrower)
@@ -45,7 +46,7 @@ def make_promise(
     loan = loans.loan_to_repay(borrower.identity_index)
     if loan is None:
         raise PromiseRefused("nothing_owed")
-    if why := refusal(loan, amount_cents, promised_on, at):
+    if why := refusal(loan, amount_cents, promised_on, at, by_officer=taker is not None):
         raise PromiseRefused(why)
     promise = Promise.objects.create(
         loan=loan,
@@ -62,8 +63,11 @@ def make_promise(
     return promise
 
 
-def refusal(loan: Loan, amount_cents: int, promised_on: date, at: datetime) -> str:
-    """Return why a promise for a loan cannot be taken now, "" if it can."""
+def refusal(loan: Loan, amount_cents: int, promised_on: date, at: datetime, *, by_officer: bool = False) -> str:
+    """Return why a promise for a loan cannot be taken now, "" if it can.
+
+    After some broken ones a person talks with the customer, and whoever talks with them may take another.
+    """
     return rules.refusal(
         amount_cents,
         promised_on,
@@ -71,7 +75,7 @@ def refusal(loan: Loan, amount_cents: int, promised_on: date, at: datetime) -> s
         owed_cents=loan.owing_cents,
         unit_cents=money.currency(loan.currency).payable_cents,
         is_open=promises.open_promise(loan.id) is not None,
-        broken=promises.broken(loan.id),
+        broken=0 if by_officer else promises.broken(loan.id),
     )
 
 

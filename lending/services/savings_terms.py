@@ -7,7 +7,6 @@ Source: docs/domain/savings.md, "A change of terms"; docs/operations.md, "Two pe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -20,8 +19,7 @@ from lending.rules.caps import AgainstLaw
 from lending.rules.savings_change import NOTICE_DAYS, what_is_worse
 from lending.rules.terms import TermsRefused
 from lending.selectors import products
-from lending.services import proposals, savings_notices
-from lending.services.products import refuse_unless_next
+from lending.services import proposals, savings_notices, versions
 
 ACT = "savings_product_version"
 AGREED = ("name", "terms")
@@ -47,22 +45,11 @@ def enforce_version(version: SavingsProductVersion) -> rules.SavingsTerms:
     return terms
 
 
-@dataclass(frozen=True)
-class Draft:
-    """The next version as somebody proposes it. `example_cents`: the balance that the preview looks at.
+class Draft(versions.Draft):
+    """The next version of a savings product as somebody proposes it.
 
     Who holds the money and in which currency stays: another holder is another product.
     """
-
-    follows: int  # id of the version that it follows
-    effective_on: date
-    name: str
-    terms: Mapping[str, Any]
-    example_cents: int
-
-    def details(self) -> dict[str, Any]:
-        """Return it as a proposal keeps it."""
-        return vars(self) | {"effective_on": self.effective_on.isoformat()}
 
 
 def preview(draft: Draft, on: date) -> dict[str, Any]:
@@ -107,20 +94,12 @@ def propose_version(*, draft: Draft, maker: Any, reason: str, at: datetime) -> P
         AlreadyPending: another next version of this product waits.
         FollowedAlready, TermsRefused, SavingsTermsRefused, AgainstLaw, NothingInForce: as `preview` says.
     """
-    on = calendar.business_date(at, settings.TIME_ZONE)
-    return proposals.propose(
-        act=ACT,
-        subject=f"savings_product:{draft.follows}",
-        details={"on": on.isoformat(), "draft": draft.details()},
-        maker=maker,
-        reason=reason,
-        at=at,
-    )
+    return versions.propose(ACT, f"savings_product:{draft.follows}", draft, maker=maker, reason=reason, at=at)
 
 
 def _version(draft: Draft, before: SavingsProductVersion, on: date) -> SavingsProductVersion:
     """Return the version as it would stand if it were approved on a day; not saved."""
-    refuse_unless_next(before, draft.effective_on, on)
+    versions.refuse_unless_next(before, draft.effective_on, on)
     version = SavingsProductVersion(
         code=before.code,
         version=before.version + 1,
@@ -163,24 +142,16 @@ def _enforce_notice(version: SavingsProductVersion, on: date) -> None:
         raise TermsRefused("effective_on", needed, version.effective_on)
 
 
-def _draft(details: Mapping[str, Any]) -> Draft:
-    kept = details["draft"]
-    return Draft(**kept | {"effective_on": date.fromisoformat(kept["effective_on"])})
-
-
 def _preview_proposed(details: Mapping[str, Any]) -> dict[str, Any]:
-    return preview(_draft(details), date.fromisoformat(details["on"]))
+    return preview(Draft.kept(details), date.fromisoformat(details["on"]))
 
 
 def _carry_out(details: Mapping[str, Any], *, proposal: Proposal, at: datetime) -> None:
     """Write the approved version. Notice to savers counts from the day of the approval, not of the proposal."""
-    draft = _draft(details)
+    draft = Draft.kept(details)
     before = SavingsProductVersion.objects.get(id=draft.follows)
     version = _version(draft, before, calendar.business_date(at, settings.TIME_ZONE))
-    assert proposal.checker is not None, "it is carried out by the one who approved it"
-    version.proposed_by = proposal.maker.get_username()[:60]
-    version.approved_by = proposal.checker.get_username()[:60]
-    version.save(force_insert=True)
+    versions.write(version, proposal)
     savings_notices.owe_notices(version, at)
 
 

@@ -268,6 +268,11 @@ class TestForEverybody:
                 shoot(page, f"phone-{name}-{scheme}{'-big' if big else ''}")
         assert lost_on_the_way(page) == []
 
+    def test_both_stand_side_by_side_on_a_desk(self, page: Page, stack: Stack) -> None:
+        amina = BrowserPhone(page, stack)
+        boxes = [phone.root.bounding_box() for phone in (amina, amina.other())]
+        assert len({box["y"] for box in boxes if box}) == 1
+
     def test_big_type_is_remembered(self, page: Page, stack: Stack) -> None:
         amina = BrowserPhone(page, stack).dials("*384*77#").sees("1 English")
         size = "node => parseFloat(getComputedStyle(node.querySelector('.said')).fontSize)"

@@ -23,6 +23,7 @@ from lending.selectors import deposits
 from lending.services import (
     agents,
     cases,
+    changes,
     complaints,
     consents,
     corrections,
@@ -513,6 +514,25 @@ class TestTheLadder:
         assert "formal notice" in said(self.remind(factories.live_loan(brian, principal_cents), 28))
 
 
+class TestAWishForAnotherDate:
+    def test_that_is_not_granted_says_what_is_owed_when(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        wish = changes.wish_another_date(loan_id=aminas_loan.id, due_on=NOON.date() + timedelta(days=31), at=NOON)
+        changes.keep_dates(case_id=wish.id, officer=admin_user, resolution="Late before.", at=NOON)
+        assert said(tell("dates_stay", case_id=wish.id)) == (
+            "We could not move your dates. You owe KES 530 by 1 Apr. A part helps. Dial *384*77#."
+        )
+
+    def test_is_answered_no_more_when_all_is_paid(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        wish = changes.wish_another_date(loan_id=aminas_loan.id, due_on=NOON.date() + timedelta(days=31), at=NOON)
+        changes.keep_dates(case_id=wish.id, officer=admin_user, resolution="Late before.", at=NOON)
+        factories.pay(aminas_loan.reference, 53_000)
+        assert tell("dates_stay", case_id=wish.id) is None
+
+
 class TestAPin:
     def test_that_is_locked_has_a_way_back(self, amina: Borrower, aggregator: Aggregator) -> None:
         for _ in range(3):
@@ -732,6 +752,13 @@ class TestTheDead:
         due = datetime(2026, 3, 30, 17, 30, tzinfo=NAIROBI)
         tell("repayment_reminder", due, loan_id=aminas_loan.id, due_on="2026-04-01", days=2)
         assert not aggregator.received
+
+    @pytest.mark.parametrize("hold", ["death", ""])
+    def test_nothing_goes_to_their_own_phone(self, aminas_loan: Loan, aggregator: Aggregator, hold: str) -> None:
+        state = Borrower.State.ACTIVE if hold else Borrower.State.DECEASED
+        Borrower.objects.update(hold=hold, held_at=NOON if hold else None, state=state)
+        sms = tell("loan_disbursed", loan_id=aminas_loan.id)
+        assert sms is not None and sms.state == Sms.State.STOPPED and not aggregator.received
 
     def test_their_next_of_kin_is_told_that_nothing_is_asked_of_the_family(
         self, amina: Borrower, aggregator: Aggregator, admin_user: Any

@@ -12,16 +12,16 @@ github.com/ArkeselDev/fastapi-ussd-sample. What is not certain:
 
 from datetime import datetime
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 
 from ussd.gateways.protocol import (
     NETWORK_CHARS,
     Ended,
     Fields,
+    JsonHops,
     after_our_code,
     flag,
     json_answer,
-    json_of,
     msisdn_of,
     said,
     session_of,
@@ -32,16 +32,12 @@ from ussd.hops import Latest
 from ussd.sessions import Event, Reply
 
 
-class Arkesel:
+class Arkesel(JsonHops):
     """What Arkesel posts to a callback URL."""
 
     name = "arkesel"
     secret_setting = "ARKESEL_SECRET"  # noqa: S105 - the setting's name
-    methods = frozenset({"POST"})
     country = "GH"
-
-    def fields(self, request: HttpRequest, **path: str) -> Fields:
-        return json_of(request)
 
     def read(self, fields: Fields, at: datetime) -> Event | Ended:
         begins, data = flag(fields, "newSession"), said(fields, "userData")
@@ -64,9 +60,6 @@ class Arkesel:
             message=reply.text,
             continueSession=not reply.ends,
         )
-
-    def acknowledge(self, fields: Fields) -> HttpResponse:
-        return self.render(fields, Reply("", ends=True))
 
 
 gateway = Arkesel()

@@ -20,6 +20,7 @@ from ussd.gateways.protocol import (
     NETWORK_CHARS,
     Ended,
     Fields,
+    JsonHops,
     NotOurs,
     after_our_code,
     json_answer,
@@ -36,12 +37,11 @@ from ussd.sessions import Event, Reply
 ENDS = frozenset({"release", "timeout"})
 
 
-class Hubtel:
+class Hubtel(JsonHops):
     """What Hubtel pushes to a service interaction URL."""
 
     name = "hubtel"
     secret_setting = "HUBTEL_SECRET"  # noqa: S105 - the setting's name
-    methods = frozenset({"POST"})
     country = "GH"
 
     def fields(self, request: HttpRequest, **path: str) -> Fields:
@@ -78,9 +78,6 @@ class Hubtel:
             DataType="display" if reply.ends else "input",
             FieldType="text",
         )
-
-    def acknowledge(self, fields: Fields) -> HttpResponse:
-        return self.render(fields, Reply("", ends=True))
 
 
 gateway = Hubtel()

@@ -13,16 +13,16 @@ not certain:
 
 from datetime import datetime
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 
 from ussd.gateways.protocol import (
     NETWORK_CHARS,
     Ended,
     Fields,
+    JsonHops,
     after_our_code,
     flag,
     json_answer,
-    json_of,
     msisdn_of,
     said,
     session_by_number,
@@ -34,16 +34,12 @@ from ussd.hops import Latest
 from ussd.sessions import Event, Reply
 
 
-class Nalo:
+class Nalo(JsonHops):
     """What Nalo posts to an endpoint URL."""
 
     name = "nalo"
     secret_setting = "NALO_SECRET"  # noqa: S105 - the setting's name
-    methods = frozenset({"POST"})
     country = "GH"
-
-    def fields(self, request: HttpRequest, **path: str) -> Fields:
-        return json_of(request)
 
     def read(self, fields: Fields, at: datetime) -> Event | Ended:
         begins, data = flag(fields, "MSGTYPE"), said(fields, "USERDATA")
@@ -70,9 +66,6 @@ class Nalo:
             MSG=reply.text,
             MSGTYPE=not reply.ends,
         )
-
-    def acknowledge(self, fields: Fields) -> HttpResponse:
-        return self.render(fields, Reply("", ends=True))
 
 
 gateway = Nalo()

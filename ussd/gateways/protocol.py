@@ -116,6 +116,21 @@ class Gateway(Protocol):
         """Answer a report."""
 
 
+class JsonHops:
+    """What gateways share that post each hop as a JSON object and take one back."""
+
+    methods = frozenset({"POST"})
+
+    def fields(self, request: HttpRequest, **path: str) -> Fields:
+        return json_of(request)
+
+    def render(self, fields: Fields, reply: Reply) -> HttpResponse:
+        raise NotImplementedError
+
+    def acknowledge(self, fields: Fields) -> HttpResponse:
+        return self.render(fields, Reply("", ends=True))
+
+
 class TextGateway(Gateway, Protocol):
     """One that also hands over customers' SMS and says what became of ours."""
 

@@ -1,7 +1,8 @@
 """Saving together: the pot and one's part, paying in, asking for money, deciding, and sharing out."""
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
+from typing import Any
 
 from django.conf import settings
 
@@ -13,9 +14,10 @@ from lending.services import groups, savings_holds
 from ussd import alphabet, saving_words, words
 from ussd import saving_samples as worst
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
-from ussd.screens import pin
+from ussd.screens import pin, pots
 from ussd.screens.borrow import read_amount
-from ussd.screens.save import AMOUNT_TRIES, asks_pin, in_account, pay_in, read_deposit
+from ussd.screens.pots import AMOUNT_TRIES, in_account
+from ussd.screens.save import pay_in, read_deposit
 from ussd.tongue import npgettext, pgettext
 
 MOST_LISTED = 4
@@ -23,14 +25,8 @@ SHORT_SEPTETS = 9
 
 
 def of_group(view: Callable[[Dialogue, SavingsAccount], View]) -> Callable[[Dialogue], View]:
-    """Hand a screen the account of the group that the conversation is about; who has left it begins anew."""
-
-    @wraps(view)
-    def look(dialogue: Dialogue) -> View:
-        account = dialogue.facts.saver.group_account(dialogue.answers.get("account_id", 0))
-        return view(dialogue, account) if account is not None else Go("save.start")
-
-    return look
+    """Hand a screen the account of the group that the conversation is about."""
+    return pots.handed(view, lambda dialogue, account_id: dialogue.facts.saver.group_account(account_id))
 
 
 def chosen(dialogue: Dialogue) -> SavingsAccount:
@@ -39,10 +35,7 @@ def chosen(dialogue: Dialogue) -> SavingsAccount:
     Raises:
         Elsewhere: they have left the group.
     """
-    account = dialogue.facts.saver.group_account(dialogue.answers.get("account_id", 0))
-    if account is None:
-        raise Elsewhere("save.start")
-    return account
+    return pots.or_start(dialogue.facts.saver.group_account(dialogue.answers.get("account_id", 0)))
 
 
 @screen("group.none", samples=[worst.nothing_saved])
@@ -156,19 +149,16 @@ def ask_facts(dialogue: Dialogue, account: SavingsAccount) -> View:
         pgettext("group.ask_facts", "Fee none"),
         pgettext("group.ask_facts", "Then it comes in 1 or 2 days"),
     )
-    return _yes_or_cancel(
-        "\n".join(line % values for line in lines), pgettext("group.ask_facts", "Ask the group"), "group.ask_pin"
-    )
+    return _facts(lines, values, Choice(pgettext("group.ask_facts", "Ask the group"), "group.ask_pin"))
 
 
-def _yes_or_cancel(text: str, label: str, then: str) -> Menu:
-    cancel = pgettext("group", "Cancel")
-    return Menu(text, (Choice(label, then),), back=cancel, back_to="group.pot", must_be_seen=True)
+def _facts(lines: tuple[str, ...], values: dict[str, Any], yes: Choice) -> Menu:
+    return pots.facts(lines, values, yes, cancel=pgettext("group", "Cancel"), back_to="group.pot")
 
 
 @screen("group.ask_pin", samples=[worst.in_group], resume="group.ask_facts", tries=pin.PIN_TRIES)
 def ask_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _ask)
+    return pin.ask(dialogue, _ask)
 
 
 def _ask(dialogue: Dialogue, typed: str) -> str:
@@ -280,12 +270,12 @@ def decide(dialogue: Dialogue, account: SavingsAccount) -> View:
 
 @screen("group.agree_pin", samples=[worst.in_group], resume="group.decide", tries=pin.PIN_TRIES)
 def agree_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, partial(_say, groups.approve))
+    return pin.ask(dialogue, partial(_say, groups.approve))
 
 
 @screen("group.refuse_pin", samples=[worst.in_group], resume="group.decide", tries=pin.PIN_TRIES)
 def refuse_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, partial(_say, groups.refuse))
+    return pin.ask(dialogue, partial(_say, groups.refuse))
 
 
 def _say(word: Callable[..., GroupWithdrawal], dialogue: Dialogue, typed: str) -> str:
@@ -349,14 +339,12 @@ def share(dialogue: Dialogue, account: SavingsAccount) -> View:
         pgettext("group.share", "You would get %(mine)s"),
         pgettext("group.share", "Fee none. %(needed)s must agree"),
     )
-    return _yes_or_cancel(
-        "\n".join(line % values for line in lines), pgettext("group.share", "Ask to share out"), "group.share_pin"
-    )
+    return _facts(lines, values, Choice(pgettext("group.share", "Ask to share out"), "group.share_pin"))
 
 
 @screen("group.share_pin", samples=[worst.in_group], resume="group.share", tries=pin.PIN_TRIES)
 def share_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _share)
+    return pin.ask(dialogue, _share)
 
 
 def _share(dialogue: Dialogue, typed: str) -> str:

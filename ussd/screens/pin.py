@@ -16,7 +16,7 @@ from lending.models import Borrower
 from lending.rules import calendar, identity
 from lending.services import new_pins, people
 from ussd import guard, samples, words
-from ussd.engine import START, Act, Again, Ask, Choice, Dialogue, Elsewhere, End, Menu, View, screen
+from ussd.engine import START, Act, Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, View, screen
 from ussd.tongue import npgettext, pgettext
 
 PIN_TRIES = ("", "12", "abcd")
@@ -33,6 +33,11 @@ def enter(act: Act, before: str = "") -> Ask:
     """Ask for the customer's PIN; `before` says for what."""
     asked = pgettext("pin", "Enter your Jirani PIN.")
     return Ask(f"{before}\n{asked}" if before else asked, parse=parse_pin, act=act, secret=True)
+
+
+def ask(dialogue: Dialogue, act: Act) -> View:
+    """Ask for the customer's PIN, unless it is locked."""
+    return Go("pin.locked") if dialogue.facts.known.pin_is_locked_at(dialogue.at) else enter(act)
 
 
 def choose(act: Act) -> Ask:

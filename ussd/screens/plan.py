@@ -171,9 +171,7 @@ def _values(seen: Seen, loan: Loan, on: date) -> dict[str, str]:
 
 @screen("plan.pin", samples=[samples.changeable], resume="plan.menu", tries=pin.PIN_TRIES)
 def enter_pin(dialogue: Dialogue) -> View:
-    if dialogue.facts.known.pin_is_locked_at(dialogue.at):
-        return Go("pin.locked")
-    return pin.enter(act=_change)
+    return pin.ask(dialogue, _change)
 
 
 def _change(dialogue: Dialogue, typed: str) -> str:

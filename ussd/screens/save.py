@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from functools import partial, wraps
+from functools import partial
 
 from django.conf import settings
 
@@ -14,40 +14,27 @@ from lending.services import deposits, savings, savings_holds, savings_instructi
 from ussd import saving_samples as worst
 from ussd import saving_words, words
 from ussd.engine import Again, Ask, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
-from ussd.screens import pin
+from ussd.screens import pin, pots
 from ussd.screens.borrow import read_amount
+from ussd.screens.pots import AMOUNT_TRIES, in_account
 from ussd.tongue import npgettext, pgettext
 
-AMOUNT_TRIES = ("0", "-5", "1e3", "0.50", "9999999", "٥٠٠")
 SWEEP_VERSION = "sweep-1"
 DAYS_A_MONTH = 30
 
 
 def of_pot(view: Callable[[Dialogue, SavingsAccount], View]) -> Callable[[Dialogue], View]:
-    """Hand a screen the account that the conversation is about; where it is closed by now, begin anew."""
-
-    @wraps(view)
-    def look(dialogue: Dialogue) -> View:
-        account = dialogue.facts.saver.pot(dialogue.answers.get("account_id", 0))
-        return view(dialogue, account) if account is not None else Go("save.start")
-
-    return look
+    """Hand a screen the pot that the conversation is about."""
+    return pots.handed(view, lambda dialogue, account_id: dialogue.facts.saver.pot(account_id))
 
 
 def chosen(dialogue: Dialogue) -> SavingsAccount:
-    """Return the account that is acted on.
+    """Return the pot that is acted on.
 
     Raises:
         Elsewhere: it is closed by now.
     """
-    account = dialogue.facts.saver.pot(dialogue.answers.get("account_id", 0))
-    if account is None:
-        raise Elsewhere("save.start")
-    return account
-
-
-def in_account(cents: int, account: SavingsAccount) -> str:
-    return words.amount(cents, account.currency)
+    return pots.or_start(dialogue.facts.saver.pot(dialogue.answers.get("account_id", 0)))
 
 
 def is_locked(dialogue: Dialogue, account: SavingsAccount) -> bool:
@@ -63,13 +50,13 @@ def is_locked(dialogue: Dialogue, account: SavingsAccount) -> bool:
 )
 def start(dialogue: Dialogue) -> View:
     """All that one saves, alone and with others, and the way to more."""
-    pots, groups = dialogue.facts.saver.pots(), dialogue.facts.saver.group_accounts()
-    alone = [Choice(_listed(pot), "save.pot", {"account_id": pot.id}) for pot in pots]
+    mine, groups = dialogue.facts.saver.pots(), dialogue.facts.saver.group_accounts()
+    alone = [Choice(_listed(pot), "save.pot", {"account_id": pot.id}) for pot in mine]
     together = [Choice(_listed(account), "group.pot", {"account_id": account.id}) for account in groups]
     if not together:
         together = [Choice(pgettext("save.start", "Save in a group"), "group.none")]
     text = pgettext("save.start", "Your savings")
-    if not pots:
+    if not mine:
         text = pgettext("save.start", "A small amount each week grows. It is never security for a loan.")
     return Menu(text, (*alone, Choice(pgettext("save.start", "New goal"), "save.goal"), *together))
 
@@ -248,12 +235,12 @@ def confirm(dialogue: Dialogue) -> View:
         *([pgettext("save.confirm", "Earns %(rates)s a year, tax on it %(tax)s")] if interest else []),
         pgettext("save.confirm", "No fees"),
     ]
-    return Menu(
-        "\n".join(line % values for line in lines),
-        (Choice(pgettext("save.confirm", "Open"), act=_open),),
-        back=pgettext("save.confirm", "Cancel"),
+    return pots.facts(
+        lines,
+        values,
+        Choice(pgettext("save.confirm", "Open"), act=_open),
+        cancel=pgettext("save.confirm", "Cancel"),
         back_to="save.start",
-        must_be_seen=True,
     )
 
 
@@ -438,23 +425,18 @@ def withdrawal_facts(dialogue: Dialogue, account: SavingsAccount) -> View:
         pgettext("save.take_facts", "Stays saved %(left)s"),
         pgettext("save.take_facts", "%(holder)s sends it in 1 or 2 days"),
     )
-    return Menu(
-        "\n".join(line % values for line in lines),
-        (Choice(pgettext("save.take_facts", "Take it out"), "save.take_pin"),),
-        back=pgettext("save.take_facts", "Cancel"),
+    return pots.facts(
+        lines,
+        values,
+        Choice(pgettext("save.take_facts", "Take it out"), "save.take_pin"),
+        cancel=pgettext("save.take_facts", "Cancel"),
         back_to="save.pot",
-        must_be_seen=True,
     )
-
-
-def asks_pin(dialogue: Dialogue, act: Callable[[Dialogue, str], str]) -> View:
-    """Ask for the PIN, unless it is locked."""
-    return Go("pin.locked") if dialogue.facts.known.pin_is_locked_at(dialogue.at) else pin.enter(act=act)
 
 
 @screen("save.take_pin", samples=[worst.saved], resume="save.take_facts", tries=pin.PIN_TRIES)
 def withdrawal_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _take_out)
+    return pin.ask(dialogue, _take_out)
 
 
 def _take_out(dialogue: Dialogue, typed: str) -> str:
@@ -567,18 +549,18 @@ def lock_facts(dialogue: Dialogue, account: SavingsAccount) -> View:
         pgettext("save.lock_facts", "Out before: wait %(wait)s, lose that interest"),
         pgettext("save.lock_facts", "Fee none"),
     )
-    return Menu(
-        "\n".join(line % values for line in lines),
-        (Choice(pgettext("save.lock_facts", "Lock it"), "save.lock_pin"),),
-        back=pgettext("save.lock_facts", "Cancel"),
+    return pots.facts(
+        lines,
+        values,
+        Choice(pgettext("save.lock_facts", "Lock it"), "save.lock_pin"),
+        cancel=pgettext("save.lock_facts", "Cancel"),
         back_to="save.pot",
-        must_be_seen=True,
     )
 
 
 @screen("save.lock_pin", samples=[worst.saved], resume="save.lock_facts", tries=pin.PIN_TRIES)
 def lock_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _lock)
+    return pin.ask(dialogue, _lock)
 
 
 def _lock(dialogue: Dialogue, typed: str) -> str:
@@ -660,7 +642,7 @@ def _turn_back(dialogue: Dialogue, _: None) -> str:
 
 @screen("save.key_pin", samples=[worst.locked], resume="save.unlock", tries=pin.PIN_TRIES)
 def key_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _turn)
+    return pin.ask(dialogue, _turn)
 
 
 def _turn(dialogue: Dialogue, typed: str) -> str:
@@ -686,7 +668,7 @@ def key_turned(dialogue: Dialogue, account: SavingsAccount) -> View:
 
 @screen("save.open_pin", samples=[worst.key_open], resume="save.unlock", tries=pin.PIN_TRIES)
 def open_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _open_lock)
+    return pin.ask(dialogue, _open_lock)
 
 
 def _open_lock(dialogue: Dialogue, typed: str) -> str:
@@ -736,7 +718,7 @@ def _read_keep(typed: str, account: SavingsAccount) -> int:
 
 @screen("save.sweep_pin", samples=[worst.saved], resume="save.sweep", tries=pin.PIN_TRIES)
 def sweep_pin(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _allow_sweep)
+    return pin.ask(dialogue, _allow_sweep)
 
 
 def _allow_sweep(dialogue: Dialogue, typed: str) -> str:
@@ -768,7 +750,7 @@ def sweeps(dialogue: Dialogue, account: SavingsAccount) -> View:
 
 @screen("save.sweep_off", samples=[worst.swept], resume="save.pot", tries=pin.PIN_TRIES)
 def sweep_off(dialogue: Dialogue) -> View:
-    return asks_pin(dialogue, _stop_sweep)
+    return pin.ask(dialogue, _stop_sweep)
 
 
 def _stop_sweep(dialogue: Dialogue, typed: str) -> str:

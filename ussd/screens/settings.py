@@ -64,9 +64,7 @@ def _turn(dialogue: Dialogue, _: None, *, purpose: str) -> str:
 @screen("settings.pin", samples=[samples.fresh], tries=pin.PIN_TRIES)
 def old_pin(dialogue: Dialogue) -> View:
     """Check the old PIN first: choosing a new one twice in vain would be unkind."""
-    if dialogue.facts.known.pin_is_locked_at(dialogue.at):
-        return Go("pin.locked")
-    return pin.enter(act=_check_old)
+    return pin.ask(dialogue, _check_old)
 
 
 def _check_old(dialogue: Dialogue, typed: str) -> str:

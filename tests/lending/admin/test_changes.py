@@ -212,3 +212,9 @@ def test_what_the_law_grants_takes_one_officer_and_counts_once(
     )
     amina.refresh_from_db()
     assert (amina.state, loan.events.filter(kind="death").count()) == ("deceased", 1)
+
+
+def test_a_day_of_death_that_is_still_to_come_is_refused_in_a_sentence(officer: Client, loan: Loan) -> None:
+    ahead = (timezone.localdate() + timedelta(days=1)).isoformat()
+    said = send(officer, loan, "grant_death", reason="x", died_on=ahead).content.decode()
+    assert "The day of death must not be a day ahead" in said

@@ -7,7 +7,7 @@ from tests.lending.admin.test_changes import page, send
 
 
 def test_it_becomes_a_case_with_what_is_wrong(officer: Client, aminas_loan: Loan) -> None:
-    assert "The customer disputes it" in officer.get(page(aminas_loan)).content.decode()
+    assert "Record a dispute" in officer.get(page(aminas_loan)).content.decode()
     for _ in range(2):
         answer = send(officer, aminas_loan, "grant_dispute", reason="She paid at the shop on Friday.")
     assert "There is a case now" in answer.content.decode()

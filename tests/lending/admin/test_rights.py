@@ -10,7 +10,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from lending.models import AccessRecord, Agent, AuditEvent, Borrower, Case, Loan, Proposal
+from lending.payments import stopped
 from lending.services import agents, complaints, corrections, deaths, help, holds, lost_phones
+from tests import factories
 from tests.factories import NOON
 from tests.lending.admin.test_work import press
 
@@ -34,7 +36,16 @@ class TestRequests:
     def test_show_the_number_that_is_to_be_called(self, officer: Client, law: None):
         case = help.ask_for_person(msisdn="254722000999", said="HELP", **SAID)
         page = officer.get(reverse("admin:lending_case_change", args=[case.pk])).content.decode()
-        assert "+254722000999" in page and case.reference in page
+        assert "+254722000999" in page and case.reference in page and "Settled" not in page
+
+    def test_say_in_words_what_is_asked_for(self, officer: Client, amina: Borrower):
+        complaints.complain(msisdn=amina.msisdn, topic="price", **SAID)
+        corrections.ask_correction(msisdn=amina.msisdn, field="full_name", value="Amina Njeri", **SAID)
+        listed = officer.get(reverse("admin:lending_case_changelist")).content.decode()
+        assert "What it costs" in listed and "full name, Amina Njeri" in listed
+        case = help.call_back(msisdn=amina.msisdn, part=0, language="en", at=NOON)
+        page = officer.get(reverse("admin:lending_case_change", args=[case.pk])).content.decode()
+        assert "Call from" in page and "3 Mar 2026, 08:00" in page
 
     def test_a_complaint_is_taken_up_and_answered(self, officer: Client, amina: Borrower):
         case = complaints.complain(msisdn=amina.msisdn, topic="price", **SAID)
@@ -89,6 +100,17 @@ class TestRequests:
         press(officer, "case", name, case.pk, resolution="Paper seen.")
         amina.refresh_from_db()
         assert amina.state == state
+
+    def test_a_payout_that_stands_still_is_ended(self, officer: Client, amina: Borrower, fixed_scorer: Any):
+        factories.decide(factories.apply(amina))
+        holds.hold(amina, Borrower.Hold.SIM, NOON)
+        stopped.keep_cases(NOON)
+        case = Case.objects.get(kind="payout_stopped")
+        page = officer.get(reverse("admin:lending_case_change", args=[case.pk])).content.decode()
+        assert "Pay after all" in page and "Give the payout up" in page and "Close this case" not in page
+        answer = press(officer, "case", "give_up_payout", case.pk, resolution="She does not want it any more.")
+        assert "the money stays with us" in answer.content.decode()
+        assert Loan.objects.get().state == Loan.State.NOT_PAID_OUT
 
     def test_who_may_only_look_settles_nothing(self, auditor: Client, amina: Borrower):
         case = complaints.complain(msisdn=amina.msisdn, topic="price", **SAID)

@@ -21,7 +21,7 @@ from lending.models import (
     Posting,
     WalletMovement,
 )
-from lending.payments.engine import reference_of
+from lending.payments.attempts import reference_of
 from lending.rules import accounting
 from lending.services import people
 from lending.services.references import new_reference

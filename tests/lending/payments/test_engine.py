@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from lending.models import AuditEvent, Case, Loan, OutboxMessage, PaymentAttempt, PaymentIntent, Rail, Receipt
-from lending.payments import engine, settling
+from lending.payments import attempts, engine, settling
 from lending.ports import Accepted, Failed, NotFound, NotSent, Succeeded, Unknown
 from lending.services import repayments
 from tests import factories
@@ -65,12 +65,14 @@ class TestSubmit:
     def test_works_out_the_same_id_for_the_same_try(self, payout):
         again = PaymentIntent.objects.get(id=payout.id)
 
-        assert engine.reference_of(payout, 1) == engine.reference_of(again, 1) != engine.reference_of(payout, 2)
+        assert (
+            attempts.reference_of(payout, 1) == attempts.reference_of(again, 1) != attempts.reference_of(payout, 2)
+        )
 
     def test_gives_the_first_loan_of_another_database_another_id(self, payout):
         other = PaymentIntent(business_key=payout.business_key, created_at=payout.created_at + timedelta(days=1))
 
-        assert engine.reference_of(payout, 1) != engine.reference_of(other, 1)
+        assert attempts.reference_of(payout, 1) != attempts.reference_of(other, 1)
 
     @pytest.mark.parametrize("why", ["ConnectError", "500.003.02"])
     def test_sends_what_was_not_taken_again_later_under_the_same_id(self, rail, payout, why, attempt_of):

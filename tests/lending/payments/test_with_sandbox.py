@@ -7,6 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from lending.demo import partner
 from lending.models import (
     Case,
     Loan,
@@ -20,7 +21,7 @@ from lending.models import (
 from lending.payments import engine, views
 from lending.payments.providers.daraja import B2C_PATH, STK_PATH
 from lending.selectors.deposits import paybill_account
-from lending.services import deposits, repayments
+from lending.services import deposits, repayments, savings_instructions
 from sandbox.process import SandboxProcess, free_port
 from tests import factories
 from tests.lending import saving
@@ -272,4 +273,22 @@ class TestSaving:
 
         assert self.saved(pot, sandbox) == [10_000]
         assert Case.objects.count() == 0
+        books_balance()
+
+    def test_and_taken_out_again_is_settled_with_the_bank_of_the_sandbox(
+        self, sandbox, pot, amina, now, settings, books_balance
+    ):
+        settings.SANDBOX_URL = sandbox.url
+        sandbox.pay(MSISDN, account=paybill_account(pot, amina), paybill="600200", amount_cents=10_000, pin="4321")
+        sandbox.flush()
+        assert [partner.settle_all(now), partner.settle_all(now)] == [1, 0]
+        pot.refresh_from_db()
+        assert (pot.balance_cents, wallet(sandbox)) == (10_000, 90_000)
+
+        out = {"account_id": pot.id, "amount_cents": 4_000, "reference": "w1"}
+        savings_instructions.instruct_withdrawal(at=now, **out)
+        assert partner.settle_all(now) == 1
+        pot.refresh_from_db()
+        assert (pot.balance_cents, pot.held_cents, wallet(sandbox)) == (6_000, 0, 94_000)
+        assert sandbox.money()["shortcodes"]["600200"]["utility_cents"] == 0
         books_balance()

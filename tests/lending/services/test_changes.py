@@ -288,6 +288,21 @@ class TestLosses:
         assert balance_cents("write_off_expense", "KES") == 0
         books_balance()
 
+    def test_a_death_counts_from_its_day_whenever_it_is_told(self, loan: Loan, change: Change) -> None:
+        life.replay(loan, day(30), day(30).date())
+        shown = look(loan, "death", day(31), died_on=day(9).date().isoformat())
+        stopped = change(loan, "death", day(31), died_on=day(9).date().isoformat())
+        assert stopped.stopped_on == day(9).date()
+        assert stopped.outstanding_cents == TOTAL - 400 + 100 + 28 == shown["after"]["outstanding_cents"]
+        assert_receivables_hold()
+
+    def test_what_was_paid_too_much_since_a_death_is_kept(self, loan: Loan, change: Change) -> None:
+        receipt = pay(loan.reference, TOTAL, at=day(28))
+        settled = change(loan, "death", day(31), died_on=day(9).date().isoformat())
+        receipt.refresh_from_db()
+        assert (settled.state, receipt.over_cents) == ("settled", 400 - 128)
+        assert "death" not in changes.offered(settled)
+
     def test_a_death_stops_everything(self, loan: Loan, change: Change) -> None:
         stopped = change(loan, "death", day(9))
         assert stopped.stopped_on == day(9).date()

@@ -9,11 +9,21 @@ from django.contrib.auth.models import User
 from lending.models import Borrower, Case, Loan, NextOfKin, OutboxMessage
 from lending.payments import engine
 from lending.rules import identity
-from lending.services import deaths, next_of_kin, people, requests
+from lending.rules.facts import FactRefused
+from lending.selectors import contracts
+from lending.services import deaths, life, next_of_kin, people, requests
 from tests import factories
 from tests.factories import NOON
+from tests.lending.lending import lend, product
 
 KIN = "254733000111"
+
+
+def closed(loan: Loan, days: int) -> None:
+    """Close the days of a loan."""
+    at = NOON + timedelta(days=days)
+    life.replay(contracts.with_contract().get(id=loan.id), at, at.date())
+    loan.refresh_from_db()
 
 
 @pytest.fixture
@@ -92,10 +102,51 @@ class TestADeath:
         deaths.confirm(case_id=case.id, officer=officer, resolution="Burial permit seen", at=later)
         amina.refresh_from_db()
         aminas_loan.refresh_from_db()
-        assert (amina.state, amina.hold) == ("deceased", "") and aminas_loan.stopped_on == later.date()
+        # It counts from the day on which it was told.
+        assert (amina.state, amina.hold) == ("deceased", "") and aminas_loan.stopped_on == NOON.date()
         with pytest.raises(requests.NotOpen):
             deaths.refuse(case_id=case.id, officer=officer, resolution="x", at=NOON)
         books_balance()
+
+    @pytest.mark.parametrize("died", [31, None])
+    def test_takes_back_what_was_charged_since_the_day_of_death(
+        self, law: None, officer: User, books_balance: Any, died: int | None
+    ) -> None:
+        weekly = {"name": "Late", "rate": "0.02", "of": "overdue_installment", "grace_days": 2, "every_days": 7}
+        loan = lend(product({"penalties": [weekly]}), 50_000, NOON)
+        case = deaths.report(
+            reporter=KIN, deceased=loan.borrower.msisdn, language="en", at=NOON + timedelta(days=35)
+        )
+        closed(loan, 50)
+        assert loan.outstanding_cents == 53_000
+        told = NOON + timedelta(days=50)
+        day = None if died is None else (NOON + timedelta(days=died)).date()
+        deaths.confirm(case_id=case.id, officer=officer, resolution="Seen", at=told, died_on=day)
+        loan.refresh_from_db()
+        assert loan.stopped_on == (day or case.opened_at.date())
+        # The first penalty stands where the death came after it; those of the days since are gone.
+        owed = 50_000 if died else 51_000
+        assert loan.outstanding_cents == owed
+        closed(loan, 70)
+        assert loan.outstanding_cents == owed
+
+    def test_of_before_the_payout_counts_from_the_payout(
+        self, aminas_loan: Loan, amina: Borrower, officer: User
+    ) -> None:
+        case = self.report()
+        day = NOON.date() - timedelta(days=3)
+        deaths.confirm(
+            case_id=case.id, officer=officer, resolution="Seen", at=NOON + timedelta(days=5), died_on=day
+        )
+        aminas_loan.refresh_from_db()
+        assert aminas_loan.stopped_on == NOON.date()
+
+    def test_cannot_be_ahead(self, aminas_loan: Loan, officer: User) -> None:
+        case = self.report()
+        with pytest.raises(FactRefused, match="died_on"):
+            deaths.confirm(
+                case_id=case.id, officer=officer, resolution="x", at=NOON, died_on=NOON.date() + timedelta(days=1)
+            )
 
     def test_confirmed_pays_out_no_loan_that_was_on_its_way(
         self, amina: Borrower, kin: NextOfKin, officer: User, fixed_scorer: Any

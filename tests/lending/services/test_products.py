@@ -36,7 +36,15 @@ def draft(**changes: Any) -> Draft:
     """Return the next version of the product that ships, a percent dearer."""
     now = factories.usual_product()
     terms = now.terms | changes.pop("terms", DEARER)
-    made = Draft(now.id, FIRST, now.name, terms, now.ladder_cents, now.loss_brake, example_cents=100_000)
+    made = Draft(
+        follows=now.id,
+        effective_on=FIRST,
+        name=now.name,
+        terms=terms,
+        ladder_cents=now.ladder_cents,
+        loss_brake=now.loss_brake,
+        example_cents=100_000,
+    )
     return replace(made, **changes)
 
 

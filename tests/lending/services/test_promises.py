@@ -104,10 +104,18 @@ class TestJudging:
         closed(UNTIL + timedelta(days=2))
         assert word(promise) == "broken" and Case.objects.filter(closed_at=None).count() == 1
 
-    def test_of_two_that_were_broken_a_third_is_for_an_officer(self, amina: Borrower) -> None:
+    def test_of_two_that_were_broken_a_third_is_for_an_officer(self, amina: Borrower, admin_user: Any) -> None:
         for number in range(2):
             at = LATE + timedelta(days=2 * number)
             promised(amina, origin=f"ussd:{number}", at=at, until=at.date() + timedelta(days=1))
             closed(at.date() + timedelta(days=1))
         with pytest.raises(PromiseRefused, match="officer"):
             promised(amina, origin="ussd:3", at=LATE + timedelta(days=5), until=UNTIL + timedelta(days=5))
+        taken = promised(
+            amina,
+            origin="officer:1",
+            taker=admin_user,
+            at=LATE + timedelta(days=5),
+            until=UNTIL + timedelta(days=5),
+        )
+        assert (taken.state, taken.channel, taken.taker) == ("open", "officer", admin_user)

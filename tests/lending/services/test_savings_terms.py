@@ -14,7 +14,7 @@ from lending.models import CountryPack, Proposal, SavingsProductVersion
 from lending.rules.caps import AgainstLaw
 from lending.rules.savings import SavingsTermsRefused
 from lending.rules.terms import TermsRefused
-from lending.services import products, proposals, savings_terms
+from lending.services import proposals, savings_terms, versions
 from lending.services.savings_terms import Draft
 from tests.lending.rules.packs import changed, invented
 from tests.lending.saving import MORNING, OPENED_ON, next_version, product
@@ -38,7 +38,8 @@ def njeri(law: None) -> User:
 def draft(interest: dict[str, Any] = LESS, code: str = "jirani-goal", **changes: Any) -> Draft:
     now = SavingsProductVersion.objects.filter(code=code).latest("version")
     terms = now.terms | {"interest": (now.terms["interest"] or {}) | interest} | changes.pop("terms", {})
-    return replace(Draft(now.id, FIRST, now.name, terms, 1_000_000), **changes)
+    made = Draft(follows=now.id, effective_on=FIRST, name=now.name, terms=terms, example_cents=1_000_000)
+    return replace(made, **changes)
 
 
 def propose(maker: User, at: Any = MORNING, **changes: Any) -> Proposal:
@@ -125,7 +126,7 @@ class TestApprove:
     def test_a_second_change_is_queued_behind_the_first(self, wambui: User, njeri: User) -> None:
         overtaken = draft()
         approve(propose(wambui), njeri)
-        with pytest.raises(products.FollowedAlready):
+        with pytest.raises(versions.FollowedAlready):
             savings_terms.propose_version(draft=overtaken, maker=wambui, reason="again", at=MORNING)
         with pytest.raises(TermsRefused, match="effective_on: must be 2026-02-20 or later"):
             propose(wambui, interest=MORE)
