@@ -120,9 +120,10 @@ class Caller:
             return factories.PIN
         if options and self._comes("astray"):
             return self.luck.choice(options)[0]
-        for wanted in WANTED:
+        owes = "owe" in screen.lower()
+        for wanted in WANTED if owes else (one for one in WANTED if one != "Repay"):
             for key, label in options:
-                if label == wanted and not (wanted == "Loan" and "owe" in screen.lower()):
+                if label == wanted:
                     return str(key)
         if "How much" in screen:
             return "500"
