@@ -12,7 +12,7 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models import Model, QuerySet
 
 M = TypeVar("M", bound=Model)
@@ -23,6 +23,8 @@ MARKS: Mapping[type, Callable[[int], Any]] = {
     int: lambda number: -1_000_003 - number,
     datetime: lambda number: datetime(1, 1, 2, tzinfo=UTC) + timedelta(seconds=number),
 }
+# Unknown, prepared already, or of another result: a table was altered under us, or a pooler stands between.
+GONE_BAD = ("26000", "42P05", "0A000")
 _numbers = count(1)
 # Which statements a connection to PostgreSQL knows.
 _known: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
@@ -49,10 +51,16 @@ class Statement:
 
     def row(self, values: Sequence[Any], before: str = "") -> tuple[Any, ...] | None:
         """Carry the statement out and return its first row, if there is one; `before` goes along with it."""
-        self.prepare()
-        with connection.cursor() as cursor:
-            cursor.execute(before + self.execute, values)
-            found: tuple[Any, ...] | None = cursor.fetchone()
+        try:
+            self.prepare()
+            with connection.cursor() as cursor:
+                cursor.execute(before + self.execute, values)
+                found: tuple[Any, ...] | None = cursor.fetchone()
+        except DatabaseError as error:
+            if getattr(error.__cause__, "pgcode", None) in GONE_BAD:
+                # What this connection knows is not what we think: Django closes it at the end of the request.
+                connection.close_at = 0
+            raise
         return found
 
 

@@ -14,6 +14,7 @@ from psycopg2.errors import LockNotAvailable, QueryCanceled
 
 # PostgreSQL is told anew how long a statement may take only when that has become so much less: it is a round trip.
 STEP_MS = 500
+SAVEPOINTS = ("SAVEPOINT ", "RELEASE SAVEPOINT ", "ROLLBACK TO SAVEPOINT ")
 
 
 class OutOfTime(OperationalError):
@@ -32,6 +33,10 @@ def until(over_at: float) -> Iterator[None]:
 
     def bounded(execute: Any, sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
         nonlocal told_ms
+        if sql.startswith(SAVEPOINTS):
+            # In a transaction that failed only this may be said; and it may take back what PostgreSQL was told.
+            told_ms = 0
+            return execute(sql, params, many, context)
         left_ms = int((over_at - time.monotonic()) * 1000)
         if left_ms <= 0:
             raise OutOfTime("no time is left for this hop")

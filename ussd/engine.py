@@ -62,7 +62,7 @@ class Await:
 class Dialogue:
     """One customer's place in the conversation, of one version of it. `answers` never holds a PIN.
 
-    `typed`: the numbers typed into menus so far, where a late copy of an answer looks like the next answer; None
+    `typed`: the short numbers typed so far, where a late copy of an answer looks like the next answer; None
     where copies are told apart.
     """
 
@@ -88,7 +88,7 @@ class Dialogue:
         return next(first for first in count(1) if used.isdisjoint(range(first, first + choices)))
 
     def note(self, typed: str) -> None:
-        """Remember a number that was typed into a menu."""
+        """Remember a short number that was typed; a PIN never is one."""
         if self.typed is not None and re.fullmatch(r"[0-9]{1,2}", typed, flags=re.ASCII):
             self.typed = sorted({*self.typed, int(typed)})
 
@@ -129,9 +129,8 @@ class Menu:
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
     shown. `asks`: a screen whose question may be answered right here, on the last page, without going there first;
-    `unless` is not taken for its answer, because it may be a late copy of the one that led here. `first`: the
-    number of the first choice. Words that cost reading are given as a function: to understand an answer they are
-    not needed.
+    only where a late copy of an answer is not taken for the next one. `first`: the number of the first choice.
+    Words that cost reading are given as a function: to understand an answer they are not needed.
     """
 
     text: str | Callable[[], str]
@@ -140,7 +139,6 @@ class Menu:
     back_to: str = ""
     must_be_seen: bool = False
     asks: str = ""
-    unless: str = ""
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
     first: int = 1
@@ -394,16 +392,15 @@ def _go_back(dialogue: Dialogue, view: View) -> None:
 
 
 def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bool) -> Await | None:
+    dialogue.note(typed)
     if isinstance(view, End) or (_must_be_read(view) and not _is_last_page(dialogue, view)):
         raise Again(pgettext("engine", "Not an option."))
     try:
         choice = _chosen(view, typed)
     except Again:
-        if isinstance(view, Menu) and view.asks and typed != view.unless:
+        if isinstance(view, Menu) and view.asks:
             return _answer_ahead(dialogue, view.asks, typed, may_act)
         raise
-    finally:
-        dialogue.note(typed)
     if choice.act and not may_act:
         raise _Halt
     dialogue.answers.update(choice.save)
@@ -441,6 +438,8 @@ def _chosen(view: Menu | Read, typed: str) -> Choice:
 
 
 def _answer(dialogue: Dialogue, view: Ask, typed: str, may_act: bool) -> Await | None:
+    if not view.secret:
+        dialogue.note(typed)
     if view.act and not may_act:
         raise _Halt
     value = view.parse(typed)

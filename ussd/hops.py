@@ -12,9 +12,9 @@ Money rests on it, and gateways differ in what they tell:
 
 What is left: a copy that comes later than people type, of an answer that was accepted. It is taken for a new
 answer, and it moves no money: what moves money asks for a PIN, and a PIN that was accepted has led away from
-the screen that asked for it. A copy of any other answer is no PIN; an amount of four digits might look like one,
-so what led to a menu that takes a PIN is not taken for one there. Nor does it agree to anything: an agreement
-counts by a number that was not typed before (`Dialogue.unused`). Source: docs/gateways.md.
+the screen that asked for it. A copy of any other answer is no PIN; an amount of four digits may look like one,
+so at these gateways a PIN is taken on a screen of its own and not with the key facts. Nor does it agree to
+anything: an agreement counts by a number that was not typed before (`Dialogue.unused`). Source: docs/gateways.md.
 """
 
 import hashlib

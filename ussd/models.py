@@ -28,9 +28,7 @@ class Session(models.Model):
     answers = EncryptedField(blank=True, default="")
     language = models.CharField(max_length=2)
     misses = models.PositiveSmallIntegerField(default=0)
-    typed = models.JSONField(
-        default=list, help_text="Numbers typed into menus, where copies look like new answers."
-    )
+    typed = models.JSONField(default=list, help_text="Short numbers typed, where copies look like new answers.")
     prefix_chars = models.PositiveIntegerField(default=0)
     prefix_segments = models.PositiveIntegerField(default=0)
     prefix_mac = models.CharField(max_length=64, blank=True)

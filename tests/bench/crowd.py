@@ -56,7 +56,7 @@ def walk(stack: Stack, hops: int, people: int, seed: int) -> int:
     walked.walk(each=look, every=max(1, hops // 20))
     took = time.monotonic() - began
     wait_for(crowd.settled, 120, why="something is still owed")
-    twice = crowd.doubled(stack.moved_cents())
+    twice = crowd.doubled(stack)
     report(
         "web_memory_over_a_crowd", held[-1], "KiB", "after a tenth of the hops", held[1],
         hops=walked.seen["hops"], most_kib=max(held), per_second=round(walked.seen["hops"] / took, 1), seed=seed,

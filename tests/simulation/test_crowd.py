@@ -20,4 +20,4 @@ def test_repeats_drops_and_reorders_leave_nothing_twice(stack: Stack) -> None:
     assert walked.odd == set(), "a copy was answered with other words"
     assert walked.seen["copies"] > 100, "the network did nothing wrong, so nothing is shown"
     assert Loan.objects.count() > 40, "hardly anybody borrowed, so nothing is shown"
-    assert crowd.doubled(stack.moved_cents()) == []
+    assert crowd.doubled(stack) == []

@@ -1,7 +1,6 @@
 """The step, alone: no database, no gateway."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -248,11 +247,14 @@ class TestAMenuThatAsks:
         engine.step(read, ["2580", "2580", "2580"])
         assert tried == ["2580"]
 
-    def test_takes_no_late_copy_of_the_amount_for_a_pin(self, read: Dialogue, tried: list[str]) -> None:
-        longest = read.facts.quote(258_000, samples.version())
-        read.facts.quote = lambda *_: replace(longest, principal_cents=258_000)  # type: ignore[method-assign]
+    def test_takes_none_where_a_late_copy_would_pass_for_one(self, read: Dialogue, tried: list[str]) -> None:
+        read.typed = []
+        assert "2 Accept\n" in engine.step(read, []).text
         assert engine.step(read, ["2580"]).text.startswith("Not an option.")
         assert (tried, read.screen) == ([], "borrow.facts")
+        engine.step(read, ["2"])
+        engine.step(read, ["2580"])
+        assert tried == ["2580"]
 
     def test_keeps_its_choices(self, read: Dialogue, tried: list[str]) -> None:
         engine.step(read, ["2"])

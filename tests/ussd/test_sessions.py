@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
 from lending.models import Application, Borrower, OutboxMessage
 from tests import factories
 from tests.phone import Phone
-from ussd import engine, sessions
+from ussd import deadline, engine, sessions
 from ussd.models import Hop, Session
 
 
@@ -359,3 +359,64 @@ class TestAtTheSameTime:
         assert time.monotonic() - began < 5
         done.set()
         holder.join()
+
+
+class TestWhatIsWaitedForToReachTheDisk:
+    """A hop that changed something beyond its dialogue is; one that did not is answered sooner."""
+
+    @pytest.fixture
+    def sent(self) -> Iterator[list[str]]:
+        seen: list[str] = []
+
+        def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            seen.append(sql)
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(note):
+            yield seen
+
+    def hurries(self, sent: list[str]) -> bool:
+        found = any("synchronous_commit" in sql for sql in sent)
+        sent.clear()
+        return found
+
+    def test_a_menu_is_not(self, aminas_phone: Phone, sent: list[str]) -> None:
+        aminas_phone.dials("*384*77#")
+        assert self.hurries(sent)
+        aminas_phone.types("1")
+        assert self.hurries(sent)
+
+    def test_a_consent_is(self, phone: Phone, sent: list[str]) -> None:
+        phone.dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781", "2580")
+        sent.clear()
+        phone.types("2580")
+        assert not self.hurries(sent)
+
+    @pytest.mark.parametrize("typed", ["2580", "1379"])
+    def test_a_pin_is_right_or_wrong(
+        self, aminas_phone: Phone, sent: list[str], typed: str, deciding_worker: None
+    ) -> None:
+        aminas_phone.dials("*384*77#").types("1", "500", "5").sees("or enter PIN")
+        sent.clear()
+        aminas_phone.types(typed)
+        assert not self.hurries(sent)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_whose_statements_went_bad_is_left(aminas_phone: Phone) -> None:
+    """A pooler that hands out another connection, or a table that was altered: one hop fails, and not each."""
+    aminas_phone.dials("*384*77#").sees("1 Loan")
+    with connection.cursor() as cursor:
+        cursor.execute("DEALLOCATE ALL")
+    aminas_phone.types("1").sees("Sorry, that did not work")
+    connection.close_if_unusable_or_obsolete()
+    aminas_phone.dials("*384*77#").sees("1 Loan")
+
+
+def test_what_a_service_catches_leaves_the_hop_going_on(amina: Borrower, monkeypatch: Any) -> None:
+    """A savepoint is rolled back in a transaction that failed: nothing else may be said in it."""
+    monkeypatch.setattr(deadline, "STEP_MS", 0)
+    with transaction.atomic(), deadline.until(time.monotonic() + 3):
+        with pytest.raises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("INSERT INTO lending_borrower SELECT * FROM lending_borrower")
+        assert Borrower.objects.filter(id=amina.id).exists()

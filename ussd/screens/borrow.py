@@ -156,8 +156,8 @@ def key_facts(dialogue: Dialogue) -> View:
         "%(late)s",
         pgettext("borrow.facts", "APR %(apr)s"),
     )
-    # A late copy of a PIN that was given for other costs accepts nothing: then it is asked for by itself.
-    takes_pin = not dialogue.answers.get("costs_changed")
+    # Where a late copy of a PIN, or of an amount like one, would pass for a yes, the PIN has a screen of its own.
+    takes_pin = dialogue.typed is None
     return Menu(
         "\n".join(line % values for line in lines),
         (
@@ -174,7 +174,6 @@ def key_facts(dialogue: Dialogue) -> View:
         back_to="start",
         must_be_seen=True,
         asks="borrow.pin" if takes_pin else "",
-        unless=f"{quote.principal_cents // 100:04d}",
         record_as="key_facts",
         remember={
             "product_version_id": version.id,
@@ -207,6 +206,8 @@ def _purpose(dialogue: Dialogue) -> str:
 @screen("borrow.change", samples=[samples.several_terms, samples.fresh])
 def change(dialogue: Dialogue) -> View:
     """How long and for what: remembered from the last time, so nobody has to say it again."""
+    if not dialogue.facts.on_offer(dialogue.answers["principal_cents"]):
+        return Go("borrow.facts")
     term = words.term(products.terms_of(_chosen(dialogue)).term)
     said = _purposes().get(_purpose(dialogue), pgettext("borrow.change", "not said"))
     others = dialogue.facts.on_offer(dialogue.answers["principal_cents"])[1:]
@@ -224,6 +225,8 @@ def choose_term(dialogue: Dialogue) -> View:
     """What this amount costs for each time for which it can be had."""
     cents = dialogue.answers["principal_cents"]
     found = dialogue.facts.on_offer(cents)
+    if not found:
+        return Go("borrow.facts")
     return Menu(
         pgettext("borrow.term", "How long? You repay in all:"),
         [
@@ -302,6 +305,8 @@ def _penalty(late: Penalty, currency: str) -> str:
 @screen("borrow.terms", samples=[samples.free, samples.dear], resume="borrow.facts", tries=("98", "x"))
 def terms(dialogue: Dialogue) -> View:
     """What was agreed, in sentences; amounts are those of this loan."""
+    if not dialogue.facts.on_offer(dialogue.answers["principal_cents"]):
+        return Go("borrow.facts")
     version = _chosen(dialogue)
     agreed, quote = products.terms_of(version), dialogue.facts.quote(dialogue.answers["principal_cents"], version)
     values = {
@@ -326,8 +331,13 @@ def terms(dialogue: Dialogue) -> View:
     return Read(
         [*(item % values for item in items), *more],
         (Choice(pgettext("borrow.terms", "Accept"), "borrow.pin"),),
-        seen_as="terms_read",
+        seen_as=_read(version.id, quote.principal_cents),
     )
+
+
+def _read(version_id: int, principal_cents: int) -> str:
+    """Return under which name it is kept that the terms of this very loan were read."""
+    return f"terms_read {version_id} {principal_cents}"
 
 
 def _how_repaid(quote: KeyFacts) -> str:
@@ -390,22 +400,21 @@ def enter_pin(dialogue: Dialogue) -> View:
     return pin.enter(act=_accept)
 
 
-def _costs_now(dialogue: Dialogue, shown: Mapping[str, Any]) -> tuple[int, str]:
-    """Return what the loan that was shown costs at this moment, and its last day."""
-    version = next(
-        (one for one in dialogue.facts.on_offer(shown["principal_cents"]) if one.id == shown["product_version_id"]),
-        dialogue.facts.offer.product_version,
-    )
+def _is_as_shown(dialogue: Dialogue, shown: Mapping[str, Any]) -> bool:
+    """Say whether the loan that was shown can be had at this moment, and costs what it did."""
+    found = dialogue.facts.on_offer(shown["principal_cents"])
+    version = next((one for one in found if one.id == shown["product_version_id"]), None)
+    if version is None:
+        return False
     quote = dialogue.facts.quote(shown["principal_cents"], version)
-    return quote.cost_cents, quote.due_on.isoformat()
+    return (quote.cost_cents, quote.due_on.isoformat()) == (shown["cost_cents"], shown["due_on"])
 
 
 def _accept(dialogue: Dialogue, typed: str) -> Await:
     """Submit the application: once for this hop, with the key facts as they stood on the screen."""
     pin.check(dialogue, typed)
     shown = dialogue.answers["key_facts"]
-    if _costs_now(dialogue, shown) != (shown["cost_cents"], shown["due_on"]):
-        dialogue.answers["costs_changed"] = True
+    if not _is_as_shown(dialogue, shown):
         raise Elsewhere("borrow.facts")  # a day has begun meanwhile, or another law: seen anew, and then accepted
     try:
         application = applications.submit(
@@ -417,7 +426,7 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
                 language=shown["language"],
                 version=KEY_FACTS_VERSION,
                 shown_at=datetime.fromisoformat(shown["shown_at"]),
-                terms_read=bool(dialogue.answers.get("terms_read")),
+                terms_read=_read(shown["product_version_id"], shown["principal_cents"]) in dialogue.answers,
             ),
             purpose=_purpose(dialogue),
             origin=dialogue.origin,
@@ -432,7 +441,6 @@ def _accept(dialogue: Dialogue, typed: str) -> Await:
     except applications.Blocked:
         raise Elsewhere("home.blocked") from None
     except applications.Paused:
-        dialogue.answers["costs_changed"] = True
         raise Elsewhere("borrow.facts") from None  # of the next product; where none is left, they say so
     except AgainstLaw:
         raise Elsewhere("borrow.paused") from None

@@ -39,6 +39,9 @@ def in_account(cents: int, account: SavingsAccount) -> str:
     return words.amount(cents, account.currency)
 
 
-def facts(lines: Iterable[str], values: Mapping[str, Any], yes: Choice, cancel: str, back_to: str) -> Menu:
-    """Show what an act means, line by line, before its yes."""
-    return Menu("\n".join(line % values for line in lines), (yes,), back=cancel, back_to=back_to, must_be_seen=True)
+def facts(
+    lines: Iterable[str], values: Mapping[str, Any], yes: Choice, cancel: str, back_to: str, first: int = 1
+) -> Menu:
+    """Show what an act means, line by line, before its yes, which has the number `first`."""
+    said = "\n".join(line % values for line in lines)
+    return Menu(said, (yes,), back=cancel, back_to=back_to, must_be_seen=True, first=first)

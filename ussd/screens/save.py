@@ -241,6 +241,7 @@ def confirm(dialogue: Dialogue) -> View:
         Choice(pgettext("save.confirm", "Open"), act=_open),
         cancel=pgettext("save.confirm", "Cancel"),
         back_to="save.start",
+        first=dialogue.unused(1),
     )
 
 

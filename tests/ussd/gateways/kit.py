@@ -194,6 +194,16 @@ class Contract:
             Session.objects.update(ended_at=F("last_hop_at"))
         assert not Application.objects.exists()
 
+    def test_a_late_copy_of_an_earlier_pin_moves_no_money(self, client: Client, wire: Wire, phone: Handset) -> None:
+        """Somebody registers and goes on to the key facts of a loan, where the PIN that they chose comes again."""
+        stranger = Handset(client, wire, "254711000199").dials()
+        stranger.chooses("English", "I agree", "Yes", "Yes").types("Njeri Kamau", "23456799", PIN, PIN)
+        place = len(stranger.typed.inputs)
+        stranger.sees("1 Loan").types("1", "500", "5").sees("You get KES 500")
+        stranger.comes_late(place)
+        assert not Application.objects.exists()
+        stranger.types("2", PIN).ends_with("We are deciding")
+
     def test_a_late_copy_of_any_answer_agrees_to_nothing(self, client: Client, wire: Wire, phone: Handset) -> None:
         """The answers before each question of a registration come again, and nobody has agreed to more by it."""
         stranger = Handset(client, wire, "254711000199").dials()
