@@ -52,12 +52,16 @@ def test_98_on_the_last_page_is_no_option() -> None:
 
 def test_terms_are_accepted_only_on_their_last_page() -> None:
     dialogue = at("borrow.terms")
+
+    def read() -> list[str]:
+        return [name for name in dialogue.answers if name.startswith("terms_read")]
+
     assert engine.step(dialogue, ["1"]).text.startswith("Not an option.")
     shown = engine.step(dialogue, [])
     while "1 Accept" not in shown.text:
-        assert "terms_read" not in dialogue.answers
+        assert not read()
         shown = engine.step(dialogue, ["98"])
-    assert dialogue.answers["terms_read"], "and so they count as read"
+    assert len(read()) == 1, "and so they count as read"
     assert "PIN" in engine.step(dialogue, ["1"]).text
 
 

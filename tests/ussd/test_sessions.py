@@ -234,7 +234,7 @@ class TestVersions:
 
     def test_the_way_back_leads_past_the_offer_to_go_on(self, aminas_phone: Phone) -> None:
         """Found by a crowd: it had nothing to offer any more."""
-        aminas_phone.dials("*384*77#").types("1", "500")
+        aminas_phone.dials("*384*77#").types("1", "500", "5").sees("You get KES 500")
         aminas_phone.dials("*384*77#").sees("The line dropped").types("1").sees("You get KES 500")
         aminas_phone.types("2", "0").sees("You get KES 500").types("0").sees("1 Loan")
 
