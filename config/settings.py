@@ -68,6 +68,8 @@ WHITENOISE_AUTOREFRESH = DEBUG
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Named, so that they come before those of the admin's theme, of which one is replaced.
+        "DIRS": [BASE_DIR / "lending/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -196,6 +196,8 @@ def _finish(run: JobRun, at: datetime) -> bool:
     on, today = run.business_date, calendar.business_date(at, settings.TIME_ZONE)
     # A date that is caught up late reminds nobody: what it would say is no longer true.
     lateness.close_needless_calls(today, at)
+    if on + timedelta(days=1) == today:
+        lateness.queue_calls(today, at)
     reminders = lateness.owe_reminders(today, at) if on + timedelta(days=1) == today else 0
     notices = bureau.owe_notices(today, at) if on + timedelta(days=1) == today else 0
     sweeps = _savings_of(today, at) if on + timedelta(days=1) == today else 0

@@ -551,9 +551,10 @@ def wish_words() -> str:
 
 
 def _dates_stay(payload: Payload, at: datetime) -> Notice | None:
-    case = Case.objects.get(id=payload["case_id"])
-    loan, today = Loan.objects.select_related("borrower").get(id=case.details["loan_id"]), _today(at)
-    if loan.state != Loan.State.LIVE:
+    case, today = Case.objects.get(id=payload["case_id"]), _today(at)
+    # What was asked for goes when its owner asks to be forgotten; what the case is about stays.
+    loan = Loan.objects.select_related("borrower").filter(id=case.subject_key.removeprefix("loan:")).first()
+    if loan is None or loan.state != Loan.State.LIVE:
         return None
     standing = loans.standing(loan, today)
     return Notice(f"dates_stay:{case.id}", loan.borrower, lambda: dates_stay_words(loan, standing, today))

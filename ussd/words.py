@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 from django.conf import settings
 from django.utils import timezone
 
@@ -149,7 +150,9 @@ def reference(code: str) -> str:
 
 def local_number(msisdn: str) -> str:
     """Return the number as people dial it at home: 0711000001."""
-    return "0" + msisdn[3:] if msisdn.startswith("254") else msisdn
+    home = str(phonenumbers.country_code_for_region(settings.COUNTRY))
+    trunk = phonenumbers.ndd_prefix_for_region(settings.COUNTRY, True) or ""
+    return trunk + msisdn.removeprefix(home) if msisdn.startswith(home) else msisdn
 
 
 def why(decision: Decision) -> str:

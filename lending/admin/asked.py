@@ -70,7 +70,7 @@ def named_customer(case: Case) -> Borrower | None:
     """Return the customer whose number somebody else names: one that was stopped, or is said to have died."""
     if case.kind == Case.Kind.LOST_PHONE:
         return Borrower.objects.filter(id=case.details.get("customer")).first()
-    return people.find_borrower(case.details["number"]) if case.kind == Case.Kind.DEATH else None
+    return people.find_borrower(deaths.reported_number(case)) if case.kind == Case.Kind.DEATH else None
 
 
 def _in_words(value: Any) -> str:

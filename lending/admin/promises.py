@@ -7,11 +7,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from unfold.decorators import action, display
-from unfold.forms import BaseDialogForm
 
 from lending.admin import cells
 from lending.admin.changes import AmountField, a_date, loan_of
-from lending.admin.dialogs import act
+from lending.admin.dialogs import ReasonForm, act
 from lending.admin.history import History, HistoryInline
 from lending.models import Loan, Promise
 from lending.rules.promises import MOST_DAYS
@@ -71,11 +70,12 @@ class PromiseInline(HistoryInline):
     amount = cells.amount("amount_cents", "Amount", "loan.currency")
 
 
-class PromiseForm(BaseDialogForm):
-    """How much the customer says that they will pay, and until when."""
+class PromiseForm(ReasonForm):
+    """How much the customer says that they will pay, until when, and why the officer takes their word."""
 
     amount_cents = AmountField(label="Amount")
     promised_on = a_date("Paid by", help_text=f"At most {MOST_DAYS} days ahead; that day included.")
+    field_order = ("amount_cents", "promised_on", "reason")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
@@ -125,6 +125,7 @@ class TakesPromises:
                 # The same dialog sent twice is one promise; no day can be promised twice.
                 origin=f"officer:{object_id}:{until}:{cents}",
                 taker=request.user,
+                reason=form.cleaned_data["reason"],
                 at=timezone.now(),
             ),
             "Taken. The customer gets an SMS.",

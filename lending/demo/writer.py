@@ -56,7 +56,7 @@ from lending.rules import accounting, arrears, calendar, limits, money
 from lending.rules.accounting import Line
 from lending.rules.allocation import KINDS, Due, allocate
 from lending.rules.pricing import KeyFacts
-from lending.rules.reminders import LADDER, Step
+from lending.rules.reminders import CALL_DAYS, LADDER
 from lending.selectors import offers, products, savings
 from lending.services import lateness
 from lending.services.people import choose_pin_after_reset, identity_index
@@ -736,9 +736,11 @@ class Books:
         """Close the calls that are needless now and queue those of the day, as lending.services.lateness does."""
         for loan_id in [loan_id for loan_id in self.calls if loan_id not in self.late]:
             self.cases.change(self.calls.pop(loan_id), closed_at=at, resolution=lateness.NEEDLESS)
-        due_on = today - timedelta(days=next(days for days, step in LADDER.items() if step == Step.CALL))
-        late = (loan for loan in self.late.values() if loan.due_on == due_on and loan.id not in self.calls)
-        for loan in sorted(late, key=lambda one: one.id):
+        days = [today - timedelta(days=late) for late in CALL_DAYS]
+        uncalled = (loan for loan in self.late.values() if loan.id not in self.calls)
+        for loan in sorted(uncalled, key=lambda one: one.id):
+            if (due_on := loan.due_on) is None or due_on not in days:
+                continue
             note = lateness.call_note(loan.left.total, self.product.currency, due_on)
             borrower = loan.row[self.loans.place["borrower_id"]]
             self.calls[loan.id] = self.cases.add(

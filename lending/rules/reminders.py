@@ -28,6 +28,8 @@ LADDER = {
     14: Step.CALL,
     28: Step.FORMAL,
 }
+# A call whose day was missed is made up for until the formal notice.
+CALL_DAYS = range(14, 28)
 # Who told us a hardship is not written to for so many days, but for a call or the formal notice.
 HARDSHIP_RESTS_DAYS = 5
 FIRM = (Step.CALL, Step.FORMAL)

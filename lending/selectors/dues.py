@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from lending.models import Case, Installment, LateReason, Loan
+from lending.models import Installment, LateReason, Loan
 from lending.rules.reminders import FIRM, HARDSHIP_RESTS_DAYS, LADDER, step_of
 from lending.selectors import loans
 
@@ -14,6 +14,22 @@ from lending.selectors import loans
 PARTS = (Installment.Source.PLAN, Installment.Source.CHARGE)
 
 _TOTAL = "{0}.principal_cents + {0}.interest_cents + {0}.fee_cents + {0}.tax_cents + {0}.penalty_cents"
+
+# Whom nobody presses: who earns nothing any more or has died, who is on hold, who promised a day that is still to
+# come, and who waits for an officer's answer.
+MAY_BE_PRESSED = """
+    loan.state = 'live' AND loan.stopped_on IS NULL AND borrower.state <> 'deceased' AND borrower.hold = ''
+    AND NOT EXISTS (
+        SELECT FROM lending_promise promise
+         WHERE promise.loan_id = loan.id AND promise.state = 'open' AND promise.promised_on >= %(today)s
+    )
+    AND NOT EXISTS (
+        SELECT FROM lending_case waits
+         WHERE waits.closed_at IS NULL
+           AND (waits.kind = 'dispute' AND waits.subject_key = 'loan:' || loan.id
+                OR waits.kind = 'complaint' AND waits.borrower_id = loan.borrower_id)
+    )
+"""
 
 # One part for each loan, the oldest: whoever owes several would otherwise be written to for each of them. What is
 # late is the business of its oldest part: the others are announced, and then wait for it.
@@ -39,22 +55,29 @@ UNPAID_ON = f"""
                     FROM lending_allocation paid WHERE paid.installment_id = older.id
               ), 0)
        ))
-       AND loan.state = 'live' AND loan.stopped_on IS NULL AND borrower.state <> 'deceased' AND borrower.hold = ''
-       AND NOT EXISTS (
-           SELECT FROM lending_promise promise
-            WHERE promise.loan_id = loan.id AND promise.state = 'open' AND promise.promised_on >= %(today)s
-       )
-       AND NOT EXISTS (
-           SELECT FROM lending_case asked
-            WHERE asked.closed_at IS NULL
-              AND (asked.kind = %(dispute)s AND asked.subject_key = 'loan:' || loan.id
-                   OR asked.kind = %(complaint)s AND asked.borrower_id = loan.borrower_id)
-       )
+       AND {MAY_BE_PRESSED}
        AND (item.due_on = ANY(%(firm)s) OR NOT EXISTS (
            SELECT FROM lending_latereason told
-            WHERE told.loan_id = loan.id AND told.reason = ANY(%(hardship)s) AND told.told_on > %(rests_since)s
+            WHERE told.loan_id = loan.id AND told.reason = ANY(%(hardship)s) AND told.told_on >= %(rests_since)s
        ))
      ORDER BY loan.id, item.due_on
+"""  # noqa: S608
+
+# The oldest such part of each loan that is late by so many days. `unpaid_since` may be the day of a penalty.
+LATE = f"""
+    SELECT loan.id, loan.borrower_id, oldest.due_on
+      FROM lending_loan loan
+      JOIN lending_borrower borrower ON borrower.id = loan.borrower_id
+      JOIN LATERAL (
+           SELECT min(item.due_on) AS due_on FROM lending_installment item
+            WHERE item.loan_id = loan.id AND item.source = ANY(%(parts)s)
+              AND {_TOTAL.format("item")} > coalesce((
+                  SELECT sum({_TOTAL.format("paid")})
+                    FROM lending_allocation paid WHERE paid.installment_id = item.id
+              ), 0)
+      ) oldest ON oldest.due_on BETWEEN %(since)s AND %(until)s
+     WHERE loan.unpaid_since <= %(until)s AND {MAY_BE_PRESSED}
+     ORDER BY loan.id
 """  # noqa: S608
 
 
@@ -72,13 +95,22 @@ def unpaid_on(days: Sequence[date], today: date, loan: Loan | None = None) -> It
         "parts": list(PARTS),
         "today": today,
         "loan": loan.id if loan else None,
-        "dispute": Case.Kind.DISPUTE,
-        "complaint": Case.Kind.COMPLAINT,
         "hardship": list(LateReason.HARDSHIP),
         "rests_since": today - timedelta(days=HARDSHIP_RESTS_DAYS),
     }
+    return _rows(UNPAID_ON, facts)
+
+
+def late(days: range, today: date) -> Iterator[tuple[int, int, date]]:
+    """Yield the live loans that may be pressed and whose oldest unpaid part is late by so many days, each with its
+    borrower and the day of that part."""
+    since, until = today - timedelta(days=days[-1]), today - timedelta(days=days[0])
+    return _rows(LATE, {"parts": list(PARTS), "today": today, "since": since, "until": until})
+
+
+def _rows(statement: str, facts: dict[str, Any]) -> Iterator[tuple[int, int, date]]:
     with connection.chunked_cursor() as cursor:
-        cursor.execute(UNPAID_ON, facts)
+        cursor.execute(statement, facts)
         while rows := cursor.fetchmany(5_000):
             yield from rows
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, QuerySet
 
 from lending.models import Borrower, Draw, Loan, ProductVersion, Receipt
 from lending.prepared import Prepared
@@ -31,7 +31,7 @@ class Glance:
     raise_waits: bool
     moved: bool
     brakes: Sequence[str]
-    newest_product: int
+    versions: Sequence[int]
 
     def is_paused(self, code: str) -> bool:
         """Say whether new approvals of a product rest."""
@@ -39,7 +39,7 @@ class Glance:
 
     def products(self, country: str, on: date) -> Sequence[ProductVersion]:
         """Return the newest effective version of each product that the phone offers, in its order."""
-        return products.offered(self.newest_product, country, on)
+        return products.offered(self.versions, country, on)
 
 
 def glance(msisdn: str, since: datetime) -> Glance | None:
@@ -54,7 +54,7 @@ def glance(msisdn: str, since: datetime) -> Glance | None:
         raise_waits=found.raise_waits,
         moved=found.was_paid_out or found.drew or found.paid,
         brakes=found.brakes,
-        newest_product=found.newest_product or 0,
+        versions=found.versions,
     )
 
 
@@ -68,7 +68,7 @@ def _glance(msisdn: str, since: datetime) -> "QuerySet[Borrower]":
         drew=Exists(Draw.objects.filter(loan__borrower=me, paid_out_at__gte=since)),
         paid=Exists(Receipt.objects.filter(borrower=me, paid_at__gte=since)),
         brakes=ArraySubquery(limits.OPEN_BRAKES.values("subject_key")),
-        newest_product=Subquery(ProductVersion.objects.order_by("-id").values("id")[:1]),
+        versions=ArraySubquery(ProductVersion.objects.order_by("id").values("id")),
     )
 
 

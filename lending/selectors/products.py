@@ -70,21 +70,22 @@ def products_in_force(country: str, on: date, **also: Exists) -> list[ProductVer
     return sorted(found, key=lambda version: settings.PRODUCTS.index(version.code))
 
 
-def offered(newest: int, country: str, on: date) -> Sequence[ProductVersion]:
-    """Return what `products_in_force` does without asking again, as long as `newest` is the newest version's id:
-    versions are never changed and never taken away.
+def offered(known: Sequence[int], country: str, on: date) -> Sequence[ProductVersion]:
+    """Return what `products_in_force` does without asking again, as long as `known` are the ids of all versions.
+
+    None is ever changed. The newest id would not do: of two that are approved at once the lower may come last.
 
     Raises:
         NothingInForce: the usual product is not in force.
     """
-    found = _offered(newest, country, on, tuple(settings.PRODUCTS))
+    found = _offered(tuple(known), country, on, tuple(settings.PRODUCTS))
     if not found or found[0].code != settings.PRODUCTS[0]:
         raise NothingInForce(f"no {settings.PRODUCTS[0]} for {country} on {on}; run manage.py load_fixtures")
     return found
 
 
 @lru_cache(maxsize=64)
-def _offered(newest: int, country: str, on: date, codes: tuple[str, ...]) -> Sequence[ProductVersion]:
+def _offered(known: tuple[int, ...], country: str, on: date, codes: tuple[str, ...]) -> Sequence[ProductVersion]:
     found = _in_force(country, on, codes).distinct("code")
     return sorted(found, key=lambda version: codes.index(version.code))
 

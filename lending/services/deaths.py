@@ -47,6 +47,12 @@ def report(*, reporter: str, deceased: str, language: str, at: datetime) -> Case
     return case
 
 
+def reported_number(case: Case) -> str:
+    """Return the number of whoever is said to have died; "" once it is erased."""
+    number: str = case.details.get("number", "")
+    return number
+
+
 def _speaks_for(reporter: str, borrower: Borrower) -> bool:
     return NextOfKin.objects.filter(
         borrower__identity_index=borrower.identity_index,
@@ -69,8 +75,8 @@ def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime, died_o
     """
     case = locked(case_id, Case.Kind.DEATH)
     borrower = case.borrower
-    if borrower is None or borrower.msisdn != case.details["number"]:
-        borrower = people.find_borrower(case.details["number"])
+    if borrower is None or borrower.msisdn != reported_number(case):
+        borrower = people.find_borrower(reported_number(case))
     if borrower is None:
         raise ValueError("nobody is registered under that number")
     close(case, officer=officer, resolution=resolution, at=at)
@@ -109,7 +115,7 @@ def refuse(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case
     """
     case = locked(case_id, Case.Kind.DEATH)
     close(case, officer=officer, resolution=resolution, at=at, is_told=False)
-    borrower = people.find_borrower(case.details["number"])
+    borrower = people.find_borrower(reported_number(case))
     if borrower is not None:
         for number in Borrower.objects.filter(identity_index=borrower.identity_index, hold=Borrower.Hold.DEATH):
             holds.lift(number, officer, resolution, at)

@@ -75,6 +75,8 @@ RELATIONS = {
 }
 
 
+# What one reports of somebody else: an officer settles it by the number that it is about.
+ABOUT_OTHERS = (Case.Kind.DEATH, Case.Kind.LOST_PHONE)
 OBSTACLES = ("undecided", "loan", "payment", "kept", "savings", "request", "group")
 # By then the dialogue in which it was asked is over, so that nothing writes about it afterwards.
 SOON = timedelta(minutes=5)
@@ -213,12 +215,18 @@ def _make_nameless(borrower: Borrower) -> None:
     number = NOBODYS_NUMBER.format(borrower.id)
     PaymentIntent.objects.filter(Q(borrower=borrower, payer=None) | Q(payer=borrower)).update(msisdn=number)
     SavingsAccount.objects.filter(own).update(goal="")
-    named = Q(details__contains={"lost number": borrower.msisdn}) | Q(details__contains={"number": borrower.msisdn})
-    Case.objects.filter(own | Q(msisdn=borrower.msisdn) | named).update(
-        note="", msisdn="", details={}, answer="", resolution=NAMELESS
-    )
+    _empty_cases(borrower)
     Proposal.objects.filter(own).update(details={}, preview={}, reason=NAMELESS, remark="")
     Borrower.objects.filter(id=borrower.id).update(
         msisdn=number, msisdn_sha256="", full_name=NAMELESS, national_id="", **nobody
     )
     logger.info("customer %s is nameless", borrower.id)
+
+
+def _empty_cases(borrower: Borrower) -> None:
+    """Empty the cases of a customer. What they reported of somebody else, and waits, loses only who said so."""
+    named = Q(details__contains={"lost number": borrower.msisdn}) | Q(details__contains={"number": borrower.msisdn})
+    about_others = Q(kind__in=ABOUT_OTHERS, closed_at__isnull=True) & ~named
+    theirs = Case.objects.filter(Q(borrower=borrower) | Q(msisdn=borrower.msisdn) | named)
+    theirs.exclude(about_others).update(note="", msisdn="", details={}, answer="", resolution=NAMELESS)
+    theirs.filter(about_others).update(msisdn="")

@@ -10,11 +10,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q
 
 from lending import outbox
 from lending.models import Borrower, Case, LateReason, Loan
 from lending.rules import calendar, contact, money
-from lending.rules.reminders import LADDER, Step
+from lending.rules.reminders import CALL_DAYS
 from lending.selectors import contact as contact_habits
 from lending.selectors import dues, loans, products
 from lending.services import bureau, cases
@@ -67,7 +68,7 @@ def tell_why(*, borrower_id: int, reason: str, origin: str, at: datetime) -> Lat
 
 # --- reminders and calls --------------------------------------------------------------------------------------
 def owe_reminders(today: date, at: datetime) -> int:
-    """Owe today's reminders, each for the hour that works for its borrower, and queue the calls of this day.
+    """Owe today's reminders, each for the hour that works for its borrower.
 
     The notice itself asks again whether it may be sent. Repeats safely.
     """
@@ -82,12 +83,30 @@ def _reminders(today: date, at: datetime) -> Iterator[tuple[str, datetime, dict[
         paid_at = contact_habits.hours_paid([borrower_id for _, borrower_id, _ in some], at)
         for loan_id, borrower_id, due_on in some:
             days = (today - due_on).days
-            if LADDER[days] == Step.CALL:
-                queue_call(loan_id, due_on, at)
             when = contact.best_time(paid_at.get(borrower_id, ()), hours.opens, hours.closes)
             moment = calendar.start_of(today, settings.TIME_ZONE) + timedelta(hours=when.hour, minutes=when.minute)
             payload = {"loan_id": loan_id, "due_on": due_on.isoformat(), "days": days}
             yield f"reminder:{loan_id}:{today.isoformat()}", max(moment, at), payload
+
+
+def queue_calls(today: date, at: datetime) -> None:
+    """Queue a call about each part that is late for long and may be pressed for, unless one waits or was made.
+
+    A day on which nothing may be asked, or none is closed, puts a call off and does not lose it. Repeats safely.
+    """
+    called = _called_on(today)
+    for loan_id, _, due_on in dues.late(CALL_DAYS, today):
+        if called.get(f"loan:{loan_id}", date.min) < due_on + timedelta(days=CALL_DAYS[0]):
+            queue_call(loan_id, due_on, at)
+
+
+def _called_on(today: date) -> dict[str, date]:
+    """Return the latest day, of those that count today, on which a call about a loan was queued that waits or was
+    made: what has closed by itself was none."""
+    since = calendar.start_of(today - timedelta(days=len(CALL_DAYS)), settings.TIME_ZONE)
+    queued = Case.objects.filter(kind=Case.Kind.LATE_CALL, opened_at__gte=since).order_by("opened_at")
+    told = queued.filter(Q(closed_at=None) | ~Q(closed_by=None)).values_list("subject_key", "opened_at")
+    return {subject: calendar.business_date(at, settings.TIME_ZONE) for subject, at in told}
 
 
 def queue_call(loan_id: int, due_on: date, at: datetime) -> Case:
@@ -117,18 +136,14 @@ def call_is_waiting(loan_id: int) -> bool:
     ).exists()
 
 
-# A call is needed no more when what it is about is paid or moved, the loan has ended, or a promise waits.
-NEEDLESS = "paid, promised or ended before the call"
-_CLOSE = """
+# A call is needed no more when what it is about is paid or moved, or when nobody may be pressed for it.
+NEEDLESS = "paid, promised, ended or at rest before the call"
+_CLOSE = f"""
     UPDATE lending_case asked SET closed_at = %(at)s, resolution = %(why)s
-      FROM lending_loan loan
+      FROM lending_loan loan JOIN lending_borrower borrower ON borrower.id = loan.borrower_id
      WHERE asked.kind = %(kind)s AND asked.closed_at IS NULL AND asked.subject_key = 'loan:' || loan.id
-       AND (loan.state <> 'live' OR loan.stopped_on IS NOT NULL OR loan.unpaid_since IS NULL
-            OR loan.unpaid_since >= %(today)s
-            OR EXISTS (SELECT FROM lending_promise promise
-                        WHERE promise.loan_id = loan.id AND promise.state = 'open'
-                          AND promise.promised_on >= %(today)s))
-"""
+       AND (loan.unpaid_since IS NULL OR loan.unpaid_since >= %(today)s OR NOT ({dues.MAY_BE_PRESSED}))
+"""  # noqa: S608
 
 
 def close_needless_calls(today: date, at: datetime) -> int:

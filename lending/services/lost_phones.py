@@ -37,7 +37,8 @@ def report(*, reporter: str, lost: str, national_id: str, first_name: str, langu
         answer_by=at + requests.CALL_WITHIN,
     )
     case = Case.objects.select_for_update(of=("self",)).get(id=case.id)
-    tries = case.details["tries"] + 1
+    # They are gone where whose number it was is forgotten, and the case still waits.
+    tries = case.details.get("tries", 0) + 1
     if tries > MOST_TRIES:
         return case
     stopped = _stopped_by(lost, national_id, first_name, at)

@@ -29,10 +29,18 @@ class PromiseRefused(Exception):
 
 @transaction.atomic
 def make_promise(
-    *, borrower_id: int, amount_cents: int, promised_on: date, origin: str, at: datetime, taker: Any = None
+    *,
+    borrower_id: int,
+    amount_cents: int,
+    promised_on: date,
+    origin: str,
+    at: datetime,
+    taker: Any = None,
+    reason: str = "",
 ) -> Promise:
     """Take a customer's word for when they will pay, from their phone or by an officer, and confirm it by SMS.
 
+    `reason`: why an officer took it, for the trail.
     Repeats safely: the same `origin` returns the promise on record.
 
     Raises:
@@ -59,7 +67,7 @@ def make_promise(
         made_at=at,
     )
     outbox.write("promise_made", reference=f"promise_made:{promise.id}", promise_id=promise.id, at=at)
-    audit.record("promise_made", subject=f"loan:{loan.id}", borrower=borrower, actor=taker, at=at)
+    audit.record("promise_made", subject=f"loan:{loan.id}", borrower=borrower, actor=taker, reason=reason, at=at)
     return promise
 
 

@@ -120,6 +120,10 @@ class TestReminders:
         says("cannot", 20)
         assert owed_on(march(23)) == [(loan.id, "2026-03-09", 14)]
 
+    def test_rest_on_the_fifth_day_after_a_hardship_too(self, loan: Loan) -> None:
+        lateness.tell_why(borrower_id=loan.borrower_id, reason="sick", origin="1", at=noon(2026, 3, 11))
+        assert owed_on(march(16)) == []
+
     def test_go_on_for_who_forgot(self, loan: Loan) -> None:
         lateness.tell_why(borrower_id=loan.borrower_id, reason="forgot", origin="1", at=noon(2026, 3, 10))
         assert owed_on(march(12)) == [(loan.id, "2026-03-09", 3)]

@@ -170,7 +170,7 @@ def test_a_bad_amount_has_a_clear_answer_and_no_effect(client: Client, amina: Bo
 
 
 def test_a_foreign_number_is_told_whom_we_serve(client: Client, law: None) -> None:
-    Phone(client, "256772000001").dials("*384*77#").ends_with("Kenyan numbers only")
+    Phone(client, "256772000001").dials("*384*77#").ends_with("serves +254 numbers only")
 
 
 def test_a_broken_database_is_an_apology(client: Client, law: None, monkeypatch: pytest.MonkeyPatch) -> None:

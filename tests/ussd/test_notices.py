@@ -8,6 +8,7 @@ import pytest
 from lending.models import (
     Application,
     Borrower,
+    Case,
     LimitRaise,
     Loan,
     OutboxMessage,
@@ -523,6 +524,15 @@ class TestAWishForAnotherDate:
         assert said(tell("dates_stay", case_id=wish.id)) == (
             "We could not move your dates. You owe KES 530 by 1 Apr. A part helps. Dial *384*77#."
         )
+
+    def test_is_answered_no_more_to_who_asked_to_be_forgotten(
+        self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any
+    ) -> None:
+        wish = changes.wish_another_date(loan_id=aminas_loan.id, due_on=NOON.date() + timedelta(days=31), at=NOON)
+        changes.keep_dates(case_id=wish.id, officer=admin_user, resolution="Late before.", at=NOON)
+        factories.pay(aminas_loan.reference, 53_000)
+        Case.objects.filter(id=wish.id).update(details={})
+        assert tell("dates_stay", case_id=wish.id) is None
 
     def test_is_answered_no_more_when_all_is_paid(
         self, aminas_loan: Loan, aggregator: Aggregator, admin_user: Any

@@ -42,3 +42,23 @@ def test_a_reason_carries_its_values(language: str, said: str) -> None:
     decision.reasons[0]["values"] = {"days": 9}
     with translation.override(language):
         assert said in words.why(decision)
+
+
+@pytest.mark.parametrize(
+    ("country", "msisdn", "said"),
+    [
+        ("KE", "254711000001", "0711000001"),
+        ("UG", "256772000001", "0772000001"),
+        ("KE", "256772000001", "256772000001"),
+        ("NG", "2348031234567", "08031234567"),
+    ],
+)
+def test_a_number_is_said_as_it_is_dialled_at_home(settings, country: str, msisdn: str, said: str) -> None:  # type: ignore[no-untyped-def]
+    settings.COUNTRY = country
+    assert words.local_number(msisdn) == said
+
+
+@pytest.mark.parametrize("language", catalogue.languages())
+def test_no_translation_names_one_country_s_wallet(language: str) -> None:
+    for path in sorted((catalogue.TEXT / language).glob("*.po")):
+        assert "M-PESA" not in path.read_text(), path.name

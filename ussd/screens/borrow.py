@@ -325,7 +325,7 @@ def terms(dialogue: Dialogue) -> View:
         *_when_late(agreed),
         *_when_early(agreed),
         *_more_rights(agreed),
-        pgettext("borrow.terms", "A computer decides. You may ask for a person: SMS HELP."),
+        pgettext("borrow.terms", "A computer decides. You may ask for a person: More, Help."),
         pgettext("borrow.terms", "We use your data only as you agreed."),
     )
     return Read(

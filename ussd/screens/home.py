@@ -149,7 +149,7 @@ def help_pages(dialogue: Dialogue) -> View:
         pgettext("home.help", "Pay any time: paybill %(paybill)s, account %(account)s."),
         pgettext("home.help", "By SMS to %(sms)s: BAL, HELP, STOP."),
         pgettext("home.help", "Nobody at Jirani asks for your PIN."),
-        pgettext("home.help", "Complaint or a person: SMS HELP to %(sms)s."),
+        pgettext("home.help", "Complaint or a person: More, Help."),
     )
     return Read([item % values for item in items])
 

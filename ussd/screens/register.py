@@ -53,7 +53,10 @@ def refused(dialogue: Dialogue) -> View:
 
 @screen("register.abroad", samples=[samples.stranger])
 def abroad(dialogue: Dialogue) -> View:
-    return End(pgettext("register.abroad", "Sorry, Jirani serves Kenyan numbers only for now."))
+    return End(
+        pgettext("register.abroad", "Sorry, Jirani serves +%(prefix)s numbers only for now.")
+        % {"prefix": dialogue.facts.country.dialling_prefix}
+    )
 
 
 def _optional(dialogue: Dialogue, purpose: str, granted: bool) -> dict[str, dict[str, bool]]:

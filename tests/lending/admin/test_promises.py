@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from lending.models import Borrower, Loan, OutboxMessage, Promise
+from lending.models import AuditEvent, Borrower, Loan, OutboxMessage, Promise
 from tests import factories
 from tests.lending.admin.test_changes import page, send
 
@@ -17,9 +17,12 @@ def loan(amina: Borrower, fixed_scorer: object) -> Loan:
     return factories.live_loan(amina, at=timezone.now() - timedelta(days=2))
 
 
+WHY = "Her stall opens again on Friday"
+
+
 def take(client: Client, loan: Loan, amount: str = "200", days: int = 4) -> str:
     until = timezone.localdate() + timedelta(days=days)
-    answer = send(client, loan, "grant_promise", amount_cents=amount, promised_on=until.isoformat())
+    answer = send(client, loan, "grant_promise", amount_cents=amount, promised_on=until.isoformat(), reason=WHY)
     shown: str = answer.content.decode()
     return shown
 
@@ -31,7 +34,14 @@ def test_it_is_taken_with_who_took_it_and_the_customer_is_told(officer: Client, 
     assert (promise.loan, promise.amount_cents, promise.channel) == (loan, 20_000, "officer")
     assert promise.taker is not None and promise.taker.username == "wambui"
     assert OutboxMessage.objects.filter(topic="promise_made").count() == 1
+    assert AuditEvent.objects.get(action="promise_made").reason == WHY
     assert "KES 200" in officer.get(page(loan)).content.decode()
+
+
+def test_it_takes_a_reason(officer: Client, loan: Loan) -> None:
+    until = timezone.localdate() + timedelta(days=4)
+    answer = send(officer, loan, "grant_promise", amount_cents="200", promised_on=until.isoformat(), reason="")
+    assert "This field is required" in answer.content.decode() and not Promise.objects.exists()
 
 
 @pytest.mark.parametrize(

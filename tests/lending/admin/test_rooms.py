@@ -77,6 +77,14 @@ class TestHistory:
         for client in (auditor, officer):
             assert {model: got for model in HISTORY if set((got := answers(model, client)).values()) != {403}} == {}
 
+    def test_an_empty_room_asks_nobody_for_what_nobody_makes(self, law, boss: Client):
+        for model in HISTORY:
+            shown = boss.get(address(model, "changelist")).content.decode()
+            assert "Create a new item" not in shown, model
+        assert "Nothing waits here." in boss.get(address(Sms, "changelist")).content.decode()
+        assert "Nothing fits" in boss.get(address(Sms, "changelist"), {"q": "Amina"}).content.decode()
+        assert "Add interval" in boss.get(address(IntervalSchedule, "changelist")).content.decode()
+
     def test_a_stranger_is_sent_to_the_door(self, filled):
         for model in HISTORY:
             one = model.objects.order_by("pk").last()

@@ -1,8 +1,9 @@
 """One question says for which others there is something to read."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
+from django.db import transaction
 
 from lending.models import Borrower, Case, LimitRaise, Loan, ProductVersion
 from lending.selectors import limits, products
@@ -73,3 +74,15 @@ def test_a_new_version_is_offered_from_the_moment_that_it_is_there(amina: Borrow
     later = factories.next_version(effective_on=NOON.date())
     assert look(amina).products("KE", NOON.date())[0] == later
     assert ProductVersion.objects.count() > len(before)
+
+
+def test_a_version_that_is_seen_after_a_newer_one_is_offered_too(amina: Borrower) -> None:
+    """Of two that are approved at once, the one with the lower id may be committed last."""
+    with transaction.atomic():
+        early = factories.next_version(effective_on=NOON.date())
+        transaction.set_rollback(True)
+    other = factories.next_version(effective_on=date(2099, 1, 1))
+    assert look(amina).products("KE", NOON.date())[0].version < early.version and other.id > early.id
+    early.version, early._state.adding = other.version + 1, True
+    early.save(force_insert=True)
+    assert look(amina).products("KE", NOON.date())[0] == early

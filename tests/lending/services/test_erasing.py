@@ -9,11 +9,23 @@ from django.contrib.auth.models import User
 from django.db import connection
 
 from lending import outbox
-from lending.models import AuditEvent, Borrower, Consent, Erasure, Loan, ProviderEvent, WalletMovement
+from lending.admin import asked
+from lending.models import AuditEvent, Borrower, Case, Consent, Erasure, Loan, ProviderEvent, WalletMovement
 from lending.selectors import erasing as selectors
 from lending.selectors import personal_data
 from lending.selectors.preferences import stopped
-from lending.services import access, business, corrections, erasing, help, next_of_kin, preferences, proposals
+from lending.services import (
+    access,
+    business,
+    corrections,
+    deaths,
+    erasing,
+    help,
+    lost_phones,
+    next_of_kin,
+    preferences,
+    proposals,
+)
 from tests import factories
 from tests.factories import NOON
 from tests.lending import saving
@@ -96,6 +108,54 @@ class TestSomebodyWhoNeverBorrowed:
 
     def test_repeats_safely(self, amina: Borrower) -> None:
         assert erasing.erase(borrower_id=amina.id, at=NOON) == erasing.erase(borrower_id=amina.id, at=NOON)
+
+
+class TestSomebodyWhoReportedSomethingOfOthers:
+    """Amina tells of her neighbour, who is no customer of hers to forget."""
+
+    BRIAN = "254711000102"
+
+    @pytest.fixture
+    def death(self, amina: Borrower) -> Case:
+        factories.register("Brian Otieno", self.BRIAN, "23456782")
+        return deaths.report(reporter=amina.msisdn, deceased=self.BRIAN, language="en", at=NOON)
+
+    def test_is_forgotten_and_an_officer_still_knows_whom_it_is_about(
+        self, amina: Borrower, death: Case, officer: User
+    ) -> None:
+        traces = traces_of(amina)
+        erasing.erase(borrower_id=amina.id, at=NOON)
+        assert rows_with(*traces) == []
+        deaths.confirm(case_id=death.id, officer=officer, resolution="Seen the paper", at=NOON)
+        assert Borrower.objects.get(msisdn=self.BRIAN).state == Borrower.State.DECEASED
+
+    def test_a_lost_phone_keeps_its_number(self, amina: Borrower) -> None:
+        case = lost_phones.report(
+            reporter=amina.msisdn, lost=self.BRIAN, national_id="1", first_name="B", language="en", at=NOON
+        )
+        erasing.erase(borrower_id=amina.id, at=NOON)
+        case.refresh_from_db()
+        assert (case.msisdn, case.details["lost number"]) == ("", self.BRIAN)
+
+    def test_a_lost_phone_whose_number_is_forgotten_can_be_reported_again(self, amina: Borrower) -> None:
+        brian = factories.register("Brian Otieno", self.BRIAN, "23456782")
+        said = {"lost": self.BRIAN, "national_id": "1", "first_name": "B", "language": "en", "at": NOON}
+        first = lost_phones.report(reporter=amina.msisdn, **said)
+        erasing.erase(borrower_id=brian.id, at=NOON)
+        assert lost_phones.report(reporter=amina.msisdn, **said) == first
+
+    def test_what_is_settled_says_nothing_any_more(self, amina: Borrower, death: Case, officer: User) -> None:
+        deaths.refuse(case_id=death.id, officer=officer, resolution="Spoke with Brian", at=NOON)
+        erasing.erase(borrower_id=amina.id, at=NOON)
+        death.refresh_from_db()
+        assert (death.details, asked.named_customer(death)) == ({}, None)
+
+    def test_a_report_about_who_is_forgotten_can_only_be_refused(self, death: Case, officer: User) -> None:
+        erasing.erase(borrower_id=Borrower.objects.get(msisdn=self.BRIAN).id, at=NOON)
+        act = {"case_id": death.id, "officer": officer, "resolution": "Asked to be forgotten", "at": NOON}
+        with pytest.raises(ValueError, match="nobody is registered"):
+            deaths.confirm(**act)
+        assert deaths.refuse(**act).closed_at == NOON
 
 
 class TestSomebodyWhoBorrowed:

@@ -3,10 +3,11 @@
 from datetime import date, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 
 from lending import closing
-from lending.models import Case, LateReason, Loan, OutboxMessage
-from lending.services import erasing, lateness, promises
+from lending.models import Borrower, Case, LateReason, Loan, OutboxMessage
+from lending.services import bureau, cases, complaints, erasing, holds, lateness, promises
 from tests.lending.lending import happen, lend, noon, product
 
 pytestmark = pytest.mark.django_db
@@ -100,6 +101,10 @@ class TestACall:
             ("promise", False),
             ("write_off", False),
             ("death", False),
+            ("hold", False),
+            ("deceased", False),
+            ("dispute", False),
+            ("complaint", False),
         ],
     )
     def test_closes_by_itself_when_it_is_needless(self, loan: Loan, happens: str, is_open: bool) -> None:
@@ -118,9 +123,48 @@ class TestACall:
                 )
             case "write_off" | "death":
                 happen(loan, happens, at)
+            case "hold":
+                holds.hold(loan.borrower, "phone", at)
+            case "deceased":
+                Borrower.objects.update(state="deceased")
+            case "dispute":
+                bureau.dispute(loan_id=loan.id, actor=None, reason="wrong", at=at)
+            case "complaint":
+                complaints.complain(msisdn=loan.borrower.msisdn, topic="price", language="en", at=at)
         close(date(2026, 4, 16))
         case = self.call()
         assert case is not None and (case.closed_at is None) is is_open
+
+    def test_whose_day_was_missed_is_queued_on_the_next_one_that_is_closed(self, loan: Loan) -> None:
+        close(date(2026, 4, 16))
+        case = self.call()
+        assert case is not None and "was due 2026-04-01" in case.note
+
+    def test_waits_until_it_may_be_made_and_comes_back_if_it_was_not(self, loan: Loan) -> None:
+        holds.hold(loan.borrower, "phone", noon(2026, 4, 14))
+        close(date(2026, 4, 14))
+        assert self.call() is None
+        holds.lift(loan.borrower, None, "checked", noon(2026, 4, 15))
+        close(date(2026, 4, 15))
+        disputed = bureau.dispute(loan_id=loan.id, actor=None, reason="wrong", at=noon(2026, 4, 16))
+        close(date(2026, 4, 16))
+        cases.close_case(case_id=disputed.id, officer=None, resolution="explained", at=noon(2026, 4, 17))
+        close(date(2026, 4, 17))
+        states = Case.objects.filter(kind="late_call").order_by("id").values_list("closed_at", flat=True)
+        assert [closed is None for closed in states] == [False, True]
+
+    def test_that_was_made_is_not_asked_for_again_about_the_same_part(self, loan: Loan, admin_user: User) -> None:
+        close(date(2026, 4, 14))
+        case = self.call()
+        assert case is not None
+        cases.close_case(case_id=case.id, officer=admin_user, resolution="Spoke", at=noon(2026, 4, 15))
+        close(date(2026, 4, 15))
+        close(date(2026, 4, 27))
+        assert Case.objects.filter(kind="late_call").count() == 1
+
+    def test_is_too_late_when_the_formal_notice_is_due(self, loan: Loan) -> None:
+        close(date(2026, 4, 28))
+        assert self.call() is None
 
     def test_is_queued_anew_when_it_is_late_again(self, law: None) -> None:
         monthly = {"kind": "flat", "term": {"installments": 2, "every": 30, "unit": "day"}}
