@@ -21,15 +21,33 @@ from lending.admin.dialogs import AnswerForm, ReasonForm, ResolutionForm, act
 from lending.models import Borrower, Case
 from lending.payments import stopped
 from lending.rules import identity
-from lending.selectors import people
-from lending.services import changes, complaints, corrections, deaths, holds, lost_phones, proposals, requests
+from lending.selectors import people, refinancing
+from lending.services import (
+    changes,
+    complaints,
+    corrections,
+    deaths,
+    holds,
+    life,
+    lost_phones,
+    proposals,
+    requests,
+)
 
 REFUSALS: dict[type[Exception], str] = {
     requests.NotOpen: "Nothing was changed: it is settled already.",
     proposals.AlreadyPending: "Nothing was changed: {refusal}.",
     stopped.LentToTheDead: "Nothing was changed: no loan is paid out to somebody who has died. Give it up.",
     stopped.CheckedElsewhere: "Nothing was changed: another case of this customer comes first: {refusal}.",
-    stopped.UnderWay: "Nothing was changed: the payout was sent meanwhile.",
+    stopped.TakesTwoOfficers: "Nothing was changed: the customer has died, and what is kept goes back at the word"
+    " of two officers. Give it up, then propose the refund.",
+    stopped.UnderWay: "Nothing was changed: the payout was sent, and it may arrive. Ask the rail about it first.",
+    refinancing.RefinancingUnderWay: "Nothing was changed: {refusal}. Give that payout up, or wait until it is"
+    " known how it ended, and then record the death.",
+    life.OpenLoanInTheWay: "Nothing was changed: loan {refusal} of this customer is open beside a loan that this"
+    " would open again. That one has to be ended first.",
+    life.TooManyFacts: "Nothing was changed: {refusal}. Ask the administrator.",
+    changes.NotALoanToChange: "Nothing was changed: {refusal} by now. Look at it, and record the death again.",
     identity.InvalidName: "Nothing was changed: that is no name.",
     ValueError: "Nothing was changed: {refusal}.",
 }
@@ -40,7 +58,7 @@ SETTLES: dict[str, tuple[str, ...]] = {
     Case.Kind.LOST_PHONE: ("give_number_back", "keep_stopped"),
     Case.Kind.SIM_CHANGED: ("lift_hold",),
     Case.Kind.DEATH: ("confirm_death", "not_dead"),
-    Case.Kind.PAYOUT_STOPPED: ("pay_after_all", "give_up_payout"),
+    Case.Kind.PAYOUT_STOPPED: ("pay_after_all", "give_up_payout", "ask_rail"),
     Case.Kind.PLAN_WISH: ("propose_reschedule", "grant_extend", "keep_dates"),
 }
 ALL = tuple(name for names in SETTLES.values() for name in names)
@@ -48,6 +66,7 @@ ALL = tuple(name for names in SETTLES.values() for name in names)
 
 # How what was asked for is called, and what of it is not for reading.
 DETAILS = {
+    "died_on": "Day of death",
     "due_on": "Date",
     "escalate_to": "Who else hears complaints",
     "field": "What is wrong",
@@ -96,7 +115,10 @@ class DeathForm(ResolutionForm):
     """How we know, and since when."""
 
     died_on = a_date(
-        "Day of death", required=False, help_text="As the document says. Empty: the day on which we were told."
+        "Day of death",
+        required=False,
+        help_text="As the document says, but not before the customer last used the PIN. Empty: the day on which we"
+        " were told.",
     )
     field_order = ("died_on", "resolution")
 
@@ -204,6 +226,11 @@ class SettlesRequests:
         "give_up_payout", "Give the payout up", "money_off",
         "Nothing is sent. What was set aside is free again; a loan that never went out is owed by nobody.",
         "Given up: the money stays with us.", stopped.give_up,
+    )  # fmt: skip
+    ask_rail = _settling(
+        "ask_rail", "Ask the rail", "contact_support",
+        "For a payout that was sent before it stood still: the rail is asked what became of it.",
+        "If it was sent, the rail is asked again now.", stopped.ask_rail, None,
     )  # fmt: skip
     keep_dates = _settling(
         "keep_dates", "The dates stay", "event_busy",

@@ -3,11 +3,15 @@
 import uuid
 from datetime import datetime
 
+from django.db.models import Q
+
 from lending.models import PaymentAttempt, PaymentIntent
 
 State = PaymentAttempt.State
-# Not under way: never sent, or certainly failed.
+# May be sent: never sent yet or unknown to the rail, which takes an id only once; or certainly failed.
 AT_REST = (State.CREATED, State.FAILED)
+# Sent, asked about and not known to the rail: it may be sent again, but nobody can say that it will not arrive.
+SENT_BEFORE = Q(state=State.CREATED, queries__gt=0)
 
 
 def reference_of(intent: PaymentIntent, number: int) -> uuid.UUID:
@@ -20,7 +24,7 @@ def reference_of(intent: PaymentIntent, number: int) -> uuid.UUID:
 
 
 def next_attempt(intent: PaymentIntent, at: datetime) -> PaymentAttempt:
-    """Return the try that was not sent yet, else a new one; only a certain failure allows a new id.
+    """Return the try that is to be sent, else a new one; only a certain failure allows a new id.
 
     The caller has locked the intent, none of whose tries is under way.
     """

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from lending.models import Case, PaymentAttempt, PaymentIntent, Receipt
 from lending.payments import breaker
+from lending.payments.attempts import SENT_BEFORE
 from lending.payments.parties import is_same_party, names_a_wallet
 from lending.ports import Accepted, Answer, Failed, NotFound, NotSent, Succeeded, Unknown
 from lending.rules.receipts import as_printed
@@ -376,8 +377,10 @@ def hand_over(attempt_id: int, at: datetime) -> str:
 
 @transaction.atomic
 def ask_again(attempt_id: int, at: datetime) -> None:
-    """Put an attempt that is with a person back among those that are asked about, at an officer's word."""
-    PaymentAttempt.objects.filter(id=attempt_id, state=State.MANUAL).update(state=State.UNKNOWN, next_query_at=at)
+    """Put an attempt back among those that are asked about, at an officer's word: one that is with a person, or
+    that was sent and is not known to the rail."""
+    waiting = PaymentAttempt.objects.filter(Q(state=State.MANUAL) | SENT_BEFORE, id=attempt_id)
+    waiting.update(state=State.UNKNOWN, next_query_at=at)
 
 
 # -- people ------------------------------------------------------------------------------------------------

@@ -12,18 +12,20 @@ from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
 from lending.models import Borrower, Case, PaymentAttempt, PaymentIntent
-from lending.payments.attempts import AT_REST, next_attempt
-from lending.payments.settling import Purpose, settle_failure
+from lending.payments.attempts import AT_REST, SENT_BEFORE, next_attempt
+from lending.payments.settling import Purpose, ask_again, settle_failure
 from lending.ports import Failed
+from lending.selectors import people
 from lending.services import audit, cases, holds, lost_phones, requests
 from lending.services.people import lock_person
 from lending.wake import wake
 
-# Nothing goes out to a number that a person has to check first, and no loan to somebody who has died. What was
-# theirs goes back at the word of two officers.
-STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="") | Q(
-    purpose=Purpose.DISBURSE, borrower__state=Borrower.State.DECEASED
+# Nothing goes out to a number that a person has to check first, and to somebody who has died no loan, nor what they
+# asked for themselves. What was theirs goes back at the word of two officers.
+TO_THE_DEAD = Q(borrower__state=Borrower.State.DECEASED) & (
+    Q(purpose=Purpose.DISBURSE) | Q(purpose=Purpose.REFUND, refund__actor__isnull=True)
 )
+STANDS_STILL = Q(purpose__in=(Purpose.DISBURSE, Purpose.REFUND)) & ~Q(borrower__hold="") | TO_THE_DEAD
 OPEN = Q(kind=Case.Kind.PAYOUT_STOPPED, closed_at__isnull=True)
 
 
@@ -31,19 +33,24 @@ class LentToTheDead(Exception):
     """No loan is paid out to somebody who has died; it can only be given up."""
 
 
+class TakesTwoOfficers(Exception):
+    """What somebody who has died asked for goes to nobody; two officers say where it goes instead."""
+
+
 class CheckedElsewhere(Exception):
     """Another open case is about whether this number may be paid; the text is its kind."""
 
 
 class UnderWay(Exception):
-    """The payout was sent meanwhile: only the rail can say what became of it."""
+    """The payout was sent, meanwhile or before: only the rail can say what became of it."""
 
 
 # -- the cases ---------------------------------------------------------------------------------------------
 def keep_cases(at: datetime) -> bool:
     """Open a case for each payout that begins to stand still, and close those of what stands still no more.
 
-    Repeats safely; return whether anything changed.
+    Also of one that was sent, that the rail does not know, and that would be sent again. Repeats safely; return
+    whether anything changed.
     """
     opened = [_open(intent, at) for intent in _without_case(at)]
     return bool(_close_over(at) or opened)
@@ -93,6 +100,7 @@ def pay_after_all(*, case_id: int, officer: Any, resolution: str, at: datetime) 
     Raises:
         NotOpen: the case is settled already.
         LentToTheDead: it is a loan, and its customer has died.
+        TakesTwoOfficers: its customer asked for it and has died.
         CheckedElsewhere: another open case is about this number.
         ValueError: no resolution was given.
     """
@@ -100,8 +108,8 @@ def pay_after_all(*, case_id: int, officer: Any, resolution: str, at: datetime) 
     intent = PaymentIntent.objects.select_related("borrower").get(id=_intent_id(case))
     lock_person(intent.borrower)
     borrower = Borrower.objects.get(id=intent.borrower_id)
-    if intent.purpose == Purpose.DISBURSE and borrower.state == Borrower.State.DECEASED:
-        raise LentToTheDead
+    if PaymentIntent.objects.filter(TO_THE_DEAD, id=intent.id).exists():
+        raise LentToTheDead if intent.purpose == Purpose.DISBURSE else TakesTwoOfficers
     if other := _checks(borrower).first():
         raise CheckedElsewhere(other.get_kind_display())
     requests.close(case, officer=officer, resolution=resolution, at=at, is_told=False)
@@ -112,25 +120,45 @@ def pay_after_all(*, case_id: int, officer: Any, resolution: str, at: datetime) 
 
 
 def _checks(borrower: Borrower) -> "QuerySet[Case]":
-    """Return what is open about whether a number may be paid."""
-    theirs = Q(kind__in=(Case.Kind.SIM_CHANGED, Case.Kind.DEATH), borrower=borrower)
+    """Return what is open about whether a number may be paid: about the number, or whether its owner has died."""
+    changed = Q(kind=Case.Kind.SIM_CHANGED, borrower=borrower)
     lost = Q(kind=Case.Kind.LOST_PHONE, details__customer=borrower.id)
-    return Case.objects.filter(theirs | lost, closed_at__isnull=True)
+    # By the number that was named: the case of a death may have the customer who told it as its borrower.
+    died = Q(kind=Case.Kind.DEATH, details__number__in=people.numbers_of(borrower.identity_index))
+    return Case.objects.filter(changed | lost | died, closed_at__isnull=True)
+
+
+@transaction.atomic
+def ask_rail(*, case_id: int, officer: Any, at: datetime) -> Case:
+    """Have the rail asked once more about a payout that was sent before it stood still. Repeats safely.
+
+    Raises:
+        NotOpen: the case is settled already.
+    """
+    case = requests.locked(case_id, Case.Kind.PAYOUT_STOPPED)
+    for attempt in PaymentAttempt.objects.filter(intent=_intent_id(case)):
+        ask_again(attempt.id, at)
+    audit.record("rail_asked", subject=case.subject_key, borrower=case.borrower, actor=officer, at=at)
+    wake("lending.tasks.run_payments", queue="money")
+    return case
 
 
 @transaction.atomic
 def give_up(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
     """End a payout for good: nothing was sent, and what was reserved or kept for it is free again.
 
+    What was sent once and is not known to the rail may arrive after all: it waits until the rail says that it
+    failed.
+
     Raises:
         NotOpen: the case is settled already.
-        UnderWay: it was sent meanwhile.
+        UnderWay: it was sent, meanwhile or before.
         ValueError: no resolution was given.
     """
     case = requests.locked(case_id, Case.Kind.PAYOUT_STOPPED)
     intent = PaymentIntent.objects.select_for_update(of=("self",)).get(id=_intent_id(case))
     is_open = intent.state == PaymentIntent.State.OPEN
-    if not is_open or intent.attempts.exclude(state__in=AT_REST).exists():
+    if not is_open or intent.attempts.filter(~Q(state__in=AT_REST) | SENT_BEFORE).exists():
         raise UnderWay
     requests.close(case, officer=officer, resolution=resolution, at=at, is_told=False)
     settle_failure(next_attempt(intent, at).id, Failed("given_up", "given up by an officer"), at=at)

@@ -8,15 +8,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from lending.models import Borrower, Case, Loan, NextOfKin
+from lending.models import Borrower, Case, Loan, LoanEvent, NextOfKin
 from lending.rules import calendar, requests
 from lending.selectors import people
 from lending.selectors.preferences import number_index
 from lending.services import audit, changes, holds
 from lending.services.people import lock_person
 from lending.services.requests import ask, close, locked
+
+
+class NotThatDay(ValueError):
+    """Nobody can have died on that day: it is still to come, or they did something since. The text says which."""
 
 
 @transaction.atomic
@@ -67,21 +71,24 @@ def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime, died_o
     """Record the death: each loan ends as its rules say for a death, and nobody is written to any more.
 
     It counts from `died_on`, else from the day on which it was told, however late it is confirmed: what was charged
-    since is taken back.
+    since is taken back. Whoever else told of the same person is answered, too.
 
     Raises:
         NotOpen: it was settled already.
-        ValueError: no resolution was given, nobody is registered under that number, or the day is still to come.
+        NotThatDay: it is still to come, or the person did something since.
+        ValueError: no resolution was given, or nobody is registered under that number.
+        NotALoanToChange, RefinancingUnderWay, OpenLoanInTheWay, TooManyFacts: as `changes.change_loan` says.
     """
-    case = locked(case_id, Case.Kind.DEATH)
-    borrower = case.borrower
-    if borrower is None or borrower.msisdn != reported_number(case):
-        borrower = people.find_borrower(reported_number(case))
+    borrower = people.find_borrower(reported_number(Case.objects.get(id=case_id)))
     if borrower is None:
         raise ValueError("nobody is registered under that number")
-    close(case, officer=officer, resolution=resolution, at=at)
     lock_person(borrower)
+    case = locked(case_id, Case.Kind.DEATH)
     day = died_on or calendar.business_date(case.opened_at, settings.TIME_ZONE)
+    _refuse_day(borrower, day, at)
+    for told in _told_of(borrower):
+        said = told.details | {"died_on": day.isoformat()}
+        close(told, officer=officer, resolution=resolution, at=at, details=said)
     for loan in _loans_on(borrower, day):
         changes.change_loan(
             loan_id=loan.id,
@@ -96,13 +103,31 @@ def confirm(*, case_id: int, officer: Any, resolution: str, at: datetime, died_o
         holds.lift(number, officer, resolution, at)
     Borrower.objects.filter(identity_index=borrower.identity_index).update(state=Borrower.State.DECEASED)
     audit.record("death_confirmed", subject=f"borrower:{borrower.id}", borrower=borrower, actor=officer, at=at)
+    case.refresh_from_db()
     return case
 
 
+def _refuse_day(borrower: Borrower, day: date, at: datetime) -> None:
+    proven_on = calendar.business_date(people.last_proven_at(borrower.identity_index), settings.TIME_ZONE)
+    if day > calendar.business_date(at, settings.TIME_ZONE):
+        raise NotThatDay("the day of death must not be a day ahead")
+    if day < proven_on:
+        raise NotThatDay(f"the customer used the PIN on {proven_on}, and the day of death must not be before it")
+
+
+def _told_of(borrower: Borrower) -> "QuerySet[Case]":
+    """Lock every open report that this person died, by whomever and of whichever number."""
+    told = Case.objects.select_for_update(of=("self",)).filter(kind=Case.Kind.DEATH, closed_at__isnull=True)
+    return told.filter(details__number__in=people.numbers_of(borrower.identity_index)).order_by("id")
+
+
 def _loans_on(borrower: Borrower, day: date) -> "QuerySet[Loan]":
-    """Return what a person owed on a day and since: a loan that was paid later has charges to give back."""
+    """Return what a person owed on a day and since, and whose end is not recorded yet: a loan that was paid later
+    has charges to give back."""
     paid_since = Q(state=Loan.State.SETTLED, settled_at__gt=calendar.end_of(day, settings.TIME_ZONE))
-    return Loan.objects.filter(Q(state=Loan.State.LIVE) | paid_since, identity_index=borrower.identity_index)
+    owed = Loan.objects.filter(Q(state=Loan.State.LIVE) | paid_since, identity_index=borrower.identity_index)
+    recorded = LoanEvent.objects.filter(loan=OuterRef("pk"), kind=LoanEvent.Kind.DEATH, reversed_by=None)
+    return owed.filter(~Exists(recorded))
 
 
 @transaction.atomic

@@ -4,7 +4,7 @@ The loan is live only when the operator completed the payout, and from that mome
 reserved. Each function is one transaction under the borrower's lock.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -12,11 +12,11 @@ from django.db import transaction
 
 from lending import outbox
 from lending.ledger import post, reverse
-from lending.models import Application, Draw, Loan, LoanEvent, PaymentAttempt, PaymentIntent, Posting
+from lending.models import Application, Borrower, Draw, Loan, LoanEvent, PaymentAttempt, PaymentIntent, Posting
 from lending.models.loans import Price
 from lending.rules import accounting, calendar
-from lending.selectors import contracts, offers, products
-from lending.services import audit, life
+from lending.selectors import contracts, offers, people, products
+from lending.services import audit, changes, life
 from lending.services.people import lock_person
 from lending.services.receipts import apply_kept, move_later
 from lending.services.refinancing import pay_off
@@ -143,7 +143,18 @@ def payout_succeeded(
         move_later(loan.refinances, loan, completed_at, at)
     if loan.state == Loan.State.LIVE:
         _tell("loan_disbursed", loan, draw, at)
+    if loan.borrower.state == Borrower.State.DECEASED:
+        # After the payout, also where both are of one moment.
+        return _end_by_death(loan, max(at, completed_at + timedelta(microseconds=1)))
     return loan
+
+
+def _end_by_death(loan: Loan, at: datetime) -> Loan:
+    """Let a loan that was on its way when its borrower's death was recorded end on the same day as the others."""
+    day = people.died_on(loan.identity_index) or calendar.business_date(at, settings.TIME_ZONE)
+    return changes.change_loan(
+        loan_id=loan.id, kind="death", origin="payout", details={"died_on": day.isoformat()}, at=at
+    )
 
 
 def _payout(paid: Loan | Draw) -> dict[str, int]:

@@ -15,13 +15,15 @@ from lending.models import Allocation, Borrower, Entry, Loan, PaymentAttempt, Pa
 from lending.rules.facts import FactRefused
 from lending.selectors import contracts, limits, refinancing
 from lending.selectors.loans import statement
-from lending.services import applications, changes, life, receipts
+from lending.services import applications, changes, deaths, life, receipts
 from lending.services import loans as payouts
 from lending.services.refinancing import RefinancingRefused
 from scoring import facts as scored
 from scoring import policy
 from tests import factories
 from tests.factories import NOON
+from tests.lending.admin.conftest import staff
+from tests.lending.admin.test_work import press
 from tests.lending.test_loan_closing import assert_as_the_rules_say
 from ussd.notices import disbursed_words, not_disbursed_words
 
@@ -73,6 +75,15 @@ AGAIN = NOON + 16 * DAY
 def new(amina: Borrower, version: ProductVersion, old: Loan) -> Loan:
     """KES 1,000 is on its way to her, less what the old loan takes."""
     return ask(amina, version, 100_000, AGAIN, old)
+
+
+def test_a_death_waits_for_the_loan_that_is_on_its_way(amina: Borrower, new: Loan) -> None:
+    case = deaths.report(reporter="254722000999", deceased=amina.msisdn, language="en", at=AGAIN)
+    officer = staff("wambui", "Loan officers")
+    said = press(officer, "case", "confirm_death", case.pk, resolution="Seen.").content.decode()
+    assert f"loan {new.reference}, which pays this one off, is on its way. Give that payout up" in said
+    amina.refresh_from_db()
+    assert amina.state == "active"
 
 
 class TestTopUp:

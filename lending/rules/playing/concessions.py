@@ -10,7 +10,8 @@ from lending.rules.playing.played import Parts, Played, sum_of
 
 
 def charge(loan: Played, fact: Fact) -> None:
-    """Charge a fee or a penalty by hand, with its tax, as far as the caps of the law leave room."""
+    """Charge a fee or a penalty by hand, with its tax, as far as the caps of the law leave room; after a death
+    or a cancellation nothing is."""
     if not loan.is_live(fact):
         return
     part = fact.part or "fee"
@@ -18,6 +19,9 @@ def charge(loan: Played, fact: Fact) -> None:
         raise FactRefused(fact.key, "part", "must be fee or penalty", fact.part)
     if fact.due_on is not None and fact.due_on < fact.on:
         raise FactRefused(fact.key, "due_on", "must not be before the day of the charge", fact.due_on)
+    if loan.stopped_on is not None:
+        loan.notes[fact.key] = f"nothing is charged after {loan.stopped_on}"
+        return
     tax = charges.tax_on(loan.terms, fact.amount_cents) if part == "fee" else 0
     due = loan.in_room(part, fact.amount_cents, tax)
     loan.late_cost += due.total if part == "penalty" else 0

@@ -69,10 +69,11 @@ def _due_now(loan: Played, fact: Fact) -> None:
 
 
 def death(loan: Played, fact: Fact) -> None:
-    """Nothing more is earned or charged; an insurer pays, or the loan is written off."""
+    """Nothing more is earned or charged; an insurer pays, or the loan is written off. Told twice, the first day
+    counts."""
     if loan.is_live(fact):
         concessions.drop_unearned(loan, fact.key, fact.on)
-        loan.stopped_on = fact.on
+        loan.stopped_on = loan.stopped_on or fact.on
 
 
 def charge_off(loan: Played, fact: Fact) -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from lending.rules import accounting, calendar, charges, money, schedule
 from lending.rules.allocation import KINDS, Due
 from lending.rules.facts import Fact, FactRefused
+from lending.rules.playing import concessions
 from lending.rules.playing.played import (
     Parts,
     Played,
@@ -30,6 +31,8 @@ def reschedule(loan: Played, fact: Fact) -> None:
     ahead = len([row for row in rows if row.due_on > fact.on and row.installment.source == "plan"])
     first = fact.due_on or _next_due(loan, rows, fact.on)
     _replan(loan, fact.key, fact.on, rows, first, max(1, ahead) + fact.installments, fact.rate is not None)
+    if loan.stopped_on is not None:  # no new interest after a death
+        concessions.drop_unearned(loan, fact.key, fact.on)
     loan.restructured = loan.restructured or fact.restructured
 
 
@@ -56,7 +59,7 @@ def skip(loan: Played, fact: Fact) -> None:
 
 
 def extend(loan: Played, fact: Fact) -> None:
-    """Move everything that is unpaid to later dates against a fee."""
+    """Move everything that is unpaid to later dates against a fee; after a death it costs nothing."""
     extension = loan.terms.extension
     if extension is None:
         raise FactRefused(fact.key, "kind", "needs a product that can be extended")
@@ -66,7 +69,7 @@ def extend(loan: Played, fact: Fact) -> None:
     if not loan.is_live(fact):
         return
     late = loan.rows.days_late(fact.on) > 0
-    fee = charges.price(loan.terms, extension, loan.rows.owed.principal)
+    fee = charges.price(loan.terms, extension, loan.rows.owed.principal) if loan.stopped_on is None else 0
     rows = [row for row in loan.rows.unpaid() if row.installment.source == "plan"]
     due = loan.in_room("fee", fee, charges.tax_on(loan.terms, fee))
     if due.total:

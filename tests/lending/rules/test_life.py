@@ -471,6 +471,27 @@ class TestLate:
         # 1,500.00 for 30 days, 10 of them.
         assert (life.owed.interest, life.owed.penalty) == (500, 0)
 
+    def test_a_death_that_is_told_twice_counts_from_the_first_day(self) -> None:
+        deaths = [Fact("died", "death", day(10)), Fact("died again", "death", day(20))]
+        life = play(contract(interest={"rate": "0.365"}), [paid_out(), *deaths], day(60))
+        assert (life.stopped_on, life.owed.interest) == (day(10), 500)
+
+    @pytest.mark.parametrize("part", ["fee", "penalty"])
+    def test_nothing_is_charged_by_hand_after_a_death(self, part: str) -> None:
+        charge = Fact("late", "charge", day(5), amount_cents=900, part=part)
+        life = play(contract(fees=[]), [paid_out(), Fact("died", "death", day(4)), charge], day(60))
+        assert life.owed == Due(principal=50_000)
+        assert life.idle["late"] == f"nothing is charged after {day(4)}"
+
+    def test_a_new_plan_after_a_death_costs_no_interest(self) -> None:
+        monthly = {"installments": 3, "unit": "month"}
+        agreed = contract(kind="level", term=monthly, fees=[], interest={"rate": "0.36"})
+        died = [paid_out(), Fact("died", "death", day(4))]
+        later = Fact("later", "reschedule", day(10), due_on=day(60), installments=1)
+        before, after = (play(agreed, facts, day(200)) for facts in (died, [*died, later]))
+        assert after.owed.interest == before.owed.interest == before.accrued_interest_cents > 0
+        assert_books(after)
+
 
 class TestChangesOfPlan:
     FLAT = {
@@ -503,6 +524,11 @@ class TestChangesOfPlan:
         assert (life.owed.fee, life.owed.tax) == (2_500, 500)
         with pytest.raises(FactRefused, match="is allowed 1 times"):
             play(contract(**self.FLAT), [*facts, Fact("again", "extend", day(2))])
+
+    def test_an_extension_of_one_who_died_before_costs_nothing(self) -> None:
+        facts = [paid_out(), Fact("more time", "extend", day(3)), Fact("died", "death", day(2))]
+        life = play(contract(**self.FLAT), facts, day(60))
+        assert (self.dates(life), life.owed.fee, life.owed.tax) == ([14, 21, 28, 35], 0, 0)
 
     def test_an_extension_of_a_late_loan_marks_it(self) -> None:
         life = play(contract(**self.FLAT), [paid_out(), Fact("more time", "extend", day(9))], day(9))

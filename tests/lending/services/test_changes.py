@@ -296,6 +296,12 @@ class TestLosses:
         assert stopped.outstanding_cents == TOTAL - 400 + 100 + 28 == shown["after"]["outstanding_cents"]
         assert_receivables_hold()
 
+    def test_who_died_before_an_extension_does_not_pay_for_it(self, loan: Loan, change: Change) -> None:
+        change(loan, "extend", day(9))
+        stopped = change(loan, "death", day(31), died_on=day(8).date().isoformat())
+        assert stopped.outstanding_cents == TOTAL - 400 + 100 + 14
+        assert_receivables_hold()
+
     def test_what_was_paid_too_much_since_a_death_is_kept(self, loan: Loan, change: Change) -> None:
         receipt = pay(loan.reference, TOTAL, at=day(28))
         settled = change(loan, "death", day(31), died_on=day(9).date().isoformat())

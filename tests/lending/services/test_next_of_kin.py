@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from lending.models import Borrower, Case, Loan, NextOfKin, OutboxMessage
+from lending.models import Borrower, Case, Loan, NextOfKin, OutboxMessage, PaymentAttempt, PaymentIntent
 from lending.payments import engine
 from lending.rules import identity
-from lending.rules.facts import FactRefused
 from lending.selectors import contracts
-from lending.services import deaths, life, next_of_kin, people, requests
+from lending.services import deaths, life, loans, next_of_kin, people, requests, savings_instructions
 from tests import factories
 from tests.factories import NOON
+from tests.lending import saving
 from tests.lending.lending import lend, product
 
 KIN = "254733000111"
@@ -130,23 +130,86 @@ class TestADeath:
         closed(loan, 70)
         assert loan.outstanding_cents == owed
 
+    def confirmed(self, officer: User, case: Case, days: int = 0, died: int | None = None) -> Case:
+        """Confirm a death some days after noon, of another day or of the one on which it was told."""
+        at, day = NOON + timedelta(days=days), None if died is None else NOON.date() + timedelta(days=died)
+        return deaths.confirm(case_id=case.id, officer=officer, resolution="Seen", at=at, died_on=day)
+
     def test_of_before_the_payout_counts_from_the_payout(
-        self, aminas_loan: Loan, amina: Borrower, officer: User
+        self, amina: Borrower, officer: User, fixed_scorer: Any
+    ) -> None:
+        asked_at = NOON - timedelta(days=4)
+        factories.decide(factories.apply(amina, at=asked_at), at=asked_at)
+        loan = factories.pay_out(Loan.objects.get())
+        self.confirmed(officer, self.report(), days=5, died=-3)
+        loan.refresh_from_db()
+        assert loan.stopped_on == NOON.date()
+
+    @pytest.mark.parametrize(("paid", "stopped"), [(0, 2), (3, 3)])
+    def test_ends_a_loan_that_arrives_after_all(
+        self, amina: Borrower, officer: User, fixed_scorer: Any, books_balance: Any, paid: int, stopped: int
+    ) -> None:
+        factories.decide(factories.apply(amina))
+        self.confirmed(officer, self.report(), days=5, died=2)
+        attempt = PaymentAttempt.objects.create(
+            intent=PaymentIntent.objects.get(), number=1, provider="daraja", state="succeeded", created_at=NOON
+        )
+        PaymentIntent.objects.update(state="succeeded")
+        loan = loans.payout_succeeded(
+            attempt_id=attempt.id, receipt_no="LATE1", amount_cents=50_000,
+            completed_at=NOON + timedelta(days=paid), at=NOON + timedelta(days=6),
+        )  # fmt: skip
+        assert (loan.state, loan.stopped_on) == ("live", NOON.date() + timedelta(days=stopped))
+        books_balance()
+
+    def test_cannot_be_ahead(self, amina: Borrower, officer: User) -> None:
+        with pytest.raises(deaths.NotThatDay, match="day ahead"):
+            self.confirmed(officer, self.report(), died=1)
+
+    def test_cannot_be_before_they_registered(self, amina: Borrower, officer: User) -> None:
+        case = self.report()
+        with pytest.raises(deaths.NotThatDay, match="PIN on 2025-08-14"):
+            self.confirmed(officer, case, died=-201)
+        self.confirmed(officer, case, died=-200)
+
+    def test_cannot_be_before_their_last_application(
+        self, amina: Borrower, aminas_loan: Loan, officer: User
     ) -> None:
         case = self.report()
-        day = NOON.date() - timedelta(days=3)
-        deaths.confirm(
-            case_id=case.id, officer=officer, resolution="Seen", at=NOON + timedelta(days=5), died_on=day
-        )
-        aminas_loan.refresh_from_db()
-        assert aminas_loan.stopped_on == NOON.date()
+        with pytest.raises(deaths.NotThatDay, match="PIN on 2026-03-02"):
+            self.confirmed(officer, case, days=5, died=-1)
+        self.confirmed(officer, case, days=5, died=0)
 
-    def test_cannot_be_ahead(self, aminas_loan: Loan, officer: User) -> None:
-        case = self.report()
-        with pytest.raises(FactRefused, match="died_on"):
-            deaths.confirm(
-                case_id=case.id, officer=officer, resolution="x", at=NOON, died_on=NOON.date() + timedelta(days=1)
-            )
+    def test_cannot_be_before_they_last_took_savings_out(self, amina: Borrower, officer: User) -> None:
+        pot = saving.pot(amina)
+        saving.deposit(pot, 50_000)
+        savings_instructions.instruct_withdrawal(
+            account_id=pot.id, amount_cents=10_000, reference="ussd:1:2", at=NOON + timedelta(days=4)
+        )
+        with pytest.raises(deaths.NotThatDay, match="PIN on 2026-03-06"):
+            self.confirmed(officer, self.report(), days=5, died=3)
+
+    def test_is_recorded_once_and_whoever_told_it_is_answered(
+        self, aminas_loan: Loan, amina: Borrower, kin: NextOfKin, officer: User
+    ) -> None:
+        other = factories.register(msisdn="254711000102")
+        told = [self.report(), self.report("254722000999")]
+        told.append(deaths.report(reporter=KIN, deceased=other.msisdn, language="en", at=NOON))
+        self.confirmed(officer, told[1], days=1)
+        assert not Case.objects.filter(closed_at__isnull=True).exists()
+        answered = OutboxMessage.objects.filter(topic="request_answered").values_list("payload__case_id", flat=True)
+        assert set(answered) == {case.id for case in told}
+        with pytest.raises(requests.NotOpen):
+            self.confirmed(officer, told[0], days=1)
+
+    def test_that_is_told_again_later_changes_nothing(
+        self, aminas_loan: Loan, amina: Borrower, officer: User
+    ) -> None:
+        self.confirmed(officer, self.report(), days=5, died=1)
+        self.confirmed(officer, self.report("254722000999"), days=9, died=8)
+        aminas_loan.refresh_from_db()
+        assert aminas_loan.events.filter(kind="death").count() == 1
+        assert aminas_loan.stopped_on == NOON.date() + timedelta(days=1)
 
     def test_confirmed_pays_out_no_loan_that_was_on_its_way(
         self, amina: Borrower, kin: NextOfKin, officer: User, fixed_scorer: Any
