@@ -6,6 +6,7 @@ gateway's own format. It never looks at what a customer typed.
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -116,7 +117,7 @@ class Gateway(Protocol):
         """Answer a report."""
 
 
-class JsonHops:
+class JsonHops(ABC):
     """What gateways share that post each hop as a JSON object and take one back."""
 
     methods = frozenset({"POST"})
@@ -124,8 +125,9 @@ class JsonHops:
     def fields(self, request: HttpRequest, **path: str) -> Fields:
         return json_of(request)
 
+    @abstractmethod
     def render(self, fields: Fields, reply: Reply) -> HttpResponse:
-        raise NotImplementedError
+        """Return the screen as the gateway wants it."""
 
     def acknowledge(self, fields: Fields) -> HttpResponse:
         return self.render(fields, Reply("", ends=True))

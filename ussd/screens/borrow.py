@@ -135,31 +135,10 @@ def key_facts(dialogue: Dialogue) -> View:
         return Go("borrow.purpose")
     version = _chosen(dialogue)
     quote = dialogue.facts.quote(dialogue.answers["principal_cents"], version)
-    values = {
-        "received": words.amount(quote.received_cents, quote.currency),
-        "fee": words.amount(quote.fee_cents, quote.currency),
-        "tax": words.amount(quote.tax_cents, quote.currency),
-        "interest": words.amount(quote.interest_cents, quote.currency),
-        "total": words.amount(quote.total_cents, quote.currency),
-        "apr": words.percent(quote.apr),
-        "late": _late_fee(products.terms_of(version)),
-    } | _parts(quote)
-    lines = (
-        pgettext("borrow.facts", "You get %(received)s"),
-        *([pgettext("borrow.facts", "Fee %(fee)s")] if quote.fee_cents else []),
-        *([pgettext("borrow.facts", "Tax %(tax)s")] if quote.tax_cents else []),
-        *([pgettext("borrow.facts", "Interest %(interest)s")] if quote.interest_cents else []),
-        pgettext("borrow.facts", "You repay %(total)s"),
-        pgettext("borrow.facts", "%(count)s parts %(first_day)s-%(day)s, first %(first)s")
-        if quote.rows[1:]
-        else pgettext("borrow.facts", "by %(day)s"),
-        "%(late)s",
-        pgettext("borrow.facts", "APR %(apr)s"),
-    )
     # Where a late copy of a PIN, or of an amount like one, would pass for a yes, the PIN has a screen of its own.
     takes_pin = dialogue.typed is None
     return Menu(
-        "\n".join(line % values for line in lines),
+        "\n".join(_facts_of(quote, products.terms_of(version))),
         (
             Choice(pgettext("borrow.facts", "Read terms"), "borrow.terms"),
             Choice(
@@ -182,6 +161,32 @@ def key_facts(dialogue: Dialogue) -> View:
             "due_on": quote.due_on.isoformat(),
         },
     )
+
+
+def _facts_of(quote: KeyFacts, agreed: Terms) -> list[str]:
+    """Return the key facts line by line: what arrives, what it costs, what is paid back and when."""
+    values = {
+        "received": words.amount(quote.received_cents, quote.currency),
+        "fee": words.amount(quote.fee_cents, quote.currency),
+        "tax": words.amount(quote.tax_cents, quote.currency),
+        "interest": words.amount(quote.interest_cents, quote.currency),
+        "total": words.amount(quote.total_cents, quote.currency),
+        "apr": words.percent(quote.apr),
+        "late": _late_fee(agreed),
+    } | _parts(quote)
+    lines = (
+        pgettext("borrow.facts", "You get %(received)s"),
+        *([pgettext("borrow.facts", "Fee %(fee)s")] if quote.fee_cents else []),
+        *([pgettext("borrow.facts", "Tax %(tax)s")] if quote.tax_cents else []),
+        *([pgettext("borrow.facts", "Interest %(interest)s")] if quote.interest_cents else []),
+        pgettext("borrow.facts", "You repay %(total)s"),
+        pgettext("borrow.facts", "%(count)s parts %(first_day)s-%(day)s, first %(first)s")
+        if quote.rows[1:]
+        else pgettext("borrow.facts", "by %(day)s"),
+        "%(late)s",
+        pgettext("borrow.facts", "APR %(apr)s"),
+    )
+    return [line % values for line in lines]
 
 
 def _chosen(dialogue: Dialogue) -> ProductVersion:
