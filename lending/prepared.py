@@ -7,6 +7,7 @@ connections between transactions may stand before PostgreSQL (docs/operations.md
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
@@ -14,8 +15,10 @@ from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, connection
 from django.db.models import Model, QuerySet
+from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=Model)
+N = TypeVar("N", bound=Model)
 
 # Values that occur nowhere else in a query, by the type of what stands in their place.
 MARKS: Mapping[type, Callable[[int], Any]] = {
@@ -50,12 +53,16 @@ class Statement:
             known.add(self.name)
 
     def row(self, values: Sequence[Any], before: str = "") -> tuple[Any, ...] | None:
-        """Carry the statement out and return its first row, if there is one; `before` goes along with it."""
+        """Carry the statement out and return its row, if there is one; `before` goes along with it."""
+        return next(iter(self.rows(values, before)), None)
+
+    def rows(self, values: Sequence[Any], before: str = "") -> list[tuple[Any, ...]]:
+        """Carry the statement out and return its rows; `before` goes along with it."""
         try:
             self.prepare()
             with connection.cursor() as cursor:
                 cursor.execute(before + self.execute, values)
-                found: tuple[Any, ...] | None = cursor.fetchone()
+                found: list[tuple[Any, ...]] = cursor.fetchall()
         except DatabaseError as error:
             if getattr(error.__cause__, "pgcode", None) in GONE_BAD:
                 # What this connection knows is not what we think: Django closes it at the end of the request.
@@ -67,20 +74,27 @@ class Statement:
 class Prepared(Generic[M]):
     """A query over one model, with values of named types left open.
 
-    `build` takes the marks by name and returns the query; it may annotate, and join nothing into the rows.
+    `build` takes the marks by name and returns the query; it may annotate and `select_related`.
     """
 
     def __init__(self, build: Callable[..., "QuerySet[M]"], **values: type) -> None:
         self._build, self._types = build, values
-        self._made: tuple[Statement, list[str], Callable[[Sequence[Any]], M]] | None = None
+        self._made: tuple[Statement, Written[M]] | None = None
 
     def first(self, **values: Any) -> M | None:
         """Return the first row of the query with these values, if there is one."""
-        statement, names, read = self._made or self._make()
-        row = statement.row([values[name] for name in names])
-        return None if row is None else read(row)
+        return next(iter(self.all(**values)), None)
 
-    def _make(self) -> tuple[Statement, list[str], Callable[[Sequence[Any]], M]]:
+    def all(self, **values: Any) -> list[M]:
+        """Return the rows of the query with these values."""
+        if self._made is None:
+            written = self.write()
+            self._made = Statement(written.sql, len(written.names)), written
+        statement, written = self._made
+        return [written.read(row) for row in statement.rows([values[name] for name in written.names])]
+
+    def write(self, places: int = 0) -> "Written[M]":
+        """Return the query as SQL; its places follow so many of another one."""
         marks = {name: MARKS[kind](number) for number, (name, kind) in enumerate(self._types.items())}
         query = self._build(**marks)
         sql, params = query.query.sql_with_params()
@@ -93,32 +107,79 @@ class Prepared(Generic[M]):
             if name:
                 names.append(name)
             # What is the same each time is written out: the plan may rest on it.
-            written += (f"${len(names)}" if name else _literal(value)) + part
+            written += (f"${places + len(names)}" if name else _literal(value)) + part
         missing = set(marks) - set(names)
         assert not missing, f"the query leaves out {missing}"
-        self._made = Statement(written, len(names)), names, _reader(query)
+        return Written(written, names, *_reader(query))
+
+
+class Pair(Generic[M, N]):
+    """Two queries asked as one, each of one row at most; neither hangs on the other."""
+
+    def __init__(self, one: Prepared[M], other: Prepared[N]) -> None:
+        self._queries = one, other
+        self._made: tuple[Statement, Written[M], Written[N]] | None = None
+
+    def first(self, **values: Any) -> tuple[M | None, N | None]:
+        """Return the row of each query with these values, if there is one."""
+        statement, one, other = self._made or self._make()
+        row = statement.row([values[name] for name in [*one.names, *other.names]])
+        assert row is not None, "a join to one row has one"
+        mine, theirs = row[: one.width], row[one.width :]
+        return (
+            None if mine[0] is None else one.read(mine),
+            None if theirs[0] is None else other.read(theirs),
+        )
+
+    def _make(self) -> "tuple[Statement, Written[M], Written[N]]":
+        one = self._queries[0].write()
+        other = self._queries[1].write(len(one.names))
+        sql = f"""SELECT one.*, other.* FROM (SELECT) always
+                    LEFT JOIN ({one.sql}) one ON true
+                    LEFT JOIN ({other.sql}) other ON true"""  # noqa: S608 - made by Django
+        self._made = Statement(sql, len(one.names) + len(other.names)), one, other
         return self._made
 
 
-def _reader(query: "QuerySet[M]") -> Callable[[Sequence[Any]], M]:
-    """Return what makes a row of the query an instance of its model, as Django would."""
-    fields = [field.attname for field in query.model._meta.concrete_fields]
-    more = list(query.query.annotation_select)
+@dataclass(frozen=True)
+class Written(Generic[M]):
+    """A query as SQL: the names of its values by place, what makes a row of it, and how wide that is.
+
+    The first column is the primary key.
+    """
+
+    sql: str
+    names: Sequence[str]
+    read: Callable[[Sequence[Any]], M]
+    width: int
+
+
+def _reader(query: "QuerySet[M]") -> tuple[Callable[[Sequence[Any]], M], int]:
+    """Return what makes a row of the query an instance of its model, as Django would, and how wide a row is."""
     compiler = query.query.get_compiler(connection=connection)
-    compiler.setup_query()
-    converters = compiler.get_converters([column for column, _, _ in compiler.select])
+    compiler.pre_sql_setup()
+    select, made_of, more = compiler.select, compiler.klass_info, compiler.annotation_col_map
+    assert select and made_of, "a query over a model selects its columns"
+    converters = compiler.get_converters([column for column, _, _ in select])
+    columns = made_of["select_fields"]
+    fields = [select[place][0].target.attname for place in columns]
+    first, after = columns[0], columns[-1] + 1
+    # The stubs are of a later Django, which asks for one thing more.
+    joined = get_related_populators(made_of, select, connection.alias)  # type: ignore[call-arg]
 
     def read(row: Sequence[Any]) -> M:
         values = list(row)
         for place, (convert, expression) in converters.items():
             for one in convert:
                 values[place] = one(values[place], expression, connection)
-        found = query.model.from_db(connection.alias, fields, values[: len(fields)])
-        for name, value in zip(more, values[len(fields) :], strict=True):
-            setattr(found, name, value)
+        found = query.model.from_db(connection.alias, fields, values[first:after])
+        for populator in joined:
+            populator.populate(values, found)
+        for name, place in (more or {}).items():
+            setattr(found, name, values[place])
         return found
 
-    return read
+    return read, len(select)
 
 
 def _literal(value: Any) -> str:

@@ -8,9 +8,7 @@ import re
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
-from django.utils import translation
-
-from ussd import gsm7
+from ussd import gsm7, tongue
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def of(language: str) -> Alphabet:
 
 def active() -> Alphabet:
     """Return the alphabet of the active language."""
-    return of(translation.get_language() or "")
+    return of(tongue.language())
 
 
 def of_text(text: str) -> Alphabet:

@@ -23,7 +23,7 @@ class OutOfTime(OperationalError):
 
 @contextmanager
 def until(over_at: float) -> Iterator[None]:
-    """Bound every statement of the current transaction so that all are over by then (`time.monotonic`).
+    """Bound every statement, of one transaction and before it, so that all are over by then (`time.monotonic`).
 
     Raises:
         OutOfTime: a statement was to be begun after it. One that runs into it is an `OperationalError`, too;
@@ -41,9 +41,9 @@ def until(over_at: float) -> Iterator[None]:
         if left_ms <= 0:
             raise OutOfTime("no time is left for this hop")
         if not told_ms or told_ms - left_ms >= STEP_MS:
-            told_ms = left_ms
-            # SET LOCAL ends with the transaction.
-            limits = f"SET LOCAL lock_timeout = {left_ms}; SET LOCAL statement_timeout = {left_ms}"
+            # SET LOCAL ends with the transaction; outside of one, with the statement that it goes along with.
+            told_ms = left_ms if connection.in_atomic_block else 0
+            limits = f"SET LOCAL statement_timeout = {left_ms}"
             if many:
                 context["cursor"].cursor.execute(limits)
             else:  # As one string with what follows, so that it costs no round trip of its own.

@@ -7,19 +7,16 @@ shortcuts, length. The only screens with an effect are those whose view names an
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
 from typing import Any
 
-from django.utils import translation
-
 from ussd import alphabet
 from ussd.alphabet import Page
 from ussd.facts import Facts
-from ussd.tongue import pgettext
+from ussd.tongue import pgettext, speaking
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +36,10 @@ class Again(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class NotHeld(Exception):
+    """An act stands next, and the session is not held: its row has to be locked and looked at anew first."""
 
 
 class Elsewhere(Exception):
@@ -77,8 +78,9 @@ class Dialogue:
     answers: dict[str, Any] = field(default_factory=dict)
     misses: int = 0
     version: int = 0
-    # Whether an act of a screen ran: something changed beyond the dialogue itself.
+    # Whether an act of a screen ran: something changed beyond the dialogue itself. None does before it is `held`.
     acted: bool = False
+    held: bool = True
     typed: list[int] | None = None
 
     def unused(self, choices: int) -> int:
@@ -273,6 +275,9 @@ def step(dialogue: Dialogue, inputs: Sequence[str], *, may_act: bool = True) -> 
     Usually there is one input; a shortcut dialled in one go brings several. A walk stops at the first
     refusal, at a question that must be seen before it is answered, and always at a PIN. With `may_act` off
     (the gateway's text and our memory disagree) it stops before any effect.
+
+    Raises:
+        NotHeld: an act stands next, and others may be at this dialogue too.
     """
     with speaking(dialogue.language):
         note, awaiting = _walk(dialogue, inputs, may_act)
@@ -312,16 +317,6 @@ def _walk(dialogue: Dialogue, inputs: Sequence[str], may_act: bool) -> tuple[str
 
 class _Halt(Exception):
     """An effect stands next and must not be had now."""
-
-
-@contextmanager
-def speaking(language: str) -> Iterator[None]:
-    """Say what is said in a language; to say it again inside costs nothing."""
-    if translation.get_language() == language:
-        yield
-        return
-    with translation.override(language):
-        yield
 
 
 def look(dialogue: Dialogue) -> View:
@@ -449,6 +444,8 @@ def _answer(dialogue: Dialogue, view: Ask, typed: str, may_act: bool) -> Await |
 
 
 def _act(act: Act, dialogue: Dialogue, value: Any) -> Next:
+    if not dialogue.held:
+        raise NotHeld
     dialogue.acted = True
     try:
         return act(dialogue, value)

@@ -62,7 +62,7 @@ class Facts:
         self.msisdn, self.at = msisdn, at
         self._standings: dict[int, Standing | None] = {}
 
-    @property
+    @cached_property
     def today(self) -> date:
         return calendar.business_date(self.at, settings.TIME_ZONE)
 
@@ -189,7 +189,7 @@ class Facts:
 
     @cached_property
     def last_choice(self) -> tuple[str, str]:
-        return offers.last_choice(self.known.id)
+        return self.known_seen.last_choice
 
     def standing(self, loan: Loan) -> Standing | None:
         """Return what is to be paid next of a loan, and what in all."""
@@ -272,5 +272,5 @@ class Facts:
         """Read anew from here on: something was changed."""
         self._standings.clear()
         for name, kind in vars(Facts).items():
-            if isinstance(kind, cached_property) and name != "country":
+            if isinstance(kind, cached_property) and name not in ("country", "today"):
                 self.__dict__.pop(name, None)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.utils import translation
 
 from ussd import answers, engine, money_answers, notices, samples, screens, texting, words
 from ussd.engine import Again, Ask, Dialogue, Go, Read, Sample, View
 from ussd.screens import pin
+from ussd.tongue import speaking
 
 assert screens.__all__, "the screens are declared by importing them"
 
@@ -32,7 +32,7 @@ class Rendering:
 def renderings() -> Iterator[Rendering]:
     """Yield every screen and SMS in every language under every sample, refusals included."""
     for language, _ in settings.SPOKEN_LANGUAGES:
-        with translation.override(language), words.wallet_called(samples.country().wallet_name):
+        with speaking(language), words.wallet_called(samples.country().wallet_name):
             yield from _screens(language)
             for kind, text in notices.longest():
                 yield Rendering(f"sms {kind}", language, text, parts=1)

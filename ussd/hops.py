@@ -59,10 +59,11 @@ def identify(session: Session, text: str, latest: Latest | None, at: datetime) -
         return fingerprint("latest begins")
     if latest.key:
         return fingerprint(f"latest key {latest.key}")
-    last = _at_place(session.hops_answered, text)
-    answered = Hop.objects.filter(session=session, text_mac=last).first()
-    if answered is not None and _is_copy(session, answered, at):
-        return last
+    if session.hops_answered:
+        last = _at_place(session.hops_answered, text)
+        answered = Hop.objects.filter(session=session, text_mac=last).first()
+        if answered is not None and _is_copy(session, answered, at):
+            return last
     return _at_place(session.hops_answered + 1, text)
 
 

@@ -41,13 +41,10 @@ class Session(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["gateway", "gateway_session"], name="session_once_per_gateway")
         ]
+        # Of nothing that a hop changes: the row's next version stands beside it, and no index is touched.
         indexes = [
-            models.Index(fields=["msisdn", "-last_hop_at"], name="session_latest"),
-            models.Index(
-                fields=["last_hop_at"],
-                condition=Q(ended_at__isnull=True) & ~Q(answers=""),
-                name="session_unfinished",
-            ),
+            models.Index(fields=["msisdn", "-began_at"], name="session_latest"),
+            models.Index(fields=["began_at"], name="session_begun"),
         ]
 
     def __str__(self) -> str:
@@ -57,7 +54,8 @@ class Session(models.Model):
 class Hop(models.Model):
     """One answered hop: the same hop of the same session gets the same words, and nothing happens twice."""
 
-    session = models.ForeignKey(Session, models.CASCADE, related_name="hops")
+    # Both constraints find it, so it has no index of its own.
+    session = models.ForeignKey(Session, models.CASCADE, related_name="hops", db_index=False)
     position = models.PositiveIntegerField()
     text_mac = models.CharField(max_length=64, help_text="Keyed fingerprint that tells the hop.")
     screen = models.CharField(max_length=40, help_text="The screen that was shown.")

@@ -7,7 +7,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.utils import translation
 
 from lending import outbox
 from lending.models import (
@@ -49,7 +48,7 @@ from ussd.models import CampaignMember, Hop, Sms
 from ussd.screens.borrow import decision_words, line_words
 from ussd.screens.late import code_to_dial
 from ussd.screens.pin import locked_words
-from ussd.tongue import npgettext, pgettext
+from ussd.tongue import npgettext, pgettext, speaking
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +125,7 @@ def _may_ask_stranger(topic: str, notice: Notice, payload: Payload, at: datetime
 
 def _written(topic: str, notice: Notice, at: datetime, state: str = Sms.State.DUE) -> Sms:
     msisdn, language = notice.to
-    with translation.override(language):
+    with speaking(language):
         return sms.write(
             reference=notice.reference,
             kind=topic,
@@ -601,7 +600,7 @@ def _ways_out(loan: Loan, today: date) -> frozenset[str]:
 def _campaign(payload: Payload, at: datetime) -> Notice | None:
     """Say what a campaign has for one of its members, unless by now there is nothing to say."""
     member = CampaignMember.objects.select_related("campaign", "borrower").get(id=payload["member_id"])
-    with translation.override(member.borrower.language):
+    with speaking(member.borrower.language):
         said = campaigns.words_for(member)
     if said is None or member.borrower.state != Borrower.State.ACTIVE:
         return None

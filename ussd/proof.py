@@ -14,10 +14,10 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from django.conf import settings
-from django.utils import translation
 
 from ussd import alphabet, catalogue, engine, flows
 from ussd.engine import SCREENS, START, Ask, End, Go, Menu, Read, View
+from ussd.tongue import speaking
 
 MOST_HOPS_DOWN = 4
 HOME = "home"
@@ -136,7 +136,7 @@ def too_long() -> Iterator[Fault]:
             yield Fault(f"{one.where} [{one.language}]", f"{over}: {one.text!r}")
     for screen, where, language, view in _views():
         if isinstance(view, Menu | End) and alphabet.of(language) is alphabet.GSM7 and not screen.paged:
-            with translation.override(language):
+            with speaking(language):
                 pages = len(engine._pages(view))
             if pages > 1:
                 yield Fault(f"{where} [{language}]", f"takes {pages} pages; shorten it, or declare it paged")
@@ -148,7 +148,7 @@ def refusals_too_long() -> Iterator[Fault]:
         letters = alphabet.of(language)
         if not letters.note or not isinstance(view, Ask):
             continue
-        with translation.override(language):
+        with speaking(language):
             notes = sorted(set(flows._notes(view, screen.tries)))
         for note in notes:
             if letters.length(letters.clean(note)) >= letters.note:
@@ -245,7 +245,7 @@ def uncosted() -> Iterator[Fault]:
             yield Fault(name, "moves money, and a way there passes no screen that says item by item what it costs")
     for screen, where, language, view in _views():
         if screen.costs and isinstance(view, Menu):
-            with translation.override(language):
+            with speaking(language):
                 text = engine.read_whole(view, language)
             if not any(code in text for code in ("KES", "UGX", "TZS", "NGN", "GHS", "ETB")):
                 yield Fault(f"{where} [{language}]", "is to say what it costs, and names no amount")

@@ -1,11 +1,14 @@
-"""What a hop leaves behind, in few statements: each is a way to the database while a customer waits."""
+"""What a hop leaves behind, in one statement: each is a way to the database while a customer waits.
+
+Nothing is stored if the session has answered another hop since it was read, whoever was faster: PostgreSQL says so.
+"""
 
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from django.db import connection
-from django.db.models import Field, JSONField, Model
+from django.db.models import CharField, Field, JSONField, Model
 
 from lending.fields import EncryptedField
 from lending.prepared import Statement
@@ -23,48 +26,90 @@ def insert_once(session: Session) -> bool:
     return True
 
 
-def move_on(session: Session, changed: Sequence[str], hop: Hop, *, durable: bool) -> None:
-    """Store what a hop changed of its session, and the hop with its answer.
+def begin(session: Session, hop: Hop) -> bool:
+    """Insert a session together with its first hop; False and nothing if there is one of that name."""
+    row = _beginning().row([*_values(session, _fields(Session)), *_values(hop, _answered())], before=HURRIED)
+    if row is None:
+        return False
+    session.id, hop.session_id, hop.id = row[0], row[0], row[1]
+    session._state.adding = hop._state.adding = False
+    return True
+
+
+def move_on(session: Session, changed: Sequence[str], hop: Hop, *, durable: bool) -> bool:
+    """Store what a hop changed of its session, and the hop with its answer; False and nothing if it was not next.
 
     One that changed nothing else need not be `durable`: its transaction is not waited for to reach the disk. If
     PostgreSQL crashes within the second, the hop is as if it had not come, and the next one is resynchronised.
     """
-    changing = [_field(Session, name) for name in changed]
-    row = _moving_on(tuple(changed)).row(
-        [*_values(session, changing), session.id, *_values(hop, _fields(Hop))],
-        before="" if durable else "SET LOCAL synchronous_commit = off; ",
+    statement, changing = _moving_on(tuple(changed))
+    row = statement.row(
+        [*_values(session, changing), session.id, hop.position - 1, *_values(hop, _answered())],
+        before="" if durable else HURRIED,
     )
-    assert row is not None, "an INSERT returns its row"
-    hop.id, hop._state.adding = row[0], False
+    if row is None:
+        return False
+    hop.id, hop._state.adding = row[1], False
+    return True
+
+
+# Ends with the transaction that the statement is in, or is.
+HURRIED = "SET LOCAL synchronous_commit = off; "
 
 
 @cache
 def _opening() -> Statement:
-    fields = _fields(Session)
-    return Statement(f"{_insert(Session, 1)} ON CONFLICT DO NOTHING RETURNING id", len(fields))
+    return Statement(f"{_insert_session()} ON CONFLICT DO NOTHING RETURNING id", len(_fields(Session)))
 
 
 @cache
-def _moving_on(changed: tuple[str, ...]) -> Statement:
-    sets = ", ".join(f"{_field(Session, name).column} = ${place}" for place, name in enumerate(changed, 1))
-    at = len(changed) + 1
-    moved = f"WITH moved AS (UPDATE {Session._meta.db_table} SET {sets} WHERE id = ${at})"  # noqa: S608 - names of ours
-    return Statement(f"{moved} {_insert(Hop, at + 1)} RETURNING id", at + len(_fields(Hop)))
+def _beginning() -> Statement:
+    stored = f"{_insert_session()} ON CONFLICT DO NOTHING RETURNING id"
+    return _with_hop(stored, len(_fields(Session)))
 
 
-def _insert(model: type[Model], first: int) -> str:
-    columns = [str(field.column) for field in _fields(model)]
-    places = ", ".join(f"${place}" for place in range(first, first + len(columns)))
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names of ours
+@cache
+def _moving_on(changed: tuple[str, ...]) -> tuple[Statement, list["Field[Any, Any]"]]:
+    fields = [next(field for field in _fields(Session) if field.name == name) for name in changed]
+    sets = ", ".join(f"{field.column} = ${place}" for place, field in enumerate(fields, 1))
+    at = len(fields) + 1
+    is_next = f"id = ${at} AND hops_answered = ${at + 1}"
+    stored = f"UPDATE {Session._meta.db_table} SET {sets} WHERE {is_next} RETURNING id"  # noqa: S608 - names of ours
+    return _with_hop(stored, at + 1), fields
+
+
+def _with_hop(stored: str, places: int) -> Statement:
+    """Return a statement that stores a session, after so many places, and inserts the hop if it did."""
+    fields = _answered()
+    columns = ", ".join(str(field.column) for field in fields)
+    values = ", ".join(f"${place}::{_type(field)}" for place, field in enumerate(fields, places + 1))
+    return Statement(
+        f"WITH stored AS ({stored}) INSERT INTO {Hop._meta.db_table} (session_id, {columns})"  # noqa: S608 - names of ours
+        f" SELECT id, {values} FROM stored RETURNING session_id, id",
+        places + len(fields),
+    )
+
+
+def _type(field: "Field[Any, Any]") -> str:
+    """Return what a value is until it is in its column, which refuses what is too long."""
+    return "text" if isinstance(field, CharField) else str(field.db_type(connection))
+
+
+def _insert_session() -> str:
+    columns = [str(field.column) for field in _fields(Session)]
+    places = ", ".join(f"${place}" for place in range(1, len(columns) + 1))
+    return f"INSERT INTO {Session._meta.db_table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names of ours
+
+
+@cache
+def _answered() -> list["Field[Any, Any]"]:
+    """Return the fields of a hop but for its session."""
+    return [field for field in _fields(Hop) if field.name != "session"]
 
 
 @cache
 def _fields(model: type[Model]) -> list["Field[Any, Any]"]:
     return [field for field in model._meta.local_concrete_fields if not field.primary_key]
-
-
-def _field(model: type[Model], name: str) -> "Field[Any, Any]":
-    return next(field for field in _fields(model) if field.name == name)
 
 
 def _values(row: Model, fields: Sequence["Field[Any, Any]"]) -> list[object]:

@@ -1,8 +1,12 @@
-"""Dialogues between hops: one lock per session, one answer per hop, and no text kept.
+"""Dialogues between hops: one hop at a time, one answer per hop, and no text kept.
 
 Most gateways send everything typed so far with every hop; all of them repeat hops and send two at once. So a
 hop is known by a keyed fingerprint (ussd/hops.py); the input is what the text adds to what was seen before; and
 everything that a hop changes commits together with the answer that is recorded for it.
+
+Most hops lead from one screen to the next and change nothing else. They are read without a lock and stored by one
+statement, which PostgreSQL carries out only if no other hop came between. What acts, and what was beaten to it,
+is taken anew with the session's row locked.
 """
 
 import hmac
@@ -15,15 +19,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import QuerySet
 from psycopg2.errors import UniqueViolation
 
 from lending import outbox
-from lending.models import Decision
-from lending.prepared import Prepared
+from lending.models import Borrower, Decision
+from lending.prepared import Pair, Prepared
+from lending.selectors.glance import GLANCE, as_glance
 from ussd import deadline, engine, guard, hops, records, screens
 from ussd.deadline import is_impatience
-from ussd.engine import Await, Dialogue, Shown
-from ussd.facts import Facts
+from ussd.engine import Await, Dialogue, NotHeld, Shown
+from ussd.facts import RECENT, Facts
 from ussd.hops import Latest, fingerprint
 from ussd.models import Hop, Session
 
@@ -39,7 +45,9 @@ DEADLINE_S = 4.5
 STEP_S = 3.0
 DECISION_S = 2.0
 REPEAT_S = 3.0
-POLL_S = 0.03
+# How long to wait before asking again: at first most answers are there at once, later a crowd is waiting, and its
+# asking would take the processor from whoever works on the answers.
+FIRST_POLL_S, LAST_POLL_S = 0.03, 0.3
 
 CHANGED_BY_A_HOP = [
     "flow_version",
@@ -58,22 +66,22 @@ CHANGED_BY_A_HOP = [
     "ended_at",
 ]
 
-LOCKED: Prepared[Session] = Prepared(
-    lambda gateway, gateway_session: Session.objects.select_for_update().filter(
-        gateway=gateway, gateway_session=gateway_session
-    ),
-    gateway=str,
-    gateway_session=str,
-)
 
+def _of_name(gateway: str, gateway_session: str) -> "QuerySet[Session]":
+    return Session.objects.filter(gateway=gateway, gateway_session=gateway_session)
+
+
+READ: Pair[Session, Borrower] = Pair(Prepared(_of_name, gateway=str, gateway_session=str), GLANCE)
+LOCKED: Prepared[Session] = Prepared(
+    lambda **name: _of_name(**name).select_for_update(), gateway=str, gateway_session=str
+)
+# The number's dialogue before the one that begins.
 LATEST: Prepared[Session] = Prepared(
-    lambda msisdn, since, but: (
-        Session.objects.filter(msisdn=msisdn, last_hop_at__gte=since).exclude(id=but).order_by("-last_hop_at")[:1]
-    ),
+    lambda msisdn, but: Session.objects.filter(msisdn=msisdn).exclude(id=but).order_by("-began_at")[:1],
     msisdn=str,
-    since=datetime,
     but=int,
 )
+DIALLED: Pair[Session, Borrower] = Pair(LATEST, GLANCE)
 
 # Waiting for another process. Tests put a worker's turn here instead of time.
 pause: Callable[[float], None] = time.sleep
@@ -103,6 +111,17 @@ class Reply:
     ends: bool
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a hop begins from: the session, `held` when its row is locked, who holds the phone, and when it begins
+    with nothing typed the dialogue that they had before."""
+
+    session: Session
+    facts: Facts
+    latest: Session | None
+    held: bool
+
+
 def take_hop(event: Event, at: datetime) -> Reply:
     """Answer one hop: the recorded words if this text was answered before, else one step of the dialogue."""
     began = time.monotonic()
@@ -129,21 +148,37 @@ def take_hop(event: Event, at: datetime) -> Reply:
 def _answer_once(event: Event, at: datetime) -> tuple[Hop, Await | None]:
     """Commit the step together with its recorded answer; also return what the answer should wait for."""
     began = time.monotonic()
-    with transaction.atomic(), deadline.until(began + STEP_S):
-        session = _locked_session(event, at)
-        if session.msisdn != event.msisdn:
-            logger.warning("session %s came from a second number; ended", session.id)
-            guard.notice(guard.Kind.OTHERS_SESSION, gateway=event.gateway, msisdn=event.msisdn, at=at)
-            return _unrecorded(session, "sorry", at), None
-        mac = hops.identify(session, event.text, event.latest, at)
-        if not _goes_on(session, event) and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
-            guard.answered_before(known.answered_at, gateway=event.gateway, msisdn=event.msisdn, at=at)
-            return known, None
-        if session.ended_at is not None:
-            return _unrecorded(session, "over", at), None
-        shown, dialogue = _step(session, event, at)
-        hop = _record(session, dialogue, shown, event.text, mac, at, began)
-        return hop, shown.awaiting
+    with deadline.until(began + STEP_S):
+        try:
+            return _answer(event, _read(event, at), at, began)
+        except NotHeld:
+            with transaction.atomic():
+                return _answer(event, _lock(event, at), at, began)
+
+
+def _answer(event: Event, found: Found, at: datetime, began: float) -> tuple[Hop, Await | None]:
+    """Answer a hop of a session that is locked, or was just read.
+
+    Raises:
+        NotHeld: nothing was done, and the session has to be locked first.
+    """
+    session = found.session
+    if session.msisdn != event.msisdn:
+        logger.warning("session %s came from a second number; ended", session.id)
+        guard.notice(guard.Kind.OTHERS_SESSION, gateway=event.gateway, msisdn=event.msisdn, at=at)
+        return _unrecorded(session, "sorry", at), None
+    mac = hops.identify(session, event.text, event.latest, at)
+    if not _goes_on(session, event) and (known := Hop.objects.filter(session=session, text_mac=mac).first()):
+        guard.answered_before(known.answered_at, gateway=event.gateway, msisdn=event.msisdn, at=at)
+        return known, None
+    if session.ended_at is not None:
+        return _unrecorded(session, "over", at), None
+    begins = session.hops_answered == 0
+    shown, dialogue = _step(event, found)
+    hop = _record(session, dialogue, shown, event.text, mac, at, began)
+    if begins:
+        _guard_beginning(event, dialogue, at)
+    return hop, shown.awaiting
 
 
 def _was_answered(error: IntegrityError) -> bool:
@@ -166,13 +201,45 @@ def _extends(session: Session, text: str) -> bool:
     return hmac.compare_digest(fingerprint(text[: session.prefix_chars]), session.prefix_mac)
 
 
+def _read(event: Event, at: datetime) -> Found:
+    """Return the session as it is; one that seems to begin now is not stored yet."""
+    facts, session, latest = Facts(event.msisdn, at), None, None
+    about = {"msisdn": event.msisdn, "since": at - RECENT}
+    if event.text:
+        session, seen = READ.first(**_name(event), **about)
+    else:
+        latest, seen = DIALLED.first(but=0, **about)
+    facts.seen = as_glance(seen)
+    return Found(session or _fresh(event, at), facts, latest, held=False)
+
+
+def _lock(event: Event, at: datetime) -> Found:
+    """Return the session with its row locked."""
+    session = _locked_session(event, at)
+    begins = session.hops_answered == 0 and not event.text
+    latest = LATEST.first(msisdn=session.msisdn, but=session.id) if begins else None
+    return Found(session, Facts(session.msisdn, at), latest, held=True)
+
+
 def _locked_session(event: Event, at: datetime) -> Session:
     """Return the session's row locked; the first hop inserts it, and of two first hops one."""
-    name = {"gateway": event.gateway, "gateway_session": event.gateway_session}
-    if event.text and (known := LOCKED.first(**name)):
+    if known := LOCKED.first(**_name(event)):
         return known
-    fresh = Session(
-        **name,
+    fresh = _fresh(event, at)
+    if records.insert_once(fresh):
+        return fresh
+    known = LOCKED.first(**_name(event))
+    assert known is not None, "a session that is there already is there"
+    return known
+
+
+def _name(event: Event) -> dict[str, str]:
+    return {"gateway": event.gateway, "gateway_session": event.gateway_session}
+
+
+def _fresh(event: Event, at: datetime) -> Session:
+    return Session(
+        **_name(event),
         msisdn=event.msisdn,
         service_code=event.service_code,
         network=event.network,
@@ -182,22 +249,17 @@ def _locked_session(event: Event, at: datetime) -> Session:
         began_at=at,
         last_hop_at=at,
     )
-    if records.insert_once(fresh):
-        return fresh
-    known = LOCKED.first(**name)
-    assert known is not None, "a session that is there already is there"
-    return known
 
 
-def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue]:
+def _step(event: Event, found: Found) -> tuple[Shown, Dialogue]:
     """Find out what was typed and walk it."""
-    dialogue = _dialogue(session, at)
+    session, dialogue = found.session, _dialogue(found.session, found.facts)
+    dialogue.held = found.held
     if hops.copies_look_new(event.latest):
         dialogue.typed = session.typed
     if session.hops_answered == 0:
-        _greet(dialogue, session, event)
+        _greet(dialogue, found.latest)
         inputs, may_act = hops.first_inputs(event.text, event.latest), True
-        guard.dialled(inputs, gateway=event.gateway, msisdn=event.msisdn, at=at)
     elif event.latest is not None:
         inputs, may_act = event.text.split("*"), True
     else:
@@ -210,12 +272,12 @@ def _step(session: Session, event: Event, at: datetime) -> tuple[Shown, Dialogue
     return engine.step(dialogue, _real(inputs), may_act=may_act), dialogue
 
 
-def _dialogue(session: Session, at: datetime) -> Dialogue:
+def _dialogue(session: Session, facts: Facts) -> Dialogue:
     return Dialogue(
         msisdn=session.msisdn,
         language=session.language,
-        at=at,
-        facts=Facts(session.msisdn, at),
+        at=facts.at,
+        facts=facts,
         origin=f"ussd:{session.gateway}:{session.gateway_session}:{session.hops_answered + 1}",
         screen=session.screen,
         page=session.page,
@@ -226,15 +288,15 @@ def _dialogue(session: Session, at: datetime) -> Dialogue:
     )
 
 
-def _greet(dialogue: Dialogue, session: Session, event: Event) -> None:
+def _greet(dialogue: Dialogue, latest: Session | None) -> None:
     """Speak the customer's language from the first word, and offer to resume a dialogue that dropped."""
     borrower = dialogue.facts.borrower
     if borrower is not None:
         dialogue.language = borrower.language
-    else:
-        guard.stranger(gateway=session.gateway, msisdn=session.msisdn, at=dialogue.at)
-    dropped = None if event.text else _dropped(session, dialogue.at)
+    dropped = latest if latest is not None and _is_dropped(latest, dialogue.at) else None
     if dropped is not None and (place := _place_of(dropped)):
+        if not dialogue.held:
+            raise NotHeld
         dialogue.language = borrower.language if borrower is not None else dropped.language
         dialogue.version = int(dropped.flow_version)
         dialogue.screen = RESUME
@@ -242,6 +304,14 @@ def _greet(dialogue: Dialogue, session: Session, event: Event) -> None:
         if dialogue.typed is not None:
             dialogue.typed = dropped.typed
         Session.objects.filter(id=dropped.id).update(answers="")
+
+
+def _guard_beginning(event: Event, dialogue: Dialogue, at: datetime) -> None:
+    """Count what a session that begins may be a sign of."""
+    if dialogue.facts.borrower is None:
+        guard.stranger(gateway=event.gateway, msisdn=event.msisdn, at=at)
+    inputs = hops.first_inputs(event.text, event.latest)
+    guard.dialled(inputs, gateway=event.gateway, msisdn=event.msisdn, at=at)
 
 
 def _place_of(dropped: Session) -> dict[str, Any] | None:
@@ -255,10 +325,9 @@ def _place_of(dropped: Session) -> dict[str, Any] | None:
     return {"screen": known.resume, "answers": answers, "history": dropped.history}
 
 
-def _dropped(session: Session, at: datetime) -> Session | None:
-    """Return the number's previous dialogue if the line dropped on it just now."""
-    latest = LATEST.first(msisdn=session.msisdn, since=at - RESUME_WITHIN, but=session.id)
-    return latest if latest is not None and latest.ended_at is None else None
+def _is_dropped(session: Session, at: datetime) -> bool:
+    """Say whether the line dropped on a dialogue just now."""
+    return session.ended_at is None and session.last_hop_at >= at - RESUME_WITHIN
 
 
 def new_inputs(session: Session, text: str) -> tuple[list[str], bool]:
@@ -283,7 +352,12 @@ def _real(inputs: list[str]) -> list[str]:
 def _record(
     session: Session, dialogue: Dialogue, shown: Shown, text: str, mac: str, at: datetime, began: float
 ) -> Hop:
-    """Store where the dialogue is and what was answered."""
+    """Store where the dialogue is and what was answered.
+
+    Raises:
+        NotHeld: another hop of the session was faster, so nothing is stored.
+    """
+    begins = session.id is None
     session.screen, session.page, session.history = dialogue.screen, dialogue.page, dialogue.history
     session.language, session.misses = dialogue.language, dialogue.misses
     session.typed = dialogue.typed or session.typed
@@ -305,7 +379,12 @@ def _record(
         answered_at=at,
         duration_ms=round((time.monotonic() - began) * 1000),
     )
-    records.move_on(session, CHANGED_BY_A_HOP, hop, durable=dialogue.acted)
+    if begins:
+        is_stored = records.begin(session, hop)
+    else:
+        is_stored = records.move_on(session, CHANGED_BY_A_HOP, hop, durable=dialogue.acted)
+    if not is_stored:
+        raise NotHeld
     return hop
 
 
@@ -324,7 +403,7 @@ def _with_decision(hop: Hop, awaited: Await, at: datetime, began: float) -> Repl
 
 
 def _decision_words(hop: Hop, awaited: Await, at: datetime) -> Shown:
-    dialogue = _dialogue(hop.session, at)
+    dialogue = _dialogue(hop.session, Facts(hop.session.msisdn, at))
     dialogue.screen, dialogue.page = awaited.then, 0
     dialogue.answers = {"application_id": awaited.application_id}
     return engine.show(dialogue)
@@ -356,8 +435,10 @@ def _when_final(hop: Hop, over_at: float) -> Reply:
 
 def _wait(ready: Callable[[], bool], until: float) -> bool:
     """Ask until it is so or time is up; say whether it is so."""
-    while not (found := ready()) and time.monotonic() < until:
-        pause(POLL_S)
+    seconds = FIRST_POLL_S
+    while not (found := ready()) and (left := until - time.monotonic()) > 0:
+        pause(min(seconds, left))
+        seconds = min(seconds * 1.5, LAST_POLL_S)
     return found
 
 
@@ -388,15 +469,20 @@ def _apology_on_record(event: Event, at: datetime, over_at: float) -> Reply:
         mac = hops.identify(session, event.text, event.latest, at)
         if known := Hop.objects.filter(session=session, text_mac=mac).first():
             return Reply(known.answer, known.ends)
-        dialogue = _dialogue(session, at)
+        dialogue = _dialogue(session, Facts(session.msisdn, at))
         dialogue.screen, dialogue.answers = "sorry", {}
         hop = _record(session, dialogue, engine.show(dialogue), event.text, mac, at, time.monotonic())
     return Reply(hop.answer, hop.ends)
 
 
-def forget_answers(at: datetime) -> int:
-    """Empty the answers of dialogues that dropped and can no longer be resumed; return how many."""
+def forget_answers(at: datetime, *, begun_within: timedelta | None = None) -> int:
+    """Empty the answers of dialogues that dropped and can no longer be resumed; return how many.
+
+    To look only at those that begun within a while costs as much as these are; any others were emptied before.
+    """
     dropped = Session.objects.filter(ended_at__isnull=True, last_hop_at__lt=at - RESUME_WITHIN)
+    if begun_within is not None:
+        dropped = dropped.filter(began_at__gte=at - begun_within)
     return dropped.exclude(answers="").update(answers="")
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import F
-from django.utils import translation
 
 from lending.models import Borrower
 from lending.services import bureau
 from ussd import alphabet, engine
 from ussd.gateways.africastalking import NotSent, Outcome, Rejected, Sent, SmsGateway, Unknown
 from ussd.models import DeliveryReport, Sms
+from ussd.tongue import speaking
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def write(
 ) -> Sms:
     """Write a message once: the same reference returns the message on record."""
     letters = alphabet.of(language)
-    with translation.override(language):
+    with speaking(language):
         plain = engine.fit(letters.clean(text), f"sms {kind}", letters.room(parts))
     sms, _ = Sms.objects.get_or_create(
         reference=reference,

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
-from django.utils import translation
 
 from lending import outbox
 from lending.models import Borrower
@@ -21,6 +20,7 @@ from lending.selectors import people
 from ussd import answers, guard, money_answers, sms, threads
 from ussd.asked import Asked, mask_digits
 from ussd.models import IncomingSms, Sms, SmsThread
+from ussd.tongue import speaking
 from ussd.understanding import Meaning, understand
 
 # A phone that sends again what it could not see arrive.
@@ -85,7 +85,7 @@ def take_incoming(*, gateway: str, message_id: str, msisdn: str, sent_to: str, t
         msisdn=msisdn, borrower=borrower, meaning=meaning, text=incoming.text, language=language,
         origin=f"sms:{gateway}:{message_id}", at=at,
     )  # fmt: skip
-    with translation.override(language):
+    with speaking(language):
         said = _answer(asked, text)
     reply = _reply(
         f"answer:{gateway}:{message_id}", incoming.keyword or "unknown", msisdn, said, language, borrower, at
@@ -118,7 +118,7 @@ def put_off(
             Asked(msisdn=msisdn, borrower=borrower, meaning=meaning, text="", language=language, origin="", at=at)
         )
     if is_told:
-        with translation.override(language):
+        with speaking(language):
             said = answers.too_much_words()
         _reply(f"put_off:{gateway}:{message_id}", "too_much", msisdn, said, language, borrower, at)
 

@@ -10,11 +10,11 @@ from datetime import date, datetime
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from lending.models import Borrower, Draw, Loan, ProductVersion, Receipt
 from lending.prepared import Prepared
-from lending.selectors import limits, loans, products
+from lending.selectors import limits, loans, offers, products
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Glance:
     """A registered number, and what there is to read about it.
 
     `has_loan`: the person behind it has one, on whichever number; `moved`: money came or went since the moment
-    that was asked about.
+    that was asked about; `last_choice`: see `offers.last_choice`.
     """
 
     borrower: Borrower
@@ -32,6 +32,7 @@ class Glance:
     moved: bool
     brakes: Sequence[str]
     versions: Sequence[int]
+    last_choice: tuple[str, str]
 
     def is_paused(self, code: str) -> bool:
         """Say whether new approvals of a product rest."""
@@ -44,7 +45,11 @@ class Glance:
 
 def glance(msisdn: str, since: datetime) -> Glance | None:
     """Return what there is about whoever registered this number; None: nobody did."""
-    found: Any = _GLANCE.first(msisdn=msisdn, since=since)
+    return as_glance(GLANCE.first(msisdn=msisdn, since=since))
+
+
+def as_glance(found: Any) -> Glance | None:
+    """Return what a row of `GLANCE` says."""
     if found is None:
         return None
     return Glance(
@@ -55,6 +60,7 @@ def glance(msisdn: str, since: datetime) -> Glance | None:
         moved=found.was_paid_out or found.drew or found.paid,
         brakes=found.brakes,
         versions=found.versions,
+        last_choice=offers.as_choice(found.choice),
     )
 
 
@@ -69,7 +75,9 @@ def _glance(msisdn: str, since: datetime) -> "QuerySet[Borrower]":
         paid=Exists(Receipt.objects.filter(borrower=me, paid_at__gte=since)),
         brakes=ArraySubquery(limits.OPEN_BRAKES.values("subject_key")),
         versions=ArraySubquery(ProductVersion.objects.order_by("id").values("id")),
+        choice=Subquery(offers.last_asked(me)),
     )
 
 
-_GLANCE: Prepared[Borrower] = Prepared(_glance, msisdn=str, since=datetime)
+# To be asked together with something else; `glance` asks it alone.
+GLANCE: Prepared[Borrower] = Prepared(_glance, msisdn=str, since=datetime)

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 
-from django.db.models import Case, OuterRef, Q, QuerySet, When
+from django.db.models import Case, OuterRef, Q, QuerySet, Sum, When
 
 from lending.models import Allocation, Application, Draw, Installment, Loan, PaymentIntent, Receipt
+from lending.prepared import Prepared
 from lending.rules import arrears
 from lending.rules import standing as rules
-from lending.rules.allocation import KINDS, Due, total_of
+from lending.rules.allocation import KINDS, Due
 from lending.rules.standing import Standing
 from lending.selectors.deposits import SAVED
 
@@ -49,7 +51,7 @@ def loan_to_repay(identity_index: str) -> Loan | None:
 def loan_of_person(identity_index: str) -> Loan | None:
     """Return what a person, on whichever of their numbers, has as their loan: the live one, one that is on its
     way, or one that was lost and is still owed."""
-    return loans_of(identity_index).first()
+    return _LOAN_OF_PERSON.first(identity_index=identity_index)
 
 
 def loans_of(identity_index: str | OuterRef) -> "QuerySet[Loan]":
@@ -60,6 +62,9 @@ def loans_of(identity_index: str | OuterRef) -> "QuerySet[Loan]":
     in_turn = Case(*(When(state=state, then=place) for state, place in turn.items()))
     found = mine.filter(open_or_owed).select_related("product_version", "country_pack", "borrower")
     return found.order_by(in_turn, "written_off_at", "id")
+
+
+_LOAN_OF_PERSON: Prepared[Loan] = Prepared(lambda identity_index: loans_of(identity_index)[:1], identity_index=str)
 
 
 def undecided_application(borrower_id: int) -> Application | None:
@@ -75,11 +80,24 @@ def undecided_applications(borrower_id: int | OuterRef) -> "QuerySet[Application
 
 def dues(loan: Loan) -> list[tuple[Installment, Due]]:
     """Return what is still owed of each installment, oldest first; paid-up installments are left out."""
-    paid: dict[int, Due] = {}
-    for allocation in Allocation.objects.filter(installment__loan=loan):
-        paid[allocation.installment_id] = total_of([paid.get(allocation.installment_id, Due()), as_due(allocation)])
-    owed = ((item, as_due(item).minus(paid.get(item.id, Due()))) for item in loan.installments.order_by("number"))
+    items = _INSTALLMENTS.all(loan_id=loan.id)
+    owed = ((item, as_due(item).minus(Due(*(getattr(item, _covered(kind)) for kind in KINDS)))) for item in items)
     return [(item, due) for item, due in owed if due.total]
+
+
+def _covered(kind: str) -> str:
+    return f"covered_{kind}_cents"
+
+
+# What was agreed of each installment of a loan, and what of it is covered.
+_INSTALLMENTS: Prepared[Installment] = Prepared(
+    lambda loan_id: (
+        Installment.objects.filter(loan_id=loan_id)
+        .annotate(**{_covered(kind): Sum(f"allocations__{kind}_cents", default=0) for kind in KINDS})
+        .order_by("number")
+    ),
+    loan_id=int,
+)
 
 
 def as_due(row: Installment | Allocation) -> Due:
@@ -99,26 +117,59 @@ def standing(loan: Loan, on: date) -> Standing | None:
 
 def statement(borrower_id: int, limit: int = 5) -> list[StatementLine]:
     """Return the newest movements, newest first."""
-    made = Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False, credit_limit_cents=None)
-    drawn = Draw.objects.filter(loan__borrower_id=borrower_id, paid_out_at__isnull=False).select_related("loan")
+    newest = _newest_of(limit)
+    loans = newest.loans.all(borrower_id=borrower_id)
+    draws = newest.draws.all(borrower_id=borrower_id)
     paid_out = [
-        *((loan.disbursed_at, loan, loan) for loan in made.order_by("-disbursed_at")[:limit]),
-        *((draw.paid_out_at, draw, draw.loan) for draw in drawn.order_by("-paid_out_at")[:limit]),
+        *((loan.disbursed_at, loan, loan) for loan in loans),
+        *((draw.paid_out_at, draw, draw.loan) for draw in draws),
     ]
     lent = (StatementLine(at, "paid_out", paid.received_cents, loan.reference) for at, paid, loan in paid_out if at)
-    paid_off = made.filter(refinances__isnull=False).select_related("refinances").order_by("-disbursed_at")[:limit]
     refinanced = (
         StatementLine(loan.disbursed_at, "refinanced", loan.refinanced_cents, loan.refinances.reference)
-        for loan in paid_off
+        for loan in newest.paid_off.all(borrower_id=borrower_id)
         if loan.disbursed_at and loan.refinances
     )
     repaid = (
         StatementLine(receipt.paid_at, "repaid", receipt.amount_cents, receipt.receipt_no)
-        for receipt in Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None)
-        .exclude(SAVED)
-        .order_by("-paid_at")[:limit]
+        for receipt in newest.receipts.all(borrower_id=borrower_id)
     )
     return _newest([*lent, *refinanced, *repaid], limit)
+
+
+@dataclass(frozen=True)
+class _Newest:
+    """So many of the newest of what a statement is made of."""
+
+    loans: Prepared[Loan]
+    draws: Prepared[Draw]
+    paid_off: Prepared[Loan]
+    receipts: Prepared[Receipt]
+
+
+@cache
+def _newest_of(limit: int) -> _Newest:
+    def made(borrower_id: int) -> "QuerySet[Loan]":
+        mine = Loan.objects.filter(borrower_id=borrower_id, disbursed_at__isnull=False, credit_limit_cents=None)
+        return mine.order_by("-disbursed_at")
+
+    def drawn(borrower_id: int) -> "QuerySet[Draw]":
+        mine = Draw.objects.filter(loan__borrower_id=borrower_id, paid_out_at__isnull=False).select_related("loan")
+        return mine.order_by("-paid_out_at")[:limit]
+
+    def paid_off(borrower_id: int) -> "QuerySet[Loan]":
+        return made(borrower_id).filter(refinances__isnull=False).select_related("refinances")[:limit]
+
+    def paid_in(borrower_id: int) -> "QuerySet[Receipt]":
+        mine = Receipt.objects.filter(borrower_id=borrower_id, reversed_at=None).exclude(SAVED)
+        return mine.order_by("-paid_at")[:limit]
+
+    return _Newest(
+        Prepared(lambda borrower_id: made(borrower_id)[:limit], borrower_id=int),
+        Prepared(drawn, borrower_id=int),
+        Prepared(paid_off, borrower_id=int),
+        Prepared(paid_in, borrower_id=int),
+    )
 
 
 def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:
@@ -127,10 +178,16 @@ def _newest(lines: Iterable[StatementLine], limit: int) -> list[StatementLine]:
 
 def last_event(borrower_id: int, since: datetime) -> StatementLine | None:
     """Return the newest movement after a moment, also into savings: "did it go through?" on the first screen."""
-    paid_in = Receipt.objects.filter(SAVED, borrower_id=borrower_id).order_by("-paid_at")[:1]
+    paid_in = _LAST_SAVED.all(borrower_id=borrower_id)
     saved = (StatementLine(one.paid_at, "saved", one.amount_cents, one.receipt_no) for one in paid_in)
     lines = _newest([*statement(borrower_id, limit=1), *saved], 1)
     return lines[0] if lines and lines[0].at >= since else None
+
+
+_LAST_SAVED: Prepared[Receipt] = Prepared(
+    lambda borrower_id: Receipt.objects.filter(SAVED, borrower_id=borrower_id).order_by("-paid_at")[:1],
+    borrower_id=int,
+)
 
 
 def pending_prompt(msisdn: str) -> PaymentIntent | None:

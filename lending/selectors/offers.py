@@ -1,13 +1,14 @@
 """What a borrower may ask for now: one indexed read for the offer screen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import Exists, F
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import Exists, F, Func, OuterRef, QuerySet, TextField
 
 from lending.models import Application, Borrower, CountryPack, Loan, ProductVersion
-from lending.prepared import Prepared
 from lending.rules import pricing
 from lending.rules.pricing import KeyFacts
 from lending.selectors import contracts, limits, loans, products
@@ -90,18 +91,20 @@ NEVER_ASKED = ("", "")
 
 def last_choice(borrower_id: int) -> tuple[str, str]:
     """Return of which product a borrower asked for a loan the last time, and for what, which may not be said."""
-    last: Any = _LAST_ASKED.first(borrower_id=borrower_id)
-    return (last.code, last.purpose) if last else NEVER_ASKED
+    return as_choice(last_asked(borrower_id).first())
 
 
-_LAST_ASKED: Prepared[Application] = Prepared(
-    lambda borrower_id: (
-        Application.objects.filter(borrower_id=borrower_id)
-        .annotate(code=F("product_version__code"))
-        .order_by("-submitted_at")[:1]
-    ),
-    borrower_id=int,
-)
+def last_asked(borrower: int | OuterRef) -> "QuerySet[Application, Any]":
+    """Return of a borrower's last application what `as_choice` reads."""
+    parts = F("product_version__code"), F("purpose")
+    choice = Func(*parts, template="ARRAY[%(expressions)s]", output_field=ArrayField(TextField()))
+    latest = Application.objects.filter(borrower=borrower).order_by("-submitted_at")
+    return latest.values_list(choice, flat=True)[:1]
+
+
+def as_choice(found: Sequence[str] | None) -> tuple[str, str]:
+    """Return the product and the purpose of an application; None: there is none."""
+    return (found[0], found[1]) if found else NEVER_ASKED
 
 
 def _refusal(borrower: Borrower, open_loan: Loan | None, is_undecided: bool) -> str:

@@ -17,7 +17,7 @@ from tests import factories
 from tests.phone import Phone, settle_outbox
 from tests.ussd.test_sms import Aggregator, aggregator
 from ussd.models import Hop, Session, SessionEnd
-from ussd.tasks import forget_answers
+from ussd.tasks import forget_all_answers, forget_answers
 
 __all__ = ["aggregator"]
 PATH = "/gateways/africastalking/{}/ussd"
@@ -250,12 +250,6 @@ class TestTheEndOfASession:
         assert len(aggregator.received) == 1
         factories.FixedScorer.says = factories.verdict("approve")
 
-    def test_empties_dialogues_that_nobody_can_resume(self, client: Client, law: None) -> None:
-        phone = Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
-        Session.objects.update(last_hop_at=timezone.now() - timedelta(minutes=4))
-        post(client, "ussd-events", **(self.FORM | {"sessionId": phone.session_id}))
-        assert Session.objects.get().answers == ""
-
     def test_that_nobody_reports_empties_its_dialogue_by_the_clock(self, client: Client, law: None) -> None:
         load_schedule()
         beat = PeriodicTask.objects.get(task=forget_answers.name)
@@ -264,6 +258,17 @@ class TestTheEndOfASession:
         assert Session.objects.get().answers != "", "it may still be resumed"
         Session.objects.update(last_hop_at=timezone.now() - timedelta(minutes=4))
         forget_answers(**json.loads(beat.kwargs))
+        assert Session.objects.get().answers == ""
+
+    def test_that_nobody_looked_at_for_days_is_emptied_at_night(self, client: Client, law: None) -> None:
+        load_schedule()
+        beat = PeriodicTask.objects.get(task=forget_all_answers.name)
+        Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
+        forget_all_answers(**json.loads(beat.kwargs))
+        assert Session.objects.get().answers != "", "it may still be resumed"
+        days_ago = timezone.now() - timedelta(days=3)
+        Session.objects.update(began_at=days_ago, last_hop_at=days_ago)
+        forget_all_answers(**json.loads(beat.kwargs))
         assert Session.objects.get().answers == ""
 
     def test_without_a_session_is_refused_for_good(self, client: Client, law: None) -> None:

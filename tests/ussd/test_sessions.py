@@ -185,6 +185,7 @@ class TestADroppedLine:
         aminas_phone.dials("*384*77#").sees("KES 500 is on its way").sees_no("Go on")
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("statement", ["SELECT pg_sleep(60)", "SELECT 1"])
 def test_however_slow_it_is_a_hop_ends_with_a_sentence_and_changes_nothing(
     aminas_phone: Phone, monkeypatch: pytest.MonkeyPatch, statement: str
@@ -336,6 +337,45 @@ class TestAtTheSameTime:
         assert len(set(answers)) == 1 and b"1 Loan" in answers[0]
         assert Session.objects.filter(gateway_session=live.session_id).count() == 1
 
+    @pytest.mark.parametrize(("typed", "shown"), [("1", "Your limit is"), ("2580", "We are deciding")])
+    def test_one_that_is_beaten_to_it_is_taken_anew(
+        self, live: Phone, monkeypatch: pytest.MonkeyPatch, typed: str, shown: str
+    ) -> None:
+        """A copy is read, answered and stored while this one is being answered: between its look and its word."""
+        monkeypatch.setattr(sessions, "DECISION_S", 0.0)
+        (to_the_pin(live) if typed == "2580" else live.dials("*384*77#")).typed.append(typed)
+        step, walked = engine.step, []
+
+        def beaten(dialogue: engine.Dialogue, *args: Any, **options: Any) -> engine.Shown:
+            walked.append(dialogue.held)
+            if len(walked) == 1:
+                live.repeats()
+            return step(dialogue, *args, **options)
+
+        monkeypatch.setattr(engine, "step", beaten)
+        answer = live.posts({"text": "*".join(live.typed)}).content
+        assert answer == live.raw and shown in live.text
+        session = Session.objects.get(gateway_session=live.session_id)
+        assert session.hops.count() == session.hops_answered
+        assert Application.objects.count() == (typed == "2580")
+        assert not walked[0] and len(walked) <= 3
+
+    def test_one_that_another_hop_overtakes_is_resynchronised(self, live: Phone, monkeypatch: Any) -> None:
+        live.dials("*384*77#")
+        step = engine.step
+
+        def overtaken(dialogue: engine.Dialogue, *args: Any, **options: Any) -> engine.Shown:
+            monkeypatch.setattr(engine, "step", step)
+            assert b"Your limit is" in live.posts({"text": "1"}).content
+            return step(dialogue, *args, **options)
+
+        monkeypatch.setattr(engine, "step", overtaken)
+        assert b"What is it for?" in live.posts({"text": "1*500"}).content
+        session = Session.objects.get(gateway_session=live.session_id)
+        assert list(session.hops.order_by("position").values_list("position", "screen")) == [
+            (1, "home"), (2, "borrow.amount"), (3, "borrow.purpose"),
+        ]  # fmt: skip
+
     def test_a_session_that_is_held_is_answered_with_a_sentence(
         self, live: Phone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -405,12 +445,12 @@ class TestWhatIsWaitedForToReachTheDisk:
 @pytest.mark.django_db(transaction=True)
 def test_a_connection_whose_statements_went_bad_is_left(aminas_phone: Phone) -> None:
     """A pooler that hands out another connection, or a table that was altered: one hop fails, and not each."""
-    aminas_phone.dials("*384*77#").sees("1 Loan")
+    aminas_phone.dials("*384*77#").types("1").sees("Your limit")
     with connection.cursor() as cursor:
         cursor.execute("DEALLOCATE ALL")
-    aminas_phone.types("1").sees("Sorry, that did not work")
+    aminas_phone.types("500").sees("Sorry, that did not work")
     connection.close_if_unusable_or_obsolete()
-    aminas_phone.dials("*384*77#").sees("1 Loan")
+    aminas_phone.dials("*384*77#").sees("Go on where you stopped?")
 
 
 def test_what_a_service_catches_leaves_the_hop_going_on(amina: Borrower, monkeypatch: Any) -> None:

@@ -307,7 +307,7 @@ def session_by_number(gateway: str, msisdn: str, *, begins: bool | None, at: dat
     `begins`: what the gateway says about it; None if it does not say. A network lets a phone have one session
     at a time, so what does not begin one belongs to the latest.
     """
-    latest = Session.objects.filter(gateway=gateway, msisdn=msisdn).order_by("-last_hop_at").first()
+    latest = Session.objects.filter(gateway=gateway, msisdn=msisdn).order_by("-began_at").first()
     if latest is None or at - latest.last_hop_at > SESSION_LASTS:
         return _made_up(msisdn, at), begins is not False
     fresh = at - latest.last_hop_at < QUICKEST_ANSWER

@@ -193,7 +193,6 @@ def _keep_end(told: Ended, gateway: str, at: datetime) -> None:
             sessions.owe_unseen_decision(session, at)
         if not created:
             SessionEnd.objects.filter(id=end.id).update(times_received=F("times_received") + 1)
-    sessions.forget_answers(at)
 
 
 @door("POST")

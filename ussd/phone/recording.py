@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone, translation
+from django.utils import timezone
 
 from lending.models import Application, Decision
 from lending.rules import identity
@@ -22,6 +22,7 @@ from ussd.engine import BACK, HOME, MORE, SCREENS, Ask, Menu, Sample, look
 from ussd.models import Hop, Session
 from ussd.phone.client import NETWORK_ERROR
 from ussd.sessions import RESUME_WITHIN
+from ussd.tongue import speaking
 
 WIDTH = 116
 SOMEBODYS_ID = "23456781"
@@ -259,7 +260,7 @@ def _days() -> str:
     """Return a pattern of every day as any language writes it."""
     found = set()
     for language, _ in settings.SPOKEN_LANGUAGES:
-        with translation.override(language):
+        with speaking(language):
             found |= {words.day(date(2028, 1, 1) + timedelta(days=number)) for number in range(366)}
     # The longest first: 1 Dec stands in 21 Dec.
     return r"\b(?:" + "|".join(re.escape(day) for day in sorted(found, key=len, reverse=True)) + r")\b"

@@ -192,7 +192,7 @@ def language(msisdn: str) -> str:
     borrower = people.find_borrower(msisdn)
     if borrower is not None:
         return OWN_NAMES.get(borrower.language, borrower.language)
-    latest = Session.objects.filter(msisdn=msisdn).order_by("-last_hop_at").values("language", "screen").first()
+    latest = Session.objects.filter(msisdn=msisdn).order_by("-began_at").values("language", "screen").first()
     if latest is None or latest["screen"] == "register.language":
         return ""
     return OWN_NAMES.get(latest["language"], latest["language"])
