@@ -31,5 +31,5 @@ USER 10001
 VOLUME /models
 EXPOSE 8000
 # Granian ends gently on SIGTERM, as Celery does.
-CMD ["granian", "--interface", "wsgi", "--host", "0.0.0.0", "--port", "8000", "--blocking-threads", "16", "--no-ws", \
-     "--http1-header-read-timeout", "5000", "--respawn-failed-workers", "config.wsgi:application"]
+CMD ["granian", "--interface", "rsgi", "--host", "0.0.0.0", "--port", "8000", "--no-ws", \
+     "--http1-header-read-timeout", "5000", "--respawn-failed-workers", "config.web:application"]

@@ -1,75 +1,60 @@
-"""Bodies that drip in: the threads of the web server are few, and each waits for its request's body.
+"""Bodies that were not taken in (config/web.py): why, and what is answered where nobody else answers in words."""
 
-The server bounds the time for headers, not for a body (granian, issue 728: it will not). So nothing is read before
-the secret in a gateway's address is found right, and no one address may keep more than some of the threads waiting;
-what comes from it then is refused, unread. A proxy that takes in whole bodies first, as nginx does by itself, ends
-slow ones for good: docs/operations.md. To read in a thread of its own and give up on it is no way: granian then
-waits for that thread before it closes the connection, and serves nobody meanwhile (seen with 2.8.7).
-"""
+from collections.abc import Callable
 
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
-
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 
-class TooManySlowBodies(OSError):
-    """As many bodies of this address are waited for as may be. Django says that it could not read the request."""
+class NotRead(OSError):
+    """A request's body was not taken in, so Django cannot read the request.
+
+    `status`: that of the answer; `came`: how many bytes of it came and were dropped.
+    """
+
+    status = 400
+
+    def __init__(self, why: str, came: int = 0) -> None:
+        super().__init__(why)
+        self.came = came
 
 
-class Waiting:
-    """How many bodies are waited for, by the address that they come from."""
+class TooLarge(NotRead):
+    """It is larger than anything that is sent here."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self._counts: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def one_more(self, address: str) -> Iterator[None]:
-        """Count a body while it is waited for.
-
-        Raises:
-            TooManySlowBodies: there are as many as may be.
-        """
-        with self._lock:
-            if self._counts[address] >= self.most:
-                raise TooManySlowBodies(f"{self.most} bodies of one address are waited for")
-            self._counts[address] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._counts[address] -= 1
-                if not self._counts[address]:
-                    del self._counts[address]
+    status = 413
 
 
-class Body:
-    """A request's body that counts as waited for while it is read."""
+class TooSlow(NotRead):
+    """It did not come in time."""
 
-    def __init__(self, inner: Any, waiting: Waiting, address: str) -> None:
-        self._inner, self._waiting, self._address = inner, waiting, address
-
-    def read(self, *size: int) -> bytes:
-        with self._waiting.one_more(self._address):
-            return self._inner.read(*size)
-
-    def readline(self, *size: int) -> bytes:
-        with self._waiting.one_more(self._address):
-            return self._inner.readline(*size)
+    status = 408
 
 
-def bounded(application: Application, most: int) -> Application:
-    """Return the application with at most so many bodies of one address waited for at once."""
-    waiting = Waiting(most)
+class TooManyWaiting(NotRead):
+    """As many bodies of its address are waited for as may be."""
 
-    def serve(request: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if request.get("CONTENT_LENGTH"):
-            request["wsgi.input"] = Body(request["wsgi.input"], waiting, request.get("REMOTE_ADDR", ""))
-        return application(request, start_response)
+    status = 429
 
+
+WORDS = {
+    400: "The request could not be read. Send it again.",
+    408: "The request did not arrive in time. Send it again.",
+    413: "The request is too large.",
+    429: "Too many requests of yours are still on their way. Send this one again later.",
+}
+
+
+def answered(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Answer in words a request whose body was not taken in, where its view does not. Middleware."""
+
+    def serve(request: HttpRequest) -> HttpResponse:
+        return get_response(request)
+
+    def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, UnreadablePostError):
+            return None
+        status = error.__cause__.status if isinstance(error.__cause__, NotRead) else NotRead.status
+        return HttpResponse(WORDS[status], status=status, content_type="text/plain; charset=utf-8")
+
+    serve.process_exception = process_exception  # type: ignore[attr-defined]
     return serve

@@ -324,9 +324,9 @@ def sandbox() -> Child:
 
 def web() -> Child:
     """The web server, threads enough for hops that wait two seconds for a decision."""
-    command = [str(Path(sys.executable).with_name("granian")), "--interface", "wsgi"]
+    command = [str(Path(sys.executable).with_name("granian")), "--interface", "rsgi"]
     command += ["--host", embedded.HOST, "--port", os.environ["WEB_PORT"], "--workers", "1"]
-    command += ["--blocking-threads", "16", "--no-ws", "--respawn-failed-workers", "config.wsgi:application"]
+    command += ["--no-ws", "--respawn-failed-workers", "config.web:application"]
     # Killed outright it would leave its worker behind; Celery's pools end with their parent.
     return Child("web", command, floor=1, death_signal=signal.SIGTERM)
 

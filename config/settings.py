@@ -55,10 +55,12 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.bodies.answered",
 ]
 
 ROOT_URLCONF = "config.urls"
-WSGI_APPLICATION = "config.wsgi.application"
+# Of each process of the web server. A hop that waits for a decision holds one for two seconds.
+WEB_THREADS = env.int("WEB_THREADS", default=16)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
 STATIC_ROOT = JIRANI_VAR / "static"
@@ -106,9 +108,7 @@ SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = env.bool("SECURE_COOKIES", default=not DEBUG)
 CSRF_COOKIE_SECURE = SESSION_COOKIE_SECURE
 SESSION_COOKIE_AGE = int(timedelta(hours=8).total_seconds())
-# Three quarters of the web server's threads.
-SLOW_BODIES = env.int("SLOW_BODIES", default=12)
-# The body of a hop or a callback is small; anything larger is refused before it is parsed.
+# The body of a hop or a callback is small; anything larger is not taken in.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
 

@@ -92,6 +92,7 @@ class Stack:
             "SANDBOX_URL": self.sandbox.url,
             "MODELS_DIR": str(settings.MODELS_DIR),
             "PYTHONUNBUFFERED": "1",
+            "WEB_THREADS": "4",
             "REFUSE_FLOODS": "0",  # a machine types faster than people
             **self.extra,
         }
@@ -110,8 +111,8 @@ class Stack:
 
     def web(self, workers: int = 1) -> None:
         """Start the production server and wait until it can serve."""
-        granian = ("granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(self.web_port))
-        self.start("web", *granian, "--workers", str(workers), "--blocking-threads", "4", "config.wsgi:application")
+        granian = ("granian", "--interface", "rsgi", "--host", "127.0.0.1", "--port", str(self.web_port))
+        self.start("web", *granian, "--workers", str(workers), "config.web:application")
         wait_for(self.ready, why=f"web was not ready, see {self.logs}/web.log")
 
     def ready(self) -> bool:

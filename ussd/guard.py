@@ -48,6 +48,7 @@ LIMITS: dict[str, Limit] = {
     Kind.FORGED: Limit(5, HOUR, "an address is entered once at the gateway; a few wrong ones are a slip"),
     Kind.UNREADABLE: Limit(20, HOUR, "a gateway's fault shows in every hop, a stranger's guesses in many"),
     Kind.OVERSIZE: Limit(0, HOUR, "no callback comes near 32 KiB"),
+    Kind.SLOW: Limit(5, HOUR, "a gateway has sent its few hundred bytes within milliseconds; a line may break"),
     Kind.OTHERS_SESSION: Limit(0, HOUR, "a network never hands a session to another number"),
     Kind.REPLAYED: Limit(2, HOUR, "gateways send a hop again within seconds, not after ten minutes"),
     Kind.PIN_DIALLED: Limit(0, HOUR, "the customer needs to hear that call logs keep what is dialled"),

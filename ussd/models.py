@@ -243,6 +243,7 @@ class AbuseSign(models.Model):
         FORGED = "forged", "Calls without the gateway's secret"
         UNREADABLE = "unreadable", "Calls that cannot be read"
         OVERSIZE = "oversize", "Calls that are too large"
+        SLOW = "slow", "Calls that drip in"
         OTHERS_SESSION = "others_session", "One number used another's dialogue"
         REPLAYED = "replayed", "An old call was sent again"
         PIN_DIALLED = "pin_dialled", "What may be a PIN in a dial string"

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import Error as DatabaseError
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, JsonResponse, UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 
@@ -52,6 +52,8 @@ def daraja_only(view: BodyView) -> View:
             body = request.body
         except RequestDataTooBig:
             return say(413, "Too large")
+        except UnreadablePostError:
+            return say(408, "The body did not arrive")
         if len(body) > MAX_BODY:
             return say(413, "Too large")
         return view(request, body, timezone.now(), **path)

@@ -113,7 +113,7 @@ class TestProcesses:
         assert worker.serving() is None
 
     @pytest.mark.parametrize(
-        "names", ["config.wsgi", "scoring.decide, scoring.tasks, lending.tasks", "scoring.training, scoring.policy"]
+        "names", ["config.web", "scoring.decide, scoring.tasks, lending.tasks", "scoring.training, scoring.policy"]
     )
     def test_that_only_import_us_stay_without_tensorflow(self, names):
         code = f"import django; django.setup(); import {names}, sys; print(int('tensorflow' in sys.modules))"

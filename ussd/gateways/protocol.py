@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 import phonenumbers
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from phonenumbers import PhoneNumber, PhoneNumberFormat
 
 from ussd.hops import QUICKEST_ANSWER
@@ -43,6 +43,10 @@ class NotANumber(Unreadable):
 
 class TooLarge(Unreadable):
     """The body is larger than any callback."""
+
+
+class DidNotCome(Unreadable):
+    """The body did not come whole, or not in time."""
 
 
 class NotOurs(Exception):
@@ -157,11 +161,15 @@ def body_of(request: HttpRequest) -> bytes:
 
     Raises:
         TooLarge: it is larger than any callback; nothing of it was read.
+        DidNotCome: it was not sent to its end.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > BODY_BYTES:
         raise TooLarge("body")
-    return request.body
+    try:
+        return request.body
+    except UnreadablePostError:
+        raise DidNotCome("body") from None
 
 
 def json_of(request: HttpRequest) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ussd.asked import mask_digits
 from ussd.gateways.africastalking import AfricasTalking
 from ussd.gateways.infobip import Infobip
 from ussd.gateways.protocol import (
+    DidNotCome,
     Ended,
     Fields,
     Gateway,
@@ -126,7 +127,13 @@ def _refusal(error: Exception, gateway: Gateway, at: datetime) -> str:
 
 
 def _notice_unreadable(error: Unreadable, gateway: Gateway, at: datetime) -> None:
-    kind = guard.Kind.OVERSIZE if isinstance(error, TooLarge) else guard.Kind.UNREADABLE
+    match error:
+        case TooLarge():
+            kind = guard.Kind.OVERSIZE
+        case DidNotCome():
+            kind = guard.Kind.SLOW
+        case _:
+            kind = guard.Kind.UNREADABLE
     guard.notice(kind, gateway=gateway.name, at=at)
 
 
