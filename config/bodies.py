@@ -53,7 +53,11 @@ def answered(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     def process_exception(request: HttpRequest, error: Exception) -> HttpResponse | None:
         if not isinstance(error, UnreadablePostError):
             return None
-        status = error.__cause__.status if isinstance(error.__cause__, NotRead) else NotRead.status
+        # Django wraps what the body said, once for each of its ways to read it.
+        why: BaseException | None = error
+        while why is not None and not isinstance(why, NotRead):
+            why = why.__cause__
+        status = NotRead.status if why is None else why.status
         return HttpResponse(WORDS[status], status=status, content_type="text/plain; charset=utf-8")
 
     serve.process_exception = process_exception  # type: ignore[attr-defined]

@@ -1130,22 +1130,9 @@ def longest() -> Iterator[tuple[str, str]]:
     yield "refund_failed", not_given_back_words(samples.refund())
     yield "repayment_not_made", not_made_words(samples.intent())
     yield "repayment_not_made", unanswered_words(samples.intent())
-    for ways in (frozenset[str](), frozenset({"day"}), frozenset({"skip"}), frozenset({"day", "skip"})):
-        for late in (*LADDER, 2, 6, 13, 27, 365):
-            today = samples.DAY + timedelta(days=late)
-            reminder = reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, today, ways)
-            yield f"repayment_reminder {late} {sorted(ways)}", reminder
+    yield from _longest_of_plans(loan)
     yield "paid_for_another", paid_for_words(samples.receipt(), words.masked_name(samples.NAME))
     yield "savings_did_not_pay", not_from_savings_words(samples.MOST_CENTS, "KES")
-    yield "promise_made", promise_words(samples.promise())
-    yield "plan_wish", wish_words()
-    for standing in (samples.one_sum(), samples.parts()):
-        for today in (samples.DAY, tomorrow):
-            yield "dates_stay", dates_stay_words(loan, standing, today)
-    for kind in ("extend", "skip", "cancel", "reschedule"):
-        for standing in (samples.one_sum(), samples.parts()):
-            for today in (samples.DAY, tomorrow):
-                yield f"loan_changed {kind}", changed_words(kind, loan, standing, today)
     yield "bureau_notice", bureau_words(loan, samples.DAY)
     for change in samples.terms_changes():
         yield "savings_terms_change", saving_words.terms_change_words(change, "KES")
@@ -1162,3 +1149,19 @@ def longest() -> Iterator[tuple[str, str]]:
         yield f"agent {stands}", agent_words(Agent(state=stands))
     for part, tell in COPY.items():
         yield f"data_copy {part}", tell(samples.held())
+
+
+def _longest_of_plans(loan: Loan) -> Iterator[tuple[str, str]]:
+    """Yield what is said of when a loan is paid: what is late, promised, wished, changed."""
+    for ways in (frozenset[str](), frozenset({"day"}), frozenset({"skip"}), frozenset({"day", "skip"})):
+        for late in (*LADDER, 2, 6, 13, 27, 365):
+            today = samples.DAY + timedelta(days=late)
+            reminder = reminder_words(loan, samples.MOST_CENTS - 1, samples.DAY, today, ways)
+            yield f"repayment_reminder {late} {sorted(ways)}", reminder
+    yield "promise_made", promise_words(samples.promise())
+    yield "plan_wish", wish_words()
+    for standing in (samples.one_sum(), samples.parts()):
+        for today in (samples.DAY, samples.DAY + timedelta(days=1)):
+            yield "dates_stay", dates_stay_words(loan, standing, today)
+            for kind in ("extend", "skip", "cancel", "reschedule"):
+                yield f"loan_changed {kind}", changed_words(kind, loan, standing, today)

@@ -5,8 +5,8 @@ hop is known by a keyed fingerprint (ussd/hops.py); the input is what the text a
 everything that a hop changes commits together with the answer that is recorded for it.
 
 Most hops lead from one screen to the next and change nothing else. They are read without a lock and stored by one
-statement, which PostgreSQL carries out only if no other hop came between. What acts, and what was beaten to it,
-is taken anew with the session's row locked.
+statement, which PostgreSQL carries out only if no other hop came between (optimistic locking). What acts, and what
+was beaten to it, is taken anew with the session's row locked.
 """
 
 import hmac
@@ -478,7 +478,7 @@ def _apology_on_record(event: Event, at: datetime, over_at: float) -> Reply:
 def forget_answers(at: datetime, *, begun_within: timedelta | None = None) -> int:
     """Empty the answers of dialogues that dropped and can no longer be resumed; return how many.
 
-    To look only at those that begun within a while costs as much as these are; any others were emptied before.
+    To look only at those that began within a while costs as much as these are; the others should be empty by then.
     """
     dropped = Session.objects.filter(ended_at__isnull=True, last_hop_at__lt=at - RESUME_WITHIN)
     if begun_within is not None:

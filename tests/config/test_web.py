@@ -11,10 +11,15 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
-from config import web
+from config import bodies, web
+from config.bodies import WORDS, NotRead, TooLarge, TooManyWaiting, TooSlow
 from config.web import Door
+from lending.payments import tokens
 from tests.stack import Stack, wait_for
 from ussd.models import AbuseSign
 
@@ -31,6 +36,9 @@ MANY = 60
 
 @pytest.fixture
 def stack(tmp_path: Path, transactional_db: None) -> Iterator[Stack]:
+    store = redis.Redis.from_url(settings.REDIS_URL)
+    for key in store.scan_iter("guard:*"):  # what a test before this one counted within the hour
+        store.delete(key)
     with Stack(tmp_path) as stack:
         stack.web()
         yield stack
@@ -84,9 +92,16 @@ class TestBodiesThatDripIn:
             )
         assert AbuseSign.objects.get(kind=AbuseSign.Kind.SLOW).times > MANY / 2
 
-    def test_anywhere_else_are_told_so(self, stack: Stack) -> None:
-        with drip(stack.web_port, "/api/v1/loans") as one:
-            assert one.recv(2000).startswith(b"HTTP/1.1 40")
+    def test_of_a_rail_s_callback_are_told_so(self, stack: Stack) -> None:
+        with drip(stack.web_port, f"/gateways/daraja/{tokens.secrets_in_force()[0]}/c2b/confirmation") as one:
+            assert one.recv(2000).startswith(b"HTTP/1.1 408")
+
+    def test_of_who_hangs_up_leave_no_trace_of_ours(self, stack: Stack) -> None:
+        for head in ("Content-Length: 500", "Transfer-Encoding: chunked"):
+            drip(stack.web_port, gateway(settings.AFRICASTALKING_SECRET), head).close()
+        assert dial(stack).text.startswith("CON ")
+        time.sleep(1)
+        assert "Traceback" not in (stack.logs / "web.log").read_text()
 
     def test_of_one_address_beyond_so_many_are_not_waited_for(self, stack: Stack) -> None:
         with ExitStack() as drips:
@@ -148,6 +163,36 @@ def test_a_request_is_put_as_wsgi_puts_it() -> None:
         "2001:db8::1", "127.0.0.1", "8000",
     )  # fmt: skip
     assert "HTTP_X_FORWARDED_FOR" not in environ, "what only a proxy may say came from the caller"
+
+
+@pytest.mark.parametrize(
+    ("why", "status"),
+    [(TooLarge, 413), (TooSlow, 408), (TooManyWaiting, 429), (NotRead, 400), (ConnectionResetError, 400)],
+)
+def test_where_no_view_answers_the_words_say_what_to_do(why: type[OSError], status: int) -> None:
+    """Django asks its middleware about what a view raised: here, in reading a form."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(request.POST["amount"])
+
+    asked = WSGIRequest(_a_form(web.Unread(why("no"))))  # type: ignore[arg-type]
+    serve: Any = bodies.answered(view)
+    with pytest.raises(UnreadablePostError) as raised:
+        serve(asked)
+    response = serve.process_exception(asked, raised.value)
+    assert response.status_code == status and response.content.decode() in WORDS.values()
+    assert serve.process_exception(asked, ValueError()) is None
+
+
+def _a_form(body: Any) -> dict[str, Any]:
+    kind = "application/x-www-form-urlencoded"
+    return {
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": "/",
+        "CONTENT_TYPE": kind,
+        "CONTENT_LENGTH": "9",
+        "wsgi.input": body,
+    }
 
 
 def test_what_an_application_holds_is_closed_whatever_happens() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Value
+from django.db.models import Exists, OuterRef, Sum, Value
+from django.test.utils import CaptureQueriesContext
 
-from lending.models import Borrower, Case
-from lending.prepared import Prepared, Statement
+from lending.models import Borrower, Case, Loan
+from lending.prepared import Pair, Prepared, Statement
 from tests import factories
+from tests.lending.lending import lend, product
 from ussd.models import Session
 
 pytestmark = pytest.mark.django_db
@@ -78,3 +80,38 @@ def test_days_and_moments_are_told_apart(amina: Borrower) -> None:
     )
     assert since.first(at=amina.registered_at) == amina
     assert since.first(at=amina.registered_at + timedelta(seconds=1)) is None
+
+
+def test_rows_come_with_what_is_joined_to_them(amina: Borrower, brian: Borrower) -> None:
+    """As the query has them, and no further question is asked for the joined ones."""
+
+    def of_state(state: str) -> Any:
+        return Loan.objects.filter(state=state).select_related("borrower", "country_pack").order_by("-id")
+
+    version = product({})
+    lent = [lend(version, 50_000, factories.NOON).id for _ in range(3)]
+    found = Prepared(of_state, state=str).all(state="live")
+    assert [loan.id for loan in found] == lent[::-1]
+    for loan, asked in zip(found, of_state("live"), strict=True):
+        assert vars(loan).keys() == vars(asked).keys()
+        with CaptureQueriesContext(connection) as more:
+            assert (loan.borrower.national_id, loan.country_pack.rules) == (
+                asked.borrower.national_id, asked.country_pack.rules,
+            )  # fmt: skip
+        assert not more.captured_queries
+
+
+def test_a_sum_over_many_rows_is_whole_cents(amina: Borrower) -> None:
+    lend(product({}), 50_000, factories.NOON)
+    owed = Sum("installments__principal_cents")
+    sums: Prepared[Loan] = Prepared(lambda state: Loan.objects.filter(state=state).annotate(owed=owed), state=str)
+    found: Any = sums.first(state="live")
+    assert found.owed == 50_000 and type(found.owed) is int
+
+
+def test_a_pair_answers_each_for_itself(amina: Borrower, brian: Borrower) -> None:
+    names: Prepared[Borrower] = Prepared(lambda name: Borrower.objects.filter(full_name=name), name=str)
+    pair: Pair[Borrower, Borrower] = Pair(Prepared(of_number, msisdn=str), names)
+    for msisdn, mine in ((amina.msisdn, amina), ("254799999999", None)):
+        for name, theirs in ((brian.full_name, brian), ("Nobody", None)):
+            assert pair.first(msisdn=msisdn, name=name) == (mine, theirs)

@@ -250,25 +250,21 @@ class TestTheEndOfASession:
         assert len(aggregator.received) == 1
         factories.FixedScorer.says = factories.verdict("approve")
 
-    def test_that_nobody_reports_empties_its_dialogue_by_the_clock(self, client: Client, law: None) -> None:
+    @pytest.mark.parametrize(
+        ("task", "begun_ago"), [(forget_answers, timedelta(minutes=5)), (forget_all_answers, timedelta(days=3))]
+    )
+    def test_that_nobody_reports_empties_its_dialogue_by_the_clock(
+        self, client: Client, law: None, task: Any, begun_ago: timedelta
+    ) -> None:
+        """Every few minutes; what was left for days, at night."""
         load_schedule()
-        beat = PeriodicTask.objects.get(task=forget_answers.name)
+        beat = PeriodicTask.objects.get(task=task.name)
         Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
-        forget_answers(**json.loads(beat.kwargs))
+        Session.objects.update(began_at=timezone.now() - begun_ago)
+        task(**json.loads(beat.kwargs))
         assert Session.objects.get().answers != "", "it may still be resumed"
         Session.objects.update(last_hop_at=timezone.now() - timedelta(minutes=4))
-        forget_answers(**json.loads(beat.kwargs))
-        assert Session.objects.get().answers == ""
-
-    def test_that_nobody_looked_at_for_days_is_emptied_at_night(self, client: Client, law: None) -> None:
-        load_schedule()
-        beat = PeriodicTask.objects.get(task=forget_all_answers.name)
-        Phone(client).dials("*384*77#").types("1", "1", "1", "1", "Amina Wanjiru", "23456781")
-        forget_all_answers(**json.loads(beat.kwargs))
-        assert Session.objects.get().answers != "", "it may still be resumed"
-        days_ago = timezone.now() - timedelta(days=3)
-        Session.objects.update(began_at=days_ago, last_hop_at=days_ago)
-        forget_all_answers(**json.loads(beat.kwargs))
+        task(**json.loads(beat.kwargs))
         assert Session.objects.get().answers == ""
 
     def test_without_a_session_is_refused_for_good(self, client: Client, law: None) -> None:
