@@ -1,6 +1,7 @@
 """A crowd that borrows and repays over a bad network: hops come twice, late, out of order, or not at all.
 
-Everybody reads the screen and types an answer, mostly one that leads to a loan or pays it back, sometimes any.
+Everybody reads the screen and types an answer: most dial to look and hang up where a PIN is asked for; the others
+mostly type what leads to a loan or pays it back, sometimes anything.
 What the network does to a hop is drawn for each. Of all that came of it nothing may be there twice, and every
 copy of a hop must have been answered with the words of the first: `Crowd.walk` counts, `doubled` asks the database.
 """
@@ -46,7 +47,8 @@ class Faults:
     twice_at_once: float = 0.03
     again_later: float = 0.03
     out_of_order: float = 0.01
-    # Not the network's: a customer who types anything.
+    # Not the network's: a customer who dials only to look, one who types anything.
+    only_looks: float = 0.7
     astray: float = 0.25
 
 
@@ -101,11 +103,12 @@ class Caller:
         await self._send_what_is_late()
 
     async def _dial(self) -> None:
+        only_looks = self._comes("only_looks")
         screen = await self._hop()
         for _ in range(PATIENCE):
-            if screen.startswith("END ") or not self.crowd.goes_on:
+            if screen.startswith("END ") or not self.crowd.goes_on or (only_looks and "PIN" in screen):
                 return
-            answer = self.answer(screen)
+            answer = self.look_around(screen) if only_looks else self.answer(screen)
             if self._comes("out_of_order") and answer != factories.PIN:
                 # The hop after this one overtakes it; what was typed blindly is seldom what a screen asks for.
                 behind = self._request([*self.typed, answer])
@@ -117,8 +120,8 @@ class Caller:
             screen = await self._hop()
 
     def answer(self, screen: str) -> str:
-        """Return what this customer types when they read this."""
-        options = [(key, label) for key, label in OPTION.findall(screen) if label not in LEFT_ALONE]
+        """Return what this customer types who wants a loan, or to pay it back."""
+        options = self._options(screen)
         asks = "PIN" in screen and not any(key in "123456789" for key, _ in options)
         if asks or ("enter PIN" in screen and self.luck.random() < 0.5):
             return factories.PIN
@@ -132,6 +135,14 @@ class Caller:
         if "How much" in screen:
             return "500"
         return str(self.luck.choice(options)[0]) if options else self.luck.choice(TYPED)
+
+    def look_around(self, screen: str) -> str:
+        """Return what somebody types who has come to look."""
+        options = self._options(screen)
+        return self.luck.choice([key for key, _ in options] if options else TYPED)
+
+    def _options(self, screen: str) -> list[tuple[str, str]]:
+        return [(key, label) for key, label in OPTION.findall(screen) if label not in LEFT_ALONE]
 
     async def _hop(self) -> str:
         """Send the session so far, as the network does it; return the screen."""
