@@ -8,7 +8,7 @@ connections between transactions may stand before PostgreSQL (docs/operations.md
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -25,6 +25,7 @@ MARKS: Mapping[type, Callable[[int], Any]] = {
     str: lambda number: f"mark {number}",
     int: lambda number: -1_000_003 - number,
     datetime: lambda number: datetime(1, 1, 2, tzinfo=UTC) + timedelta(seconds=number),
+    date: lambda number: date(2, 1, 1) + timedelta(days=number),
 }
 # Unknown, prepared already, or of another result: a table was altered under us, or a pooler stands between.
 GONE_BAD = ("26000", "42P05", "0A000")

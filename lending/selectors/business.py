@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from lending.models import BookEntry
+from lending.prepared import Prepared
 from lending.rules import business as rules
 
 
@@ -45,7 +46,17 @@ def last_standing(borrower_id: int, on: date) -> BookEntry | None:
 
 def day(borrower_id: int, on: date, as_of: datetime) -> rules.Totals:
     """Return what a day came to."""
-    return rules.totals(entries(borrower_id, as_of, on, on))
+    return rules.totals(map(_entry, _OF_DAY.all(borrower_id=borrower_id, as_of=as_of, on=on)))
+
+
+_OF_DAY: Prepared[BookEntry] = Prepared(
+    lambda borrower_id, as_of, on: BookEntry.objects.filter(
+        borrower_id=borrower_id, recorded_at__lte=as_of, happened_on=on
+    ).order_by("id"),
+    borrower_id=int,
+    as_of=datetime,
+    on=date,
+)
 
 
 @dataclass(frozen=True)
@@ -68,10 +79,16 @@ def month(borrower_id: int, on: date, as_of: datetime) -> Month:
 
 def owed(borrower_id: int, as_of: datetime) -> dict[str, int]:
     """Return what each customer owes, the largest debt first."""
-    rows = BookEntry.objects.filter(
+    return rules.owed(map(_entry, _OF_CUSTOMERS.all(borrower_id=borrower_id, as_of=as_of)))
+
+
+_OF_CUSTOMERS: Prepared[BookEntry] = Prepared(
+    lambda borrower_id, as_of: BookEntry.objects.filter(
         borrower_id=borrower_id, recorded_at__lte=as_of, kind__in=BookEntry.OF_CUSTOMERS
-    )
-    return rules.owed(_entry(row) for row in rows.order_by("id"))
+    ).order_by("id"),
+    borrower_id=int,
+    as_of=datetime,
+)
 
 
 def weeks(borrower_id: int, as_of: datetime, first: date | None = None) -> dict[date, rules.Totals]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lending.models import Borrower, GroupMember, GroupWithdrawal, SavingsAccount
+from lending.prepared import Prepared
 from lending.rules import money
 from lending.rules import savings as rules
 from lending.selectors import savings as selectors
@@ -10,9 +11,20 @@ from lending.selectors import savings as selectors
 
 def accounts_of(borrower: Borrower) -> list[SavingsAccount]:
     """Return the accounts of the groups that somebody is in now, on whichever of their numbers."""
-    members = GroupMember.objects.filter(identity_index=borrower.identity_index, left_at=None)
-    accounts = SavingsAccount.objects.filter(group__members__in=members, closing_at=None)
-    return list(accounts.select_related("group", "product_version").order_by("-used_on", "id"))
+    return _ACCOUNTS.all(identity_index=borrower.identity_index)
+
+
+_ACCOUNTS: Prepared[SavingsAccount] = Prepared(
+    lambda identity_index: (
+        SavingsAccount.objects.filter(
+            group__members__in=GroupMember.objects.filter(identity_index=identity_index, left_at=None),
+            closing_at=None,
+        )
+        .select_related("group", "product_version")
+        .order_by("-used_on", "id")
+    ),
+    identity_index=str,
+)
 
 
 @dataclass(frozen=True)

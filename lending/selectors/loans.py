@@ -45,7 +45,7 @@ def open_loan_of_person(identity_index: str, beside: Loan | None = None) -> Loan
 def loan_to_repay(identity_index: str) -> Loan | None:
     """Return the loan that a person's money goes to: the live one, else one charged off, else the first that was
     written off, on whichever of their numbers."""
-    return loans_of(identity_index).exclude(state=Loan.State.APPROVED).first()
+    return _LOAN_TO_REPAY.first(identity_index=identity_index)
 
 
 def loan_of_person(identity_index: str) -> Loan | None:
@@ -65,6 +65,9 @@ def loans_of(identity_index: str | OuterRef) -> "QuerySet[Loan]":
 
 
 _LOAN_OF_PERSON: Prepared[Loan] = Prepared(lambda identity_index: loans_of(identity_index)[:1], identity_index=str)
+_LOAN_TO_REPAY: Prepared[Loan] = Prepared(
+    lambda identity_index: loans_of(identity_index).exclude(state=Loan.State.APPROVED)[:1], identity_index=str
+)
 
 
 def undecided_application(borrower_id: int) -> Application | None:
@@ -192,12 +195,26 @@ _LAST_SAVED: Prepared[Receipt] = Prepared(
 
 def pending_prompt(msisdn: str) -> PaymentIntent | None:
     """Return the prompt that is on its way to a phone or on it, whatever it is for: one at a time."""
-    return PaymentIntent.objects.filter(
-        msisdn=msisdn, purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN
-    ).first()
+    return _PENDING.first(msisdn=msisdn)
 
 
 def last_prompt(msisdn: str, since: datetime) -> PaymentIntent | None:
     """Return the newest prompt to a phone since a moment, whatever became of it."""
-    asked = PaymentIntent.objects.filter(msisdn=msisdn, purpose=PaymentIntent.Purpose.COLLECT)
-    return asked.filter(created_at__gte=since).select_related("borrower").order_by("-created_at", "-id").first()
+    return _LAST_PROMPT.first(msisdn=msisdn, since=since)
+
+
+_PENDING: Prepared[PaymentIntent] = Prepared(
+    lambda msisdn: PaymentIntent.objects.filter(
+        msisdn=msisdn, purpose__in=PaymentIntent.PROMPTS, state=PaymentIntent.State.OPEN
+    ).order_by("id")[:1],
+    msisdn=str,
+)
+_LAST_PROMPT: Prepared[PaymentIntent] = Prepared(
+    lambda msisdn, since: (
+        PaymentIntent.objects.filter(msisdn=msisdn, purpose=PaymentIntent.Purpose.COLLECT, created_at__gte=since)
+        .select_related("borrower")
+        .order_by("-created_at", "-id")[:1]
+    ),
+    msisdn=str,
+    since=datetime,
+)

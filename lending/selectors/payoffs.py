@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from lending.models import Loan, SavingsAccount
+from lending.prepared import Prepared
 from lending.rules import money
 from lending.selectors import contracts, savings
 
@@ -36,12 +37,21 @@ def pay_off(loan: Loan, on: date) -> PayOff:
 def savings_to_pay_from(identity_index: str, on: date) -> list[tuple[SavingsAccount, int]]:
     """Return the savings of a person from which a loan can be repaid now, the fullest first, each with what can
     be taken out in payable units. A locked goal is left alone."""
-    mine = SavingsAccount.objects.filter(borrower__identity_index=identity_index, closing_at__isnull=True)
     found = []
-    for account in mine.exclude(state=SavingsAccount.State.CLOSED).order_by("-balance_cents", "id"):
+    for account in _FULLEST_FIRST.all(identity_index=identity_index):
         unit_cents = money.currency(account.currency).payable_cents
         free_cents = savings.available_cents(account) // unit_cents * unit_cents
         locked = account.locked_until is not None and on <= account.locked_until
         if free_cents > 0 and not locked:
             found.append((account, free_cents))
     return found
+
+
+_FULLEST_FIRST: Prepared[SavingsAccount] = Prepared(
+    lambda identity_index: (
+        SavingsAccount.objects.filter(borrower__identity_index=identity_index, closing_at__isnull=True)
+        .exclude(state=SavingsAccount.State.CLOSED)
+        .order_by("-balance_cents", "id")
+    ),
+    identity_index=str,
+)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Exists, QuerySet
 
 from lending.models import CountryPack, ProductVersion, SavingsProductVersion
+from lending.prepared import Prepared
 from lending.rules import calendar, caps, charges, pricing
 from lending.rules.country import Country, country_from
 from lending.rules.pricing import KeyFacts
@@ -30,11 +31,19 @@ def country_pack(country: str, on: date) -> CountryPack:
     Raises:
         NothingInForce: none is.
     """
-    in_time = CountryPack.objects.filter(country=country, effective_on__lte=on)
-    pack = in_time.order_by("-effective_on", "-version").first()
+    pack = _PACK.first(country=country, on=on)
     if pack is None:
         raise NothingInForce(f"no country pack for {country} on {on}; run manage.py load_fixtures")
     return pack
+
+
+_PACK: Prepared[CountryPack] = Prepared(
+    lambda country, on: CountryPack.objects.filter(country=country, effective_on__lte=on).order_by(
+        "-effective_on", "-version"
+    )[:1],
+    country=str,
+    on=date,
+)
 
 
 def country_rules(country: str, on: date) -> Country:

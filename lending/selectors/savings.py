@@ -17,6 +17,7 @@ from lending.models import (
     SweepMandate,
     WalletMovement,
 )
+from lending.prepared import Prepared
 from lending.rules import calendar, money
 from lending.rules import savings as rules
 from lending.selectors.products import NothingInForce
@@ -29,22 +30,38 @@ def product_in_force(country: str, code: str, on: date) -> SavingsProductVersion
     Raises:
         NothingInForce: none is.
     """
-    versions = SavingsProductVersion.objects.filter(country=country, code=code, effective_on__lte=on)
-    version = versions.order_by("-version").first()
+    version = _IN_FORCE.first(country=country, code=code, on=on)
     if version is None:
         raise NothingInForce(f"no savings product {code} for {country} on {on}; run manage.py load_fixtures")
     return version
 
 
+_IN_FORCE: Prepared[SavingsProductVersion] = Prepared(
+    lambda country, code, on: SavingsProductVersion.objects.filter(
+        country=country, code=code, effective_on__lte=on
+    ).order_by("-version")[:1],
+    country=str,
+    code=str,
+    on=date,
+)
 # What goals are opened under.
 GOAL_PRODUCT = "jirani-goal"
 
 
 def pots_of(borrower_id: int) -> list[SavingsAccount]:
     """Return somebody's own accounts that are open, the one that they used last first."""
-    mine = SavingsAccount.objects.filter(borrower_id=borrower_id, closing_at=None)
-    open_now = mine.exclude(state=SavingsAccount.State.CLOSED)
-    return list(open_now.select_related("product_version", "group").order_by("-used_on", "-id"))
+    return _POTS.all(borrower_id=borrower_id)
+
+
+_POTS: Prepared[SavingsAccount] = Prepared(
+    lambda borrower_id: (
+        SavingsAccount.objects.filter(borrower_id=borrower_id, closing_at=None)
+        .exclude(state=SavingsAccount.State.CLOSED)
+        .select_related("product_version", "group")
+        .order_by("-used_on", "-id")
+    ),
+    borrower_id=int,
+)
 
 
 def mandate_of(account_id: int) -> SweepMandate | None:
@@ -189,8 +206,17 @@ def progress(account: SavingsAccount) -> str:
 # --- save first, then borrow --------------------------------------------------------------------------------
 def consented(borrower_id: int, purpose: str, at: datetime) -> bool:
     """Say whether a consent was in force at a moment."""
-    given = Consent.objects.filter(borrower_id=borrower_id, purpose=purpose, granted=True, given_at__lte=at)
-    return given.exclude(withdrawn_at__lte=at).exists()
+    return _CONSENT.first(borrower_id=borrower_id, purpose=purpose, at=at) is not None
+
+
+_CONSENT: Prepared[Consent] = Prepared(
+    lambda borrower_id, purpose, at: Consent.objects.filter(
+        borrower_id=borrower_id, purpose=purpose, granted=True, given_at__lte=at
+    ).exclude(withdrawn_at__lte=at)[:1],
+    borrower_id=int,
+    purpose=str,
+    at=datetime,
+)
 
 
 @dataclass(frozen=True)

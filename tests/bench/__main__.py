@@ -76,7 +76,7 @@ def set_up() -> None:
 
 
 def register_callers(count: int) -> list[str]:
-    """Register who dials, and return their numbers: none that dialled in an earlier run, or its dialogue would go on."""
+    """Register who dials, and return their numbers: none of an earlier run, whose dialogues would go on."""
     last = Borrower.objects.filter(msisdn__startswith="25479").aggregate(last=Max("msisdn"))["last"]
     start = int(last[-7:]) + 1 if last else 0
     at = timezone.now() - timedelta(days=60)
