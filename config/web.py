@@ -82,7 +82,7 @@ class Door:
         self._waiting[address] += 1
         try:
             async with asyncio.timeout(PATIENCE_S):
-                # No more can come than its length says, so it is taken in at once: each part costs a turn of the loop.
+                # No more can come than its length says, so it is taken in at once: each part costs a turn.
                 return await (protocol() if told else self._whole(protocol))
         except TimeoutError:
             raise TooSlow(f"the body did not come within {PATIENCE_S} s") from None

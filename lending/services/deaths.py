@@ -132,16 +132,19 @@ def _loans_on(borrower: Borrower, day: date) -> "QuerySet[Loan]":
 
 @transaction.atomic
 def refuse(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case:
-    """Settle a report that is not so: everything goes on.
+    """Settle a report that is not so: everything goes on, unless a next of kin's report is still open.
 
     Raises:
         NotOpen: it was settled already.
         ValueError: no resolution was given.
     """
+    borrower = people.find_borrower(reported_number(Case.objects.get(id=case_id)))
+    if borrower is not None:
+        lock_person(borrower)
     case = locked(case_id, Case.Kind.DEATH)
     close(case, officer=officer, resolution=resolution, at=at, is_told=False)
-    borrower = people.find_borrower(reported_number(case))
-    if borrower is not None:
+    # The report of a next of kin names the borrower: it is what stopped everything.
+    if borrower is not None and not _told_of(borrower).filter(borrower__isnull=False).exists():
         for number in Borrower.objects.filter(identity_index=borrower.identity_index, hold=Borrower.Hold.DEATH):
             holds.lift(number, officer, resolution, at)
     return case

@@ -232,6 +232,17 @@ class TestADeath:
         assert (amina.hold, amina.state) == ("", "active")
         people.check_pin(borrower_id=amina.id, pin=factories.PIN, at=NOON)
 
+    def test_goes_on_to_stop_everything_when_only_a_strangers_word_was_not_so(
+        self, amina: Borrower, kin: NextOfKin, officer: User
+    ) -> None:
+        strangers, kins = self.report("254722000999"), self.report()
+        deaths.refuse(case_id=strangers.id, officer=officer, resolution="Hung up", at=NOON)
+        amina.refresh_from_db()
+        assert amina.hold == "death"
+        deaths.refuse(case_id=kins.id, officer=officer, resolution="She answered herself", at=NOON)
+        amina.refresh_from_db()
+        assert amina.hold == ""
+
     def test_of_a_stranger_cannot_be_confirmed(self, law: None, officer: User) -> None:
         with pytest.raises(ValueError, match="nobody is registered"):
             deaths.confirm(case_id=self.report().id, officer=officer, resolution="Seen", at=NOON)
