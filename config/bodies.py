@@ -24,6 +24,16 @@ class TooLarge(NotRead):
     status = 413
 
 
+class CutOff(NotRead):
+    """Who sent it hung up before all of it had come."""
+
+
+class OfNoLength(NotRead):
+    """It does not say how long it is, so nobody could tell if its end were missing."""
+
+    status = 411
+
+
 class TooSlow(NotRead):
     """It did not come in time."""
 
@@ -39,6 +49,7 @@ class TooManyWaiting(NotRead):
 WORDS = {
     400: "The request could not be read. Send it again.",
     408: "The request did not arrive in time. Send it again.",
+    411: "The request must say how long it is (Content-Length).",
     413: "The request is too large.",
     429: "Too many requests of yours are still on their way. Send this one again later.",
 }

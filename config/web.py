@@ -22,14 +22,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from granian.rsgi import ProtocolClosed, ProtocolError
 
 # Loaded with the web server, so that a hop can wake a worker through Celery's current application.
 from config import celery  # noqa: F401
-from config.bodies import NotRead, TooLarge, TooManyWaiting, TooSlow
+from config.bodies import CutOff, NotRead, OfNoLength, TooLarge, TooManyWaiting, TooSlow
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Answer = tuple[int, list[tuple[str, str]], bytes]
 WITHOUT_BODY = ("GET", "HEAD", "OPTIONS")
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 # A gateway has sent a whole body within milliseconds, and gives up on us after 5 to 15 s.
 PATIENCE_S = 5.0
 # Of one address at once: no gateway comes near, and so many times 256 KiB are little.
@@ -71,11 +73,14 @@ class Door:
         """Return a whole body.
 
         Raises:
-            NotRead: it will not be taken in: too large, too slow, or one of too many.
+            NotRead: it will not be taken in: too large, too slow, cut off, of no length, or one of too many.
         """
         told = scope.headers.get("content-length")
         if told and int(told) > self._largest:
             raise TooLarge(f"at most {self._largest} bytes are taken in")
+        # Part by part, the server does not say whether the last came: JSON that is cut off is none, a form is one.
+        if not told and scope.headers.get("content-type", "").lower().startswith(FORMS):
+            raise OfNoLength("a form must say its length")
         address = _address(scope)[0]
         if self._waiting[address] >= WAITING_AT_MOST:
             raise TooManyWaiting(f"{WAITING_AT_MOST} bodies of one address are waited for")
@@ -86,6 +91,8 @@ class Door:
                 return await (protocol() if told else self._whole(protocol))
         except TimeoutError:
             raise TooSlow(f"the body did not come within {PATIENCE_S} s") from None
+        except (ProtocolError, ProtocolClosed) as error:
+            raise CutOff("the rest of the body did not come") from error
         finally:
             self._waiting[address] -= 1
             if not self._waiting[address]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -17,11 +18,12 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 
 from config import bodies, web
-from config.bodies import WORDS, NotRead, TooLarge, TooManyWaiting, TooSlow
-from config.web import Door
+from config.bodies import WORDS, CutOff, OfNoLength, TooLarge, TooManyWaiting, TooSlow
+from config.web import FORMS, Door
+from lending.models import ProviderEvent
 from lending.payments import tokens
 from tests.stack import Stack, wait_for
-from ussd.models import AbuseSign
+from ussd.models import AbuseSign, Session
 
 FORM = {
     "sessionId": "ATUid_drip",
@@ -44,11 +46,11 @@ def stack(tmp_path: Path, transactional_db: None) -> Iterator[Stack]:
         yield stack
 
 
-def drip(port: int, path: str, head: str = "Content-Length: 500") -> socket.socket:
+def drip(port: int, path: str, head: str = "Content-Length: 500", kind: str = FORMS[0]) -> socket.socket:
     """Begin a request whose body does not come."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=12)
-    kind = "Content-Type: application/x-www-form-urlencoded"
-    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{kind}\r\n{head}\r\n\r\n".encode())
+    heads = f"Host: 127.0.0.1\r\nContent-Type: {kind}\r\n{head}"
+    connection.sendall(f"POST {path} HTTP/1.1\r\n{heads}\r\n\r\n".encode())
     return connection
 
 
@@ -103,6 +105,17 @@ class TestBodiesThatDripIn:
         time.sleep(1)
         assert "Traceback" not in (stack.logs / "web.log").read_text()
 
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_that_are_cut_off_are_no_hops(self, stack: Stack, is_chunked: bool) -> None:
+        """What came of it reads like a whole one; what is missing may be the end of an amount."""
+        came = urlencode(FORM | {"text": "1*5"}).encode()
+        head = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(came) + 2}"
+        with drip(stack.web_port, gateway(settings.AFRICASTALKING_SECRET), head) as one:
+            one.sendall(b"%x\r\n%s\r\n" % (len(came), came) if is_chunked else came)
+            one.shutdown(socket.SHUT_WR)
+            time.sleep(1)
+        assert not Session.objects.exists()
+
     def test_of_one_address_beyond_so_many_are_not_waited_for(self, stack: Stack) -> None:
         with ExitStack() as drips:
             path = gateway(settings.AFRICASTALKING_SECRET)
@@ -111,7 +124,8 @@ class TestBodiesThatDripIn:
             assert len(answered(sent)) == 5
 
     def test_in_parts_of_no_length_are_bounded_too(self, stack: Stack) -> None:
-        with drip(stack.web_port, gateway(settings.AFRICASTALKING_SECRET), "Transfer-Encoding: chunked") as one:
+        head = "Transfer-Encoding: chunked"
+        with drip(stack.web_port, gateway(settings.AFRICASTALKING_SECRET), head, "application/json") as one:
             part = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
             for _ in range(settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 0x1000 + 1):
                 one.sendall(part)
@@ -126,13 +140,13 @@ def test_a_request_comes_through_as_it_was_sent(stack: Stack) -> None:
         assert "csrftoken" in http.get("/admin/login/?next=/admin/").cookies
         assert http.get("/static/admin/css/base.css").headers["content-type"].startswith("text/css")
         assert http.get("/nowhere/caf%C3%A9%20%2F").status_code == 404
-        whole = http.post(gateway(settings.AFRICASTALKING_SECRET), data=FORM)
-        parts = (
-            part
-            for part in (b"sessionId=ATUid_parts&phoneNumber=%2B254711000101", b"&serviceCode=*384*77%23&text=")
-        )
-        kind = {"content-type": "application/x-www-form-urlencoded"}
-        assert whole.text == http.post(gateway(settings.AFRICASTALKING_SECRET), content=parts, headers=kind).text
+        assert http.post(gateway(settings.AFRICASTALKING_SECRET), data=FORM).text.startswith("CON ")
+        confirmation = f"/gateways/daraja/{tokens.secrets_in_force()[0]}/c2b/confirmation"
+        recorded = (settings.BASE_DIR / "fixtures/callbacks/daraja/c2b_confirmation.json").read_bytes()
+        kind = {"content-type": "application/json"}
+        for sent in (recorded, iter([recorded[:40], recorded[40:]])):
+            assert http.post(confirmation, content=sent, headers=kind).json()["ResultCode"] == 0
+    assert ProviderEvent.objects.get().times_received == 2, "in one piece or in parts, it is the same payment"
 
 
 class Asked:
@@ -167,7 +181,14 @@ def test_a_request_is_put_as_wsgi_puts_it() -> None:
 
 @pytest.mark.parametrize(
     ("why", "status"),
-    [(TooLarge, 413), (TooSlow, 408), (TooManyWaiting, 429), (NotRead, 400), (ConnectionResetError, 400)],
+    [
+        (TooLarge, 413),
+        (TooSlow, 408),
+        (OfNoLength, 411),
+        (TooManyWaiting, 429),
+        (CutOff, 400),
+        (ConnectionResetError, 400),
+    ],
 )
 def test_where_no_view_answers_the_words_say_what_to_do(why: type[OSError], status: int) -> None:
     """Django asks its middleware about what a view raised: here, in reading a form."""
