@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from lending.admin import cells
+from lending.admin.groups import ActsOnGroups
 from lending.admin.history import History, HistoryInline
 from lending.models import (
     GroupApproval,
@@ -226,7 +227,9 @@ class MemberInline(HistoryInline):
 
 
 @admin.register(SavingsGroup)
-class SavingsGroupAdmin(History):
+class SavingsGroupAdmin(ActsOnGroups, History):
+    actions_list = ("form_group",)
+    actions_detail = ("take_in", "let_go")
     list_display = ("name", "members_now", "approvals_needed", "formed_at")
     search_fields = ("name", "members__borrower__full_name")
     ordering = ("name",)

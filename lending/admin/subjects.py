@@ -11,12 +11,14 @@ from lending.models import (
     ProductVersion,
     Promise,
     Receipt,
+    SavingsGroup,
     SavingsProductVersion,
 )
 
 MODELS: dict[str, type[Model]] = {
     "attempt": PaymentAttempt,
     "borrower": Borrower,
+    "group": SavingsGroup,
     "intent": PaymentIntent,
     "loan": Loan,
     "product": ProductVersion,

@@ -44,8 +44,9 @@ _IN_FORCE: Prepared[SavingsProductVersion] = Prepared(
     code=str,
     on=date,
 )
-# What goals are opened under.
+# What goals are opened under, and the pots of groups.
 GOAL_PRODUCT = "jirani-goal"
+GROUP_PRODUCT = "jirani-group"
 
 
 def pots_of(borrower_id: int) -> list[SavingsAccount]:

@@ -6,6 +6,7 @@ this file asks in time and explains. Source: docs/domain/savings.md, "Groups".
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -47,41 +48,86 @@ class TooFewMembers(ValueError):
     """More approvals were asked for than there are members to give them."""
 
 
+class AlreadyFormed(Exception):
+    """One of these people is in a group of this name: it was formed before, or the name has to differ."""
+
+
+class GroupEnded(Exception):
+    """The pot is closed, or being closed: nobody joins any more."""
+
+
 @transaction.atomic
 def form_group(
-    *, name: str, members: Sequence[Borrower], approvals_needed: int, product_code: str, at: datetime
+    *,
+    name: str,
+    members: Sequence[Borrower],
+    approvals_needed: int,
+    product_code: str,
+    at: datetime,
+    officer: Any = None,
+    reason: str = "",
 ) -> SavingsGroup:
     """Form a group with its members and its one account.
 
     Raises:
         TooFewMembers: fewer members than approvals, the payee's own not counted on.
+        AlreadyFormed: one of the members is in a group of that name: asked twice, there is one group.
+        PartnerNeeded, NothingInForce: as `savings.open_account` says.
     """
     people = {member.identity_index for member in members}
     if not 1 <= approvals_needed <= len(people):
         raise TooFewMembers(f"approvals needed must be 1 to {len(people)}, got {approvals_needed}")
+    # Asked twice at once, the second waits here for the first, and finds its group.
+    list(Borrower.objects.filter(identity_index__in=people).order_by("id").select_for_update(no_key=True))
+    now_in = GroupMember.objects.filter(identity_index__in=people, left_at=None, group__name__iexact=name)
+    if now_in.exclude(group__savings_account__state=SavingsAccount.State.CLOSED).exists():
+        raise AlreadyFormed(name)
     group = SavingsGroup.objects.create(name=name, approvals_needed=approvals_needed, formed_at=at)
-    for member in members:
-        join(group_id=group.id, borrower=member, at=at)
     savings.open_account(product_code=product_code, group=group, goal=name[:30], at=at)
+    _record("group_formed", group.id, officer, reason, at, name=name, approvals_needed=approvals_needed)
+    for member in members:
+        join(group_id=group.id, borrower=member, at=at, officer=officer, reason=reason)
     return group
 
 
 @transaction.atomic
-def join(*, group_id: int, borrower: Borrower, at: datetime) -> GroupMember:
-    """Take somebody in; the same person joins once, on whichever SIM. Who left and comes back goes on."""
-    member, _ = GroupMember.objects.get_or_create(
+def join(*, group_id: int, borrower: Borrower, at: datetime, officer: Any = None, reason: str = "") -> GroupMember:
+    """Take somebody in; the same person joins once, on whichever SIM. Who left and comes back goes on.
+
+    Raises:
+        GroupEnded: its pot is closed, or being closed.
+    """
+    pot = SavingsAccount.objects.select_for_update().get(group_id=group_id)
+    if pot.state == SavingsAccount.State.CLOSED or pot.closing_at is not None:
+        raise GroupEnded(f"group {group_id}")
+    member, is_new = GroupMember.objects.get_or_create(
         group_id=group_id,
         identity_index=borrower.identity_index,
         defaults={"borrower": borrower, "joined_at": at},
     )
-    if member.left_at is not None:
-        member.left_at = None
-        member.save(update_fields=["left_at"])
+    if not is_new and member.left_at is None:
+        return member
+    member.left_at = None
+    member.save(update_fields=["left_at"])
+    _record("group_joined", group_id, officer, reason, at, member.borrower)
     return member
 
 
+def _record(
+    action: str,
+    group_id: int,
+    officer: Any,
+    reason: str,
+    at: datetime,
+    borrower: Borrower | None = None,
+    **said: Any,
+) -> None:
+    subject = f"group:{group_id}"
+    audit.record(action, subject=subject, at=at, actor=officer, borrower=borrower, reason=reason, **said)
+
+
 @transaction.atomic
-def leave(*, member_id: int, at: datetime) -> GroupMember:
+def leave(*, member_id: int, at: datetime, officer: Any = None, reason: str = "") -> GroupMember:
     """Let a member go; what they paid in stays theirs in the share-out. Repeats safely.
 
     Raises:
@@ -95,6 +141,7 @@ def leave(*, member_id: int, at: datetime) -> GroupMember:
             raise TooFewMembers(f"{staying} would stay, {group.approvals_needed} approvals are needed")
         member.left_at = at
         member.save(update_fields=["left_at"])
+        _record("group_left", group.id, officer, reason, at, member.borrower)
     return member
 
 

@@ -32,9 +32,9 @@ def people() -> list[Borrower]:
     ]
 
 
-def form(members: list[Borrower], approvals_needed: int = 3) -> SavingsGroup:
+def form(members: list[Borrower], approvals_needed: int = 3, name: str = "Tumaini") -> SavingsGroup:
     return groups.form_group(
-        name="Tumaini", members=members, approvals_needed=approvals_needed, product_code="jirani-group", at=MORNING
+        name=name, members=members, approvals_needed=approvals_needed, product_code="jirani-group", at=MORNING
     )
 
 
@@ -198,7 +198,7 @@ class TestPostgresRefuses:
             GroupWithdrawal.objects.filter(id=asked.id).update(state="approved")
 
     def test_approvals_of_another_groups_members(self, group: Any, members: Any) -> None:
-        others = form([members[0]], 1)
+        others = form([members[0]], 1, "Umoja")
         asked = ask(group, members[0], members[0])
         stranger = GroupMember.objects.get(group=others)
         with pytest.raises(IntegrityError, match="has 2"), transaction.atomic():
