@@ -75,11 +75,13 @@ class Door:
         Raises:
             NotRead: it will not be taken in: too large, too slow, cut off, of no length, or one of too many.
         """
-        told = scope.headers.get("content-length")
+        in_parts = "transfer-encoding" in scope.headers
+        told = None if in_parts else scope.headers.get("content-length")
         if told and int(told) > self._largest:
             raise TooLarge(f"at most {self._largest} bytes are taken in")
         # Part by part, the server does not say whether the last came: JSON that is cut off is none, a form is one.
-        if not told and scope.headers.get("content-type", "").lower().startswith(FORMS):
+        may_be_cut = in_parts or not scope.http_version.startswith("1")
+        if not told and may_be_cut and scope.headers.get("content-type", "").lower().startswith(FORMS):
             raise OfNoLength("a form must say its length")
         address = _address(scope)[0]
         if self._waiting[address] >= WAITING_AT_MOST:

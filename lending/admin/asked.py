@@ -215,7 +215,8 @@ class SettlesRequests:
         "Recorded.", deaths.confirm, DeathForm,
     )  # fmt: skip
     not_dead = _settling(
-        "not_dead", "It is not so", "undo", "What was stopped goes on.", "What was stopped goes on.", deaths.refuse,
+        "not_dead", "It is not so", "undo",
+        "What was stopped goes on, unless another word of a next of kin is still open.", "Settled.", deaths.refuse,
     )  # fmt: skip
     pay_after_all = _settling(
         "pay_after_all", "Pay after all", "send_money",

@@ -30,6 +30,11 @@ def report(*, reporter: str, deceased: str, language: str, at: datetime) -> Case
     From a next of kin who agreed to be one it stops everything on all numbers of the person at once; from
     anybody else it only opens the case. Whoever reports hears the same words.
     """
+    borrower = people.find_borrower(deceased)
+    stopped = borrower if borrower is not None and _speaks_for(reporter, borrower) else None
+    if stopped is not None:
+        # Before the case: a refusal of an earlier word of theirs may be under way.
+        lock_person(stopped)
     case = ask(
         kind=Case.Kind.DEATH,
         about=number_index(deceased)[:32],
@@ -41,12 +46,10 @@ def report(*, reporter: str, deceased: str, language: str, at: datetime) -> Case
         answer_by=at + requests.CALL_WITHIN,
         is_told=False,
     )
-    borrower = people.find_borrower(deceased)
-    if borrower is not None and _speaks_for(reporter, borrower):
-        lock_person(borrower)
-        for number in Borrower.objects.filter(identity_index=borrower.identity_index):
+    if stopped is not None:
+        for number in Borrower.objects.filter(identity_index=stopped.identity_index):
             holds.hold(number, Borrower.Hold.DEATH, at)
-        Case.objects.filter(id=case.id).update(borrower=borrower)
+        Case.objects.filter(id=case.id).update(borrower=stopped)
     case.refresh_from_db()
     return case
 
@@ -121,6 +124,14 @@ def _told_of(borrower: Borrower) -> "QuerySet[Case]":
     return told.filter(details__number__in=people.numbers_of(borrower.identity_index)).order_by("id")
 
 
+def _is_still_told_by_kin(borrower: Borrower) -> bool:
+    """Say whether an open report of a next of kin stops everything: such a case names the person, one of anybody
+    else its reporter."""
+    numbers = Borrower.objects.filter(identity_index=borrower.identity_index)
+    by_others = _told_of(borrower).exclude(msisdn__in=people.numbers_of(borrower.identity_index))
+    return by_others.filter(borrower_id__in=numbers.values("id")).exists()
+
+
 def _loans_on(borrower: Borrower, day: date) -> "QuerySet[Loan]":
     """Return what a person owed on a day and since, and whose end is not recorded yet: a loan that was paid later
     has charges to give back."""
@@ -143,8 +154,7 @@ def refuse(*, case_id: int, officer: Any, resolution: str, at: datetime) -> Case
         lock_person(borrower)
     case = locked(case_id, Case.Kind.DEATH)
     close(case, officer=officer, resolution=resolution, at=at, is_told=False)
-    # The report of a next of kin names the borrower: it is what stopped everything.
-    if borrower is not None and not _told_of(borrower).filter(borrower__isnull=False).exists():
+    if borrower is not None and not _is_still_told_by_kin(borrower):
         for number in Borrower.objects.filter(identity_index=borrower.identity_index, hold=Borrower.Hold.DEATH):
             holds.lift(number, officer, resolution, at)
     return case

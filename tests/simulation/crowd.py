@@ -40,16 +40,16 @@ SORRY = "did not work on our side"
 
 @dataclass(frozen=True)
 class Faults:
-    """The chance of each for one hop."""
+    """The chance of each for one hop; of `only_looks` for one dial."""
 
     lost: float = 0.015
     answer_lost: float = 0.015
     twice_at_once: float = 0.03
     again_later: float = 0.03
     out_of_order: float = 0.01
-    # Not the network's: a customer who dials only to look, one who types anything.
-    only_looks: float = 0.7
+    # Not the network's: a customer who types anything, and a dial only to look.
     astray: float = 0.25
+    only_looks: float = 0.7
 
 
 class LineDropped(Exception):

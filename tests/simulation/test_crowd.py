@@ -16,7 +16,9 @@ def test_repeats_drops_and_reorders_leave_nothing_twice(law: None, tmp_path: Pat
         stack.extra["DJANGO_SETTINGS_MODULE"] = "tests.simulation.settings"
         stack.web(workers=2)
         stack.worker("all", "scoring,money,messages,default")
-        walked = crowd.Crowd(stack.web_port, crowd.registered(stack, 30), hops=2_000, seed=7)
+        # A short walk, so all have come to borrow; in the long one most only look.
+        busy = crowd.Faults(only_looks=0)
+        walked = crowd.Crowd(stack.web_port, crowd.registered(stack, 30), hops=2_000, seed=7, faults=busy)
         walked.walk()
         wait_for(crowd.settled, 60, why="something is still owed")
         assert walked.seen["sorry"] == 0

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -162,14 +163,24 @@ def body_of(request: HttpRequest) -> bytes:
     Raises:
         TooLarge: it is larger than any callback; nothing of it was read.
         DidNotCome: it was not sent to its end.
+        Unreadable: it is a form that does not say its length.
     """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > BODY_BYTES:
         raise TooLarge("body")
     try:
         return request.body
-    except UnreadablePostError:
+    except UnreadablePostError as error:
+        if _lacks_length(error):
+            raise Unreadable("length: a form must have one (Content-Length)") from None
         raise DidNotCome("body") from None
+
+
+def _lacks_length(error: BaseException | None) -> bool:
+    """Say whether the server did not take a body in because it has no length; Django wraps what it said."""
+    while error is not None and getattr(error, "status", None) != HTTPStatus.LENGTH_REQUIRED:
+        error = error.__cause__
+    return error is not None
 
 
 def json_of(request: HttpRequest) -> dict[str, Any]:

@@ -235,7 +235,9 @@ class TestADeath:
     def test_goes_on_to_stop_everything_when_only_a_strangers_word_was_not_so(
         self, amina: Borrower, kin: NextOfKin, officer: User
     ) -> None:
-        strangers, kins = self.report("254722000999"), self.report()
+        factories.register("Brian Otieno", "254711000107", "45567107", at=NOON)
+        strangers, kins, neighbours = self.report("254722000999"), self.report(), self.report("254711000107")
+        assert neighbours.borrower is not None, "a customer who tells is the customer of their own case"
         deaths.refuse(case_id=strangers.id, officer=officer, resolution="Hung up", at=NOON)
         amina.refresh_from_db()
         assert amina.hold == "death"
