@@ -130,9 +130,10 @@ class Menu:
     """Words and numbered choices, over several pages where they do not fit one.
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
-    shown. `asks`: a screen whose question may be answered right here, on the last page, without going there first;
-    only where a late copy of an answer is not taken for the next one. `first`: the number of the first choice.
-    Words that cost reading are given as a function: to understand an answer they are not needed.
+    shown. `asks`: a screen whose question may be answered right here, without going there first (where all must be
+    seen, on the last page); only where a late copy of an answer is not taken for the next one. `asks_when`: what
+    looks like an answer to it. `first`: the number of the first choice. Words that cost reading are
+    given as a function: to understand an answer they are not needed.
     """
 
     text: str | Callable[[], str]
@@ -141,6 +142,7 @@ class Menu:
     back_to: str = ""
     must_be_seen: bool = False
     asks: str = ""
+    asks_when: Callable[[str], bool] = str.isdecimal
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
     first: int = 1
@@ -306,7 +308,7 @@ def _walk(dialogue: Dialogue, inputs: Sequence[str], may_act: bool) -> tuple[str
             awaiting = outcome
             dialogue.go(outcome.late)
             break
-        if _takes_all(view) or (isinstance(view, Menu) and view.asks):
+        if _takes_all(view) or (isinstance(view, Menu) and view.asks and view.must_be_seen):
             break
     if dialogue.misses >= MAX_TRIES:
         dialogue.misses = 0
@@ -393,7 +395,7 @@ def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bo
     try:
         choice = _chosen(view, typed)
     except Again:
-        if isinstance(view, Menu) and view.asks:
+        if isinstance(view, Menu) and view.asks and view.asks_when(typed):
             return _answer_ahead(dialogue, view.asks, typed, may_act)
         raise
     if choice.act and not may_act:
@@ -403,18 +405,9 @@ def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bo
 
 
 def _answer_ahead(dialogue: Dialogue, name: str, typed: str, may_act: bool) -> Await | None:
-    """Go to the question of another screen with its answer; refused for what it is, it is asked again there.
-
-    Raises:
-        Again: what was typed does not look like an answer to it, so nobody is led away.
-    """
+    """Go to the question of another screen with its answer; refused for what it is, it is asked again there."""
     there = replace(dialogue, screen=name, page=0)
     question = look(there)
-    if isinstance(question, Ask):
-        try:
-            question.parse(typed)
-        except Again:
-            raise Again(pgettext("engine", "Not an option.")) from None
     dialogue.go(there.screen)
     return _answer(dialogue, question, typed, may_act) if isinstance(question, Ask) else None
 
@@ -491,7 +484,17 @@ def render(view: View, note: str = "", page: int = 0) -> str:
     note = letters.clean(note)
     if isinstance(view, Ask) and letters.note:
         note = letters.clip(note, letters.note - 1)
+    if note and isinstance(view, Menu | Read) and _gives_way(view):
+        text = _less(text, letters.screen - letters.length(note) - 1, choices=_items_of(_numbered(view)))
     return f"{note}\n{text}" if note else text
+
+
+def _less(text: str, room: int, choices: Sequence[str]) -> str:
+    """Return as many of the last lines as there is room for, the choices in any case."""
+    letters, lines = alphabet.active(), text.split("\n")
+    while letters.length("\n".join(lines)) > room and lines[0] not in choices:
+        del lines[0]
+    return "\n".join(lines)
 
 
 def read_whole(view: Paged, language: str) -> str:
@@ -510,6 +513,10 @@ def _items(view: Paged) -> list[str]:
     else:
         assert isinstance(view, End | Ask)
         lines = view.text.split("\n")
+    return _items_of(lines)
+
+
+def _items_of(lines: Sequence[str]) -> list[str]:
     return [line for line in map(alphabet.active().clean, lines) if line]
 
 
@@ -553,13 +560,14 @@ def _pages(view: Paged) -> list[Page]:
     choices = [] if isinstance(view, End) else _numbered(view)
     whole = _joined(items, last)
     room = letters.screen
-    if choices or isinstance(view, Read):
+    if (choices or isinstance(view, Read)) and not _gives_way(view):
         # Always kept, so that page numbers mean the same with a refusal and without one.
         room -= 1 + letters.length(letters.clean(pgettext("engine", "Not an option.")))
     if letters.length(whole) <= room and len(choices) <= MAX_OPTIONS:
         return [Page(whole, True)]
     more = letters.clean(pgettext("engine", "98 More"))
-    more = more if isinstance(view, End) else f"{more}\n{_back_label()}"
+    if not (isinstance(view, End) or letters.note):
+        more = f"{more}\n{_back_label()}"
     if _is_settled_at_the_end(view):
         last, items = _joined([*choices], last), items[: len(items) - len(choices)]
     breaks = {letters.clean(line) for line in choices[MAX_OPTIONS::MAX_OPTIONS]}
@@ -580,9 +588,14 @@ def _pages_of_question(view: Ask) -> list[Page]:
     )
 
 
-def _is_settled_at_the_end(view: Menu | Read | End) -> bool:
+def _is_settled_at_the_end(view: Paged) -> bool:
     """Say whether the choices of a view stand together below its last page."""
-    return not isinstance(view, End) and _must_be_read(view)
+    return isinstance(view, Menu | Read) and _must_be_read(view)
+
+
+def _gives_way(view: Paged) -> bool:
+    """Say whether words that were read a moment ago give way to a refusal, where a script leaves little room."""
+    return bool(alphabet.active().note) and _is_settled_at_the_end(view)
 
 
 def fit(text: str, name: str, limit: int = 0) -> str:

@@ -64,12 +64,11 @@ def dialogue_of(sample: Sample, screen: str, language: str) -> Dialogue:
 
 
 def _texts(view: View, tries: Sequence[str]) -> Iterator[str]:
-    """Yield the view plain, each page, and once under each refusal that it may have to show."""
-    yield engine.render(view)
-    if not isinstance(view, Go):
-        yield from (engine.render(view, page=page) for page in range(1, len(engine._pages(view))))
-    for note in _notes(view, tries):
-        yield engine.render(view, note)
+    """Yield each page of the view, plain and under each refusal that it may have to show."""
+    assert not isinstance(view, Go)
+    for page in range(len(engine._pages(view))):
+        yield engine.render(view, page=page)
+        yield from (engine.render(view, note, page) for note in _notes(view, tries))
 
 
 def _notes(view: View, tries: Sequence[str]) -> Iterator[str]:

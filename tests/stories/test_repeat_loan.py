@@ -17,12 +17,12 @@ from tests import factories
 from tests.factories import PIN
 from tests.phone import Phone
 from ussd import engine, flows, samples
+from ussd.models import Session
 
 LANGUAGES = [code for code, _ in settings.SPOKEN_LANGUAGES]
+# With the amount typed on the first screen; who goes through the menu makes one more.
 MOST_HOPS = 5
-# A screen of 70 letters holds less than half of what one of 160 holds, so what a loan costs takes more of them.
-MOST_HOPS_OF = {"am": {"jirani-30": 7, "jirani-14": 7, "jirani-weekly": 8}}
-LAST_CENTS = 137_000
+LAST_CENTS = 135_000
 AMOUNTS = {"smallest": 20_000, "last": LAST_CENTS, "largest": 5_000_000}
 
 
@@ -47,7 +47,7 @@ def again(law: None, client: Client, product: str, language: str) -> Phone:
 @pytest.mark.parametrize("product", settings.PRODUCTS)
 @pytest.mark.parametrize("amount", AMOUNTS)
 def test_takes_few_hops(again: Phone, product: str, amount: str, language: str) -> None:
-    again.dials("*384*77#").types("1", str(AMOUNTS[amount] // 100))
+    again.dials("*384*77#").types(str(AMOUNTS[amount] // 100))
     read = [again.text]
     while "PIN" not in again.text:
         read.append(again.types("98").text)
@@ -57,11 +57,7 @@ def test_takes_few_hops(again: Phone, product: str, amount: str, language: str) 
     assert application.principal_cents == AMOUNTS[amount]
     assert (application.product_version.code, application.purpose) == (product, "business")
     assert set(application.key_facts_text.split()) <= set("\n".join(read).split()), "all of it was on some page"
-    assert 1 + len(again.typed) <= most_hops(language, product)
-
-
-def most_hops(language: str, product: str) -> int:
-    return MOST_HOPS_OF.get(language, {}).get(product, MOST_HOPS)
+    assert 1 + len(again.typed) <= MOST_HOPS
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -77,4 +73,33 @@ def test_takes_as_few_in_any_month(product: str, language: str) -> None:
             view = engine.look(flows.dialogue_of(sample, "borrow.facts", language))
             with translation.override(language):
                 pages = len(engine._pages(view))  # type: ignore[arg-type]
-            assert 3 + pages <= most_hops(language, product)
+            assert 2 + pages <= MOST_HOPS
+
+
+@pytest.mark.parametrize("product", ["jirani-30"])
+@pytest.mark.parametrize("language", ["en", "am"])
+class TestAnAmountOnTheFirstScreen:
+    def test_that_is_too_high_is_asked_again_where_amounts_are(self, again: Phone) -> None:
+        again.dials("*384*77#").types("60000")
+        assert Session.objects.latest("id").screen == "borrow.amount"
+        assert again.is_open
+
+    @pytest.mark.parametrize("typed", [PIN, "9", "1e3", "0.5", "-500", "٥٠٠"])
+    def test_is_a_round_one(self, again: Phone, typed: str) -> None:
+        """Nobody is led away by a slip, and a PIN that is typed where no PIN is asked for is not kept."""
+        again.dials("*384*77#").types(typed)
+        session = Session.objects.latest("id")
+        assert (session.screen, session.answers) == ("home", "")
+
+    def test_can_be_dialled_in_one_go(self, again: Phone) -> None:
+        again.dials("*384*77*500#")
+        assert Session.objects.latest("id").screen == "borrow.facts"
+
+    @pytest.mark.usefixtures("fixed_scorer", "deciding_worker")
+    def test_of_somebody_who_owes_is_no_option(self, again: Phone) -> None:
+        again.dials("*384*77#").types("500")
+        while "PIN" not in again.text:
+            again.types("98")
+        again.types(PIN)
+        again.dials("*384*77#").types("500")
+        assert Session.objects.latest("id").screen == "home"

@@ -118,6 +118,19 @@ class TestAMenuThatTakesPages:
             shown = engine.step(dialogue, ["98"])
         assert "98" not in shown.text
 
+    def test_words_give_way_to_a_refusal_where_there_is_little_room_and_choices_do_not(
+        self, paged: Callable[..., Dialogue]
+    ) -> None:
+        choices = tuple(Choice(label, "home") for label in ("እቀበላለሁ", "ለውጥ", "ውሉ"))
+        dialogue = paged(Menu("\n".join(["ሰላም ሰላም ሰላም"] * 5), choices, must_be_seen=True), "am")
+        last = engine.step(dialogue, ["98"])
+        while "98" in last.text:
+            last = engine.step(dialogue, ["98"])
+        assert len(last.text) > 60, "no room is kept for what is seldom said"
+        refused = engine.step(dialogue, ["7"])
+        assert len(refused.text) <= 70 and refused.text.split("\n")[-4:] == last.text.split("\n")[-4:]
+        assert refused.text.startswith("ምርጫው የለም።\n")
+
     @given(st.lists(st.text("ab ሰ", min_size=1, max_size=40), min_size=1, max_size=30), st.integers(1, 30))
     def test_no_page_overflows_in_any_script(self, lines: list[str], count: int) -> None:
         for language, room in (("en", 160), ("am", 70)):

@@ -20,6 +20,7 @@ from ussd.tongue import npgettext, pgettext
 
 KEY_FACTS_VERSION = "key-facts-3"
 RAISE_VERSION = "raise-1"
+ROUND_CENTS = 50_00
 # What a refusal of the offer or of the service leads to.
 REFUSED = {
     "open_loan": "borrow.open_loan",
@@ -105,6 +106,15 @@ def parse_amount(dialogue: Dialogue, typed: str) -> int:
     return cents
 
 
+def is_round_amount(typed: str) -> bool:
+    """Say whether an amount was typed where none was asked for. Of the PINs that people type there by habit one in
+    fifty is as round; the others are kept nowhere."""
+    try:
+        return money.parse(typed) % ROUND_CENTS == 0
+    except money.InvalidAmount:
+        return False
+
+
 def read_amount(typed: str, currency: str) -> int:
     """Return the cents of a typed amount in payable units.
 
@@ -153,6 +163,7 @@ def key_facts(dialogue: Dialogue) -> View:
         back_to="start",
         must_be_seen=True,
         asks="borrow.pin" if takes_pin else "",
+        asks_when=pin.is_like_one,
         record_as="key_facts",
         remember={
             "product_version_id": version.id,

@@ -6,6 +6,7 @@ from lending.models import Borrower, Loan
 from lending.selectors.loans import StatementLine
 from ussd import owing, samples, saving_samples, words
 from ussd.engine import LANGUAGES, START, Choice, Dialogue, End, Go, Menu, Read, View, screen
+from ussd.screens import borrow
 from ussd.tongue import pgettext
 
 
@@ -40,17 +41,23 @@ def start(dialogue: Dialogue) -> View:
     paged=True,
 )
 def home(dialogue: Dialogue) -> View:
-    """What happened last, what is owed, and the menu."""
+    """What happened last, what is owed, and the menu. Whoever can borrow may type how much right here."""
+    takes_amount = _can_borrow(dialogue) and dialogue.typed is None
     return Menu(
         lambda: "\n".join(line for line in (_last(dialogue.facts.last_event), _standing(dialogue)) if line),
         (
-            Choice(pgettext("home", "Loan"), "loan.status" if _owing(dialogue) else "borrow.amount"),
+            Choice(
+                pgettext("home", "Loan, or type the amount") if takes_amount else pgettext("home", "Loan"),
+                "loan.status" if _owing(dialogue) else "borrow.amount",
+            ),
             Choice(pgettext("home", "Repay"), "repay.menu"),
             Choice(pgettext("home", "Save"), "save.start"),
             Choice(pgettext("home", "Business"), "business.start"),
             Choice(pgettext("home", "More"), "more.menu"),
         ),
         back=None,
+        asks="borrow.amount" if takes_amount else "",
+        asks_when=borrow.is_round_amount,
     )
 
 
@@ -80,6 +87,11 @@ def _standing(dialogue: Dialogue) -> str:
     if not limit:
         return pgettext("home", "Welcome to Jirani")
     return pgettext("home", "Jirani: your limit is %(limit)s") % {"limit": words.amount(limit)}
+
+
+def _can_borrow(dialogue: Dialogue) -> bool:
+    known = dialogue.facts.known
+    return bool(known.offered_limit_cents) and not (_owing(dialogue) or dialogue.facts.undecided)
 
 
 def _owing(dialogue: Dialogue) -> Loan | None:
