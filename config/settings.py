@@ -197,6 +197,7 @@ OUTBOX_HANDLERS = {
     "deposit_kept": ("ussd.notices.send_notice", "messages"),
     "savings_paid_out": ("ussd.notices.send_notice", "messages"),
     "savings_not_paid_out": ("ussd.notices.send_notice", "messages"),
+    "group_joined": ("ussd.notices.send_notice", "messages"),
     "group_asked": ("ussd.notices.send_notice", "messages"),
     "group_decided": ("ussd.notices.send_notice", "messages"),
     "savings_version_approved": ("lending.services.savings_notices.tell_savers", "messages"),

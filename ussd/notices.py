@@ -18,6 +18,7 @@ from lending.models import (
     Case,
     Decision,
     Draw,
+    GroupMember,
     GroupWithdrawal,
     Invitation,
     LimitRaise,
@@ -745,6 +746,17 @@ def _savings_paid_out(payload: Payload, at: datetime) -> Notice | None:
     return Notice(f"savings_paid_out:{asked.id}", whose, lambda: say(asked))
 
 
+def _group_joined(payload: Payload, at: datetime) -> Notice | None:
+    member = GroupMember.objects.select_related("borrower", "group__savings_account").get(id=payload["member_id"])
+    if member.left_at is not None:
+        return None
+    return Notice(
+        f"group_joined:{member.id}:{payload['joined_at']}",
+        member.borrower,
+        lambda: saving_words.joined_words(member.group.savings_account),
+    )
+
+
 def _group_asked(payload: Payload, at: datetime) -> Notice | None:
     asked = GroupWithdrawal.objects.select_related("account__group", "asked_by__borrower").get(
         id=payload["withdrawal_id"]
@@ -1079,6 +1091,7 @@ NOTICES: dict[str, Callable[[Payload, datetime], Notice | None]] = {
     "deposit_kept": _deposit_kept,
     "savings_paid_out": _savings_paid_out,
     "savings_not_paid_out": _savings_paid_out,
+    "group_joined": _group_joined,
     "group_asked": _group_asked,
     "group_decided": _group_asked,
     "pin_locked": _pin_locked,

@@ -234,6 +234,7 @@ def longest_messages() -> Iterator[tuple[str, str]]:
         yield "savings_paid_out", saving_words.paid_out_words(saving)
         yield "savings_not_paid_out", saving_words.not_paid_out_words(saving)
     yield "deposit_kept", saving_words.kept_words(samples.receipt())
+    yield "group_joined", saving_words.joined_words(group_account())
     yield "group_asked", saving_words.asked_words(asked())
     for decided in ("approved", "refused", "cancelled"):
         yield f"group_decided {decided}", saving_words.decided_words(asked(state=decided))

@@ -143,6 +143,16 @@ def account_to_type(intent: PaymentIntent) -> str:
 
 
 # --- groups ---------------------------------------------------------------------------------------------------
+def joined_words(account: SavingsAccount) -> str:
+    """Tell somebody that they were taken in, what it means, and whom to tell if it is not their wish."""
+    assert account.group is not None
+    return pgettext(
+        "sms",
+        "You are now in the savings group %(group)s. Money leaves it once %(needed)s members agree. "
+        "Dial %(code)s, Save. If you do not want this: SMS HELP.",
+    ) % {"group": name(account), "needed": account.group.approvals_needed, "code": settings.USSD_CODE}
+
+
 def asked_words(asked: GroupWithdrawal) -> str:
     """Tell a member what was asked of the group, and how to decide."""
     return pgettext(

@@ -110,6 +110,10 @@ def join(*, group_id: int, borrower: Borrower, at: datetime, officer: Any = None
     member.left_at = None
     member.save(update_fields=["left_at"])
     _record("group_joined", group_id, officer, reason, at, member.borrower)
+    when = at.isoformat()
+    outbox.write(
+        "group_joined", reference=f"group_joined:{member.id}:{when}", at=at, member_id=member.id, joined_at=when
+    )
     return member
 
 

@@ -44,6 +44,21 @@ def told(kind: str) -> list[str]:
     return list(Sms.objects.filter(kind=kind).order_by("id").values_list("msisdn", flat=True))
 
 
+def test_who_is_taken_in_is_told_what_it_means_each_time(phones: list[Phone], members: list[Borrower]) -> None:
+    assert told("group_joined") == [member.msisdn for member in members]
+    assert Sms.objects.filter(kind="group_joined").latest("id").text == (
+        "You are now in the savings group Tumaini. Money leaves it once 2 members agree. "
+        "Dial *384*77#, Save. If you do not want this: SMS HELP."
+    )
+    cheptoo, at = members[-1], timezone.now()
+    member = cheptoo.memberships.get()
+    groups.join(group_id=member.group_id, borrower=cheptoo, at=at)
+    groups.leave(member_id=member.id, at=at)
+    groups.join(group_id=member.group_id, borrower=cheptoo, at=at)
+    groups.join(group_id=member.group_id, borrower=cheptoo, at=at)
+    assert told("group_joined") == [member.msisdn for member in [*members, cheptoo]]
+
+
 def asks(phone: Phone, amount: str = "300") -> None:
     phone.dials("*384*77#").types("3").sees("2 Tumaini KES 900").types("2").sees("Your share: KES")
     phone.types("2").sees("up to KES 900").types(amount).sees("2 illness").types("2")
