@@ -32,6 +32,8 @@ TWO_PEOPLE = ("waive", "settle", "reverse", "write_off", "charge_off", "charge",
 GRANTED = ("skip", "extend", "cancel", "death")
 # What the customer is told by SMS when it is done; it answers a wish for another date, too.
 TOLD = ("skip", "extend", "cancel", "reschedule")
+# What somebody asks who owes something; paid since the loan was looked up, they ask for nothing.
+ASKED_BY_WHO_OWES = ("skip", "extend", "cancel")
 MOST_WISHED_DAYS = 31
 
 
@@ -60,9 +62,12 @@ def preview(loan: Loan, kind: str, details: Mapping[str, Any], on: date) -> dict
     if kind == LoanEvent.Kind.SETTLE:
         change.append(Fact("change:paid", "pay", on, contracts.LAST, change[0].amount_cents))
     contract = contracts.contract_of(loan)
+    before = play(contract, facts, on)
+    if kind in ASKED_BY_WHO_OWES and not before.owed_of:
+        raise NotALoanToChange(f"loan {loan.reference} owes nothing any more")
     return {
         "on": on.isoformat(),
-        "before": _seen(play(contract, facts, on)),
+        "before": _seen(before),
         "after": _seen(play(contract, [*facts, *change], on)),
     }
 

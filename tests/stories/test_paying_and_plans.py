@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -22,6 +23,8 @@ from lending.models import (
     SavingsInstruction,
 )
 from lending.rules import calendar
+from lending.selectors import contracts
+from lending.services import life
 from tests import factories
 from tests.factories import PIN
 from tests.lending import saving
@@ -294,6 +297,22 @@ class TestMoreTime:
         assert not LoanEvent.objects.filter(kind__in=("extend", "cancel")).exists()
         aminas_phone.types("1", PIN).sees("Done.")
         assert LoanEvent.objects.filter(kind__in=("extend", "cancel")).count() == 1
+
+    @pytest.mark.parametrize("kind", ["extend", "cancel"])
+    def test_that_is_paid_while_it_is_looked_at_is_no_change_any_more(
+        self, aminas_phone: Phone, amina: Borrower, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The loan was read before the payment, what was paid is read after it."""
+        loan = owing(amina)
+        aminas_phone.dials("*384*77#").types("1", "4")
+        read = contracts.facts_of
+
+        def pays_first(events: Any) -> Any:
+            factories.pay(loan.reference, 53_000, at=timezone.now())
+            return read(life.events_of(loan))
+
+        monkeypatch.setattr(contracts, "facts_of", pays_first)
+        aminas_phone.types({"extend": "1", "cancel": "2"}[kind]).sees("Nothing was changed")
 
     def test_amina_gives_the_loan_back_on_the_day_after(self, aminas_phone: Phone, amina: Borrower) -> None:
         loan = owing(amina)
