@@ -126,14 +126,21 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """A screen whose question was answered on a menu, without going there first; else it is asked there."""
+
+    screen: str
+    answered: bool = True
+
+
+@dataclass(frozen=True)
 class Menu:
     """Words and numbered choices, over several pages where they do not fit one.
 
     `must_be_seen`: a shortcut stops here, and nothing is chosen before the last page. `record_as` keeps what was
-    shown. `asks`: a screen whose question may be answered right here, without going there first (where all must be
-    seen, on the last page); only where a late copy of an answer is not taken for the next one. `asks_when`: what
-    looks like an answer to it. `first`: the number of the first choice. Words that cost reading are
-    given as a function: to understand an answer they are not needed.
+    shown. `ahead`: where what is typed leads that is no choice (where all must be seen, on the last page only), and
+    only where a late copy of an answer is not taken for the next one. `first`: the number of the first choice.
+    Words that cost reading are given as a function: to understand an answer they are not needed.
     """
 
     text: str | Callable[[], str]
@@ -141,8 +148,7 @@ class Menu:
     back: str | None = ""
     back_to: str = ""
     must_be_seen: bool = False
-    asks: str = ""
-    asks_when: Callable[[str], bool] = str.isdecimal
+    ahead: Callable[[str], "Ahead | None"] | None = None
     record_as: str = ""
     remember: Mapping[str, Any] = field(default_factory=dict)
     first: int = 1
@@ -308,7 +314,7 @@ def _walk(dialogue: Dialogue, inputs: Sequence[str], may_act: bool) -> tuple[str
             awaiting = outcome
             dialogue.go(outcome.late)
             break
-        if _takes_all(view) or (isinstance(view, Menu) and view.asks and view.must_be_seen):
+        if _takes_all(view) or (isinstance(view, Menu) and view.ahead and view.must_be_seen):
             break
     if dialogue.misses >= MAX_TRIES:
         dialogue.misses = 0
@@ -395,21 +401,24 @@ def _choose(dialogue: Dialogue, view: Menu | Read | End, typed: str, may_act: bo
     try:
         choice = _chosen(view, typed)
     except Again:
-        if isinstance(view, Menu) and view.asks and view.asks_when(typed):
-            return _answer_ahead(dialogue, view.asks, typed, may_act)
-        raise
+        ahead = view.ahead(typed) if isinstance(view, Menu) and view.ahead else None
+        if ahead is None:
+            raise
+        return _answer_ahead(dialogue, ahead, typed, may_act)
     if choice.act and not may_act:
         raise _Halt
     dialogue.answers.update(choice.save)
     return _move(dialogue, _act(choice.act, dialogue, None) if choice.act else choice.then)
 
 
-def _answer_ahead(dialogue: Dialogue, name: str, typed: str, may_act: bool) -> Await | None:
-    """Go to the question of another screen with its answer; refused for what it is, it is asked again there."""
-    there = replace(dialogue, screen=name, page=0)
+def _answer_ahead(dialogue: Dialogue, ahead: Ahead, typed: str, may_act: bool) -> Await | None:
+    """Go to the question of another screen, with its answer; refused for what it is, it is asked again there."""
+    there = replace(dialogue, screen=ahead.screen, page=0)
     question = look(there)
     dialogue.go(there.screen)
-    return _answer(dialogue, question, typed, may_act) if isinstance(question, Ask) else None
+    if ahead.answered and isinstance(question, Ask):
+        return _answer(dialogue, question, typed, may_act)
+    return None
 
 
 def _must_be_read(view: Menu | Read) -> bool:
@@ -566,7 +575,7 @@ def _pages(view: Paged) -> list[Page]:
     if letters.length(whole) <= room and len(choices) <= MAX_OPTIONS:
         return [Page(whole, True)]
     more = letters.clean(pgettext("engine", "98 More"))
-    if not (isinstance(view, End) or letters.note):
+    if not (isinstance(view, End) or _gives_way(view)):
         more = f"{more}\n{_back_label()}"
     if _is_settled_at_the_end(view):
         last, items = _joined([*choices], last), items[: len(items) - len(choices)]

@@ -21,6 +21,7 @@ from django.db.models.functions import Greatest
 from prometheus_client import CollectorRegistry, Counter
 from redis.client import Pipeline
 
+from lending.rules import identity
 from ussd.models import AbuseSign
 
 logger = logging.getLogger(__name__)
@@ -196,8 +197,13 @@ def identity_was_refused(*, gateway: str, msisdn: str, at: datetime) -> None:
 
 
 def dialled(inputs: list[str], *, gateway: str, msisdn: str, at: datetime) -> None:
-    """Note a dial string that seems to end in a PIN. It was not taken for one; the call log has it all the same."""
-    if len(inputs) > 2 and len(inputs[-1]) == 4 and inputs[-1].isdecimal():
+    """Note a dial string that seems to end in a PIN. It was not taken for one; the call log has it all the same.
+
+    What stands alone, or behind the choice of a menu, is an amount; so is a round number, which no PIN is.
+    """
+    *before, last = inputs or [""]
+    leads_to_pin = len(before) > 1 or any(len(typed) > 1 for typed in before)
+    if leads_to_pin and identity.looks_like_pin(last) and not identity.is_round(int(last)):
         notice(Kind.PIN_DIALLED, gateway=gateway, msisdn=msisdn, at=at)
 
 

@@ -747,13 +747,15 @@ def _savings_paid_out(payload: Payload, at: datetime) -> Notice | None:
 
 
 def _group_joined(payload: Payload, at: datetime) -> Notice | None:
-    member = GroupMember.objects.select_related("borrower", "group__savings_account").get(id=payload["member_id"])
-    if member.left_at is not None:
+    member = GroupMember.objects.select_related("group__savings_account").get(id=payload["member_id"])
+    account = member.group.savings_account
+    is_of_now = member.left_at is None and member.joined_at == datetime.fromisoformat(payload["joined_at"])
+    if not is_of_now or account.state == SavingsAccount.State.CLOSED:
         return None
     return Notice(
         f"group_joined:{member.id}:{payload['joined_at']}",
-        member.borrower,
-        lambda: saving_words.joined_words(member.group.savings_account),
+        Borrower.objects.get(id=payload["borrower_id"]),
+        lambda: saving_words.joined_words(account),
     )
 
 

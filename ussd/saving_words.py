@@ -148,7 +148,7 @@ def joined_words(account: SavingsAccount) -> str:
     assert account.group is not None
     return pgettext(
         "sms",
-        "You are now in the savings group %(group)s. Money leaves it once %(needed)s members agree. "
+        "You are now in the savings group %(group)s. %(needed)s must agree before money leaves. "
         "Dial %(code)s, Save. If you do not want this: SMS HELP.",
     ) % {"group": name(account), "needed": account.group.approvals_needed, "code": settings.USSD_CODE}
 

@@ -114,7 +114,7 @@ class ActsOnGroups:
         variant=ActionVariant.PRIMARY,
         dialog={
             "title": "Form a savings group",
-            "description": "Its members see it on their phones under Save. Money leaves only when they agree.",
+            "description": "Its members get an SMS and see it under Save. Money leaves only when they agree.",
             "form_class": FormGroupForm,
             "form_submit_text": "Form it",
         },

@@ -23,6 +23,7 @@ class WeakPin(ValueError):
 
 
 # Ten codes make up a fifth of all four-digit codes in use (docs/domain/pins.md).
+ROUND = 50
 COMMON_PINS = frozenset(
     {
         "1234",
@@ -122,16 +123,27 @@ def mask_within(text: str, pattern: str) -> str:
     return re.sub(rf"(?<![0-9])(?:{pattern})(?![0-9])", lambda found: mask(found[0]), text, flags=re.ASCII)
 
 
+def looks_like_pin(typed: str) -> bool:
+    """Say whether something is four digits."""
+    return bool(re.fullmatch(r"[0-9]{4}", typed, flags=re.ASCII))
+
+
+def is_round(number: int) -> bool:
+    """Say whether a number is one that people say when they mean an amount. No PIN is: see `refuse_weak_pin`."""
+    return number % ROUND == 0
+
+
 def refuse_weak_pin(pin: str, known_digits: Iterable[str]) -> None:
-    """Refuse what a thief tries first: common codes, runs, repeats, and digits of the number, ID or birth year.
+    """Refuse what a thief tries first: common codes, runs, repeats, round numbers, and digits of the number, ID or
+    birth year. A round number could be taken for an amount, too, where both may be typed.
 
     Raises:
         WeakPin: the message never repeats the PIN.
     """
-    if not re.fullmatch(r"[0-9]{4}", pin, flags=re.ASCII):
+    if not looks_like_pin(pin):
         raise WeakPin("PIN must be 4 digits")
     steps = {int(b) - int(a) for a, b in pairwise(pin)}
-    if pin in COMMON_PINS or steps in ({0}, {1}, {-1}):
+    if pin in COMMON_PINS or steps in ({0}, {1}, {-1}) or is_round(int(pin)):
         raise WeakPin("PIN is easy to guess")
     if pin[:2] in ("19", "20") or any(digits.endswith(pin) or digits.startswith(pin) for digits in known_digits):
         raise WeakPin("PIN is part of what others know about you")

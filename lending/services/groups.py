@@ -92,7 +92,8 @@ def form_group(
 
 @transaction.atomic
 def join(*, group_id: int, borrower: Borrower, at: datetime, officer: Any = None, reason: str = "") -> GroupMember:
-    """Take somebody in; the same person joins once, on whichever SIM. Who left and comes back goes on.
+    """Take somebody in, and tell them by SMS; the same person joins once, on whichever SIM. Who left and comes back
+    goes on.
 
     Raises:
         GroupEnded: its pot is closed, or being closed.
@@ -107,12 +108,16 @@ def join(*, group_id: int, borrower: Borrower, at: datetime, officer: Any = None
     )
     if not is_new and member.left_at is None:
         return member
-    member.left_at = None
-    member.save(update_fields=["left_at"])
+    member.left_at, member.joined_at = None, at
+    member.save(update_fields=["left_at", "joined_at"])
     _record("group_joined", group_id, officer, reason, at, member.borrower)
-    when = at.isoformat()
     outbox.write(
-        "group_joined", reference=f"group_joined:{member.id}:{when}", at=at, member_id=member.id, joined_at=when
+        "group_joined",
+        reference=f"group_joined:{member.id}:{at.isoformat()}",
+        at=at,
+        member_id=member.id,
+        borrower_id=borrower.id,
+        joined_at=at.isoformat(),
     )
     return member
 

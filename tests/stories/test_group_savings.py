@@ -1,5 +1,6 @@
 """A group that saves by phone: paying in, asking, agreeing and refusing, and sharing out."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,13 +8,14 @@ from django.test import Client
 from django.utils import timezone
 
 from lending import outbox
-from lending.models import Borrower, GroupWithdrawal, PaymentIntent, SavingsInstruction
+from lending.models import Borrower, GroupMember, GroupWithdrawal, PaymentIntent, SavingsInstruction
 from lending.services import groups
 from tests import factories
 from tests.factories import PIN
 from tests.phone import Phone
 from ussd.models import Sms
 
+MINUTE = timedelta(minutes=1)
 NAMES = ("Amina Wanjiru", "Brian Otieno", "Cheptoo Kiplagat")
 
 
@@ -47,16 +49,23 @@ def told(kind: str) -> list[str]:
 def test_who_is_taken_in_is_told_what_it_means_each_time(phones: list[Phone], members: list[Borrower]) -> None:
     assert told("group_joined") == [member.msisdn for member in members]
     assert Sms.objects.filter(kind="group_joined").latest("id").text == (
-        "You are now in the savings group Tumaini. Money leaves it once 2 members agree. "
+        "You are now in the savings group Tumaini. 2 must agree before money leaves. "
         "Dial *384*77#, Save. If you do not want this: SMS HELP."
     )
     cheptoo, at = members[-1], timezone.now()
     member = cheptoo.memberships.get()
     groups.join(group_id=member.group_id, borrower=cheptoo, at=at)
-    groups.leave(member_id=member.id, at=at)
+    for again in (at - MINUTE, at):
+        groups.leave(member_id=member.id, at=again)
+        groups.join(group_id=member.group_id, borrower=cheptoo, at=again)
     groups.join(group_id=member.group_id, borrower=cheptoo, at=at)
-    groups.join(group_id=member.group_id, borrower=cheptoo, at=at)
-    assert told("group_joined") == [member.msisdn for member in [*members, cheptoo]]
+    assert told("group_joined") == [member.msisdn for member in [*members, cheptoo]], (
+        "of the two times only the last"
+    )
+
+    groups.join(group_id=member.group_id, borrower=factories.register("Dan Kip", "254711000609", "45567009"), at=at)
+    groups.leave(member_id=GroupMember.objects.latest("id").id, at=at)
+    assert len(told("group_joined")) == 4, "who is out again by now hears nothing"
 
 
 def asks(phone: Phone, amount: str = "300") -> None:

@@ -18,6 +18,7 @@ from tests.factories import PIN
 from tests.phone import Phone
 from ussd import engine, flows, samples
 from ussd.models import Session
+from ussd.tongue import pgettext
 
 LANGUAGES = [code for code, _ in settings.SPOKEN_LANGUAGES]
 # With the amount typed on the first screen; who goes through the menu makes one more.
@@ -79,17 +80,31 @@ def test_takes_as_few_in_any_month(product: str, language: str) -> None:
 @pytest.mark.parametrize("product", ["jirani-30"])
 @pytest.mark.parametrize("language", ["en", "am"])
 class TestAnAmountOnTheFirstScreen:
-    def test_that_is_too_high_is_asked_again_where_amounts_are(self, again: Phone) -> None:
+    def test_that_is_too_high_is_asked_again_where_amounts_are(self, again: Phone, language: str) -> None:
         again.dials("*384*77#").types("60000")
         assert Session.objects.latest("id").screen == "borrow.amount"
-        assert again.is_open
+        with translation.override(language):
+            assert pgettext("borrow.amount", "That is above your limit.") in again.text
+        again.types("500")
+        assert Session.objects.latest("id").screen == "borrow.facts"
 
-    @pytest.mark.parametrize("typed", [PIN, "9", "1e3", "0.5", "-500", "٥٠٠"])
-    def test_is_a_round_one(self, again: Phone, typed: str) -> None:
-        """Nobody is led away by a slip, and a PIN that is typed where no PIN is asked for is not kept."""
+    @pytest.mark.parametrize("typed", ["9", "1e3", "-500", "٥٠٠", "x"])
+    def test_is_none_that_does_not_look_like_one(self, again: Phone, typed: str) -> None:
         again.dials("*384*77#").types(typed)
         session = Session.objects.latest("id")
         assert (session.screen, session.answers) == ("home", "")
+
+    @pytest.mark.parametrize("typed", [PIN, "1370", "0001"])
+    def test_that_may_be_a_pin_is_asked_for_again_and_kept_nowhere(self, again: Phone, typed: str) -> None:
+        again.dials("*384*77#").types(typed)
+        session = Session.objects.latest("id")
+        assert (session.screen, session.answers) == ("borrow.amount", "") and typed not in again.text
+        again.types("1370")
+        assert Session.objects.latest("id").screen == "borrow.facts"
+
+    def test_can_be_taken_back(self, again: Phone) -> None:
+        again.dials("*384*77#").types("500", "0")
+        assert Session.objects.latest("id").screen == "home"
 
     def test_can_be_dialled_in_one_go(self, again: Phone) -> None:
         again.dials("*384*77*500#")
@@ -103,3 +118,19 @@ class TestAnAmountOnTheFirstScreen:
         again.types(PIN)
         again.dials("*384*77#").types("500")
         assert Session.objects.latest("id").screen == "home"
+
+
+@pytest.mark.parametrize("product", ["jirani-30"])
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_first_screen_is_one_page_for_who_may_borrow(again: Phone, language: str) -> None:
+    assert "98" not in again.dials("*384*77#").text
+    with translation.override(language):
+        assert f"1 {pgettext('home', 'Loan, or amount')}" in again.text
+
+
+@pytest.mark.parametrize("product", ["jirani-30"])
+@pytest.mark.parametrize("language", ["en"])
+def test_who_may_not_borrow_is_not_told_to_type_an_amount(again: Phone) -> None:
+    Borrower.objects.update(limit_cents=0)
+    assert "or amount" not in again.dials("*384*77#").text
+    again.types("500").sees("Not an option.")

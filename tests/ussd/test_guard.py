@@ -236,14 +236,21 @@ def test_a_call_of_long_ago_gets_its_answer_changes_nothing_and_is_counted(
     honest(aminas_phone.client, brian)
 
 
-def test_a_pin_in_a_dial_string_is_not_taken_and_is_counted(aminas_phone: Phone) -> None:
-    aminas_phone.dials("*384*77*1*500*5*2*2580#").sees("You get KES 500")
+@pytest.mark.parametrize("behind", ["1*500*5*2", "500"])
+def test_a_pin_in_a_dial_string_is_not_taken_and_is_counted(aminas_phone: Phone, behind: str) -> None:
+    aminas_phone.dials(f"*384*77*{behind}*2580#").sees("KES 500" if "5*2" in behind else "What is it for?")
     (sign,) = signs(Kind.PIN_DIALLED)
     assert "2580" not in str(AbuseSign.objects.values().get())
     assert sign.msisdn == aminas_phone.msisdn and not Application.objects.exists()
 
 
-def test_an_amount_in_a_dial_string_is_no_pin(aminas_phone: Phone) -> None:
+@pytest.mark.parametrize("behind", ["1*1000", "1000", "1*5*1000"])
+def test_an_amount_in_a_dial_string_is_no_pin(aminas_phone: Phone, behind: str) -> None:
+    aminas_phone.dials(f"*384*77*{behind}#")
+    assert not signs(Kind.PIN_DIALLED)
+
+
+def test_an_amount_that_is_dialled_leads_to_what_it_costs(aminas_phone: Phone) -> None:
     aminas_phone.dials("*384*77*1*1000#").sees("What is it for?").types("5").sees("You get KES 1,000")
     assert not signs(Kind.PIN_DIALLED)
 

@@ -27,6 +27,8 @@ from ussd.tongue import speaking
 WIDTH = 116
 SOMEBODYS_ID = "23456781"
 EASY_PINS = ('"1111"', '"1234"')
+# What is typed to see where a PIN leads.
+ANY_PIN = "7093"
 OTHER_PINS = (
     "factories.PIN[::-1]",
     "factories.PIN[2:] + factories.PIN[:2]",
@@ -138,7 +140,7 @@ class Recording:
             for typed, asked, shown in answered
             if asked in secret_screens()
         ]
-        pins = _pins([(typed, led_on) for typed, led_on in secrets if _is_pin(typed)])
+        pins = _pins([(typed, led_on) for typed, led_on in secrets if identity.looks_like_pin(typed)])
         pins |= {pin: _easy(pin) for pin in pins if _is_easy(pin, self._known_digits(answered))}
         return ["", *(self._answer(typed, asked, pins) for typed, asked, _ in answered)]
 
@@ -203,18 +205,15 @@ def secret_screens() -> dict[str, str]:
 
 def _asks_secret(name: str, sample: Sample) -> str:
     view = look(flows.dialogue_of(sample, name, "en"))
-    if isinstance(view, Menu) and view.asks:
-        return _asks_secret(view.asks, sample)
+    ahead = view.ahead(ANY_PIN) if isinstance(view, Menu) and view.ahead else None
+    if ahead is not None:
+        return _asks_secret(ahead.screen, sample)
     return name if isinstance(view, Ask) and view.secret else ""
 
 
 def _is_key(typed: str, asked: str) -> bool:
     """Say whether an answer at a screen that takes a PIN was one of its keys: a choice, another page, back."""
     return typed in (BACK, HOME) or (secret_screens()[asked] != asked and len(typed) <= len(MORE))
-
-
-def _is_pin(typed: str) -> bool:
-    return bool(re.fullmatch(r"[0-9]{4}", typed, flags=re.ASCII))
 
 
 def _pins(typed: Sequence[tuple[str, bool]]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from lending.models import Application, Decision, ProductVersion
-from lending.rules import money
+from lending.rules import identity, money
 from lending.rules.caps import AgainstLaw
 from lending.rules.pricing import KeyFacts
 from lending.rules.terms import Penalty, Terms
@@ -14,13 +14,14 @@ from lending.selectors import products
 from lending.selectors.offers import NEVER_ASKED
 from lending.services import applications, limits
 from ussd import owing, samples, words
-from ussd.engine import Again, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
+from ussd.engine import Again, Ahead, Ask, Await, Choice, Dialogue, Elsewhere, End, Go, Menu, Read, View, screen
 from ussd.screens import pin
 from ussd.tongue import npgettext, pgettext
 
 KEY_FACTS_VERSION = "key-facts-3"
 RAISE_VERSION = "raise-1"
-ROUND_CENTS = 50_00
+# What is shorter is a slip on a menu.
+LEAST_DIGITS = 2
 # What a refusal of the offer or of the service leads to.
 REFUSED = {
     "open_loan": "borrow.open_loan",
@@ -106,13 +107,19 @@ def parse_amount(dialogue: Dialogue, typed: str) -> int:
     return cents
 
 
-def is_round_amount(typed: str) -> bool:
-    """Say whether an amount was typed where none was asked for. Of the PINs that people type there by habit one in
-    fifty is as round; the others are kept nowhere."""
+def amount_ahead(typed: str) -> Ahead | None:
+    """Say where an amount leads that was typed where none was asked for.
+
+    Four digits may be a PIN that is typed there by habit. None is as round as this, so a round number is taken for
+    the amount; any other is asked for again, and kept nowhere.
+    """
     try:
-        return money.parse(typed) % ROUND_CENTS == 0
+        cents = money.parse(typed)
     except money.InvalidAmount:
-        return False
+        return None
+    if len(typed) < LEAST_DIGITS:
+        return None
+    return Ahead("borrow.amount", answered=not identity.looks_like_pin(typed) or identity.is_round(cents // 100))
 
 
 def read_amount(typed: str, currency: str) -> int:
@@ -162,8 +169,7 @@ def key_facts(dialogue: Dialogue) -> View:
         back=pgettext("borrow.facts", "Cancel"),
         back_to="start",
         must_be_seen=True,
-        asks="borrow.pin" if takes_pin else "",
-        asks_when=pin.is_like_one,
+        ahead=_pin_ahead if takes_pin else None,
         record_as="key_facts",
         remember={
             "product_version_id": version.id,
@@ -172,6 +178,10 @@ def key_facts(dialogue: Dialogue) -> View:
             "due_on": quote.due_on.isoformat(),
         },
     )
+
+
+def _pin_ahead(typed: str) -> Ahead | None:
+    return Ahead("borrow.pin") if identity.looks_like_pin(typed) else None
 
 
 def _facts_of(quote: KeyFacts, agreed: Terms) -> list[str]:

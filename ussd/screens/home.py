@@ -47,7 +47,7 @@ def home(dialogue: Dialogue) -> View:
         lambda: "\n".join(line for line in (_last(dialogue.facts.last_event), _standing(dialogue)) if line),
         (
             Choice(
-                pgettext("home", "Loan, or type the amount") if takes_amount else pgettext("home", "Loan"),
+                pgettext("home", "Loan, or amount") if takes_amount else pgettext("home", "Loan"),
                 "loan.status" if _owing(dialogue) else "borrow.amount",
             ),
             Choice(pgettext("home", "Repay"), "repay.menu"),
@@ -56,8 +56,7 @@ def home(dialogue: Dialogue) -> View:
             Choice(pgettext("home", "More"), "more.menu"),
         ),
         back=None,
-        asks="borrow.amount" if takes_amount else "",
-        asks_when=borrow.is_round_amount,
+        ahead=borrow.amount_ahead if takes_amount else None,
     )
 
 

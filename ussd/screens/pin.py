@@ -22,13 +22,9 @@ from ussd.tongue import npgettext, pgettext
 PIN_TRIES = ("", "12", "abcd")
 
 
-def is_like_one(typed: str) -> bool:
-    return bool(re.fullmatch(r"[0-9]{4}", typed, flags=re.ASCII))
-
-
 def parse_pin(typed: str) -> str:
     """Return four digits, or say that a PIN has four; what was typed is never repeated."""
-    if is_like_one(typed):
+    if identity.looks_like_pin(typed):
         return typed
     raise Again(pgettext("pin", "A PIN has 4 digits."))
 

@@ -226,6 +226,11 @@ class Contract:
         stranger = Handset(client, wire, "254711000199").dials().types("1")
         stranger.sees("1 I agree" if wire.tells_hops else "2 I agree")
 
+    def test_the_first_screen_takes_an_amount_where_copies_are_told_apart(
+        self, client: Client, wire: Wire, phone: Handset
+    ) -> None:
+        phone.dials().types("500").sees("What is it for?" if wire.tells_hops else "Not an option.")
+
     def test_a_late_copy_raises_no_limit(self, phone: Handset, amina: Borrower, fixed_scorer: object) -> None:
         taken_at = timezone.now() - timedelta(days=20)
         loan = factories.live_loan(amina, at=taken_at)
