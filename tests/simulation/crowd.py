@@ -263,10 +263,18 @@ def doubled(stack: Stack) -> list[str]:
     return [f"{what}: {count}" for what, count in found.items() if count]
 
 
+def owed() -> list[str]:
+    """Return what is owed to somebody yet, in words: a payout, a prompt, a decision; empty: nothing is."""
+    intents = PaymentIntent.objects.filter(state=PaymentIntent.State.OPEN)
+    undecided = Application.objects.filter(state=Application.State.SUBMITTED)
+    waiting = OutboxMessage.objects.filter(done_at__isnull=True, topic="application_submitted")
+    return [
+        *(f"payment {one.id} for {one.purpose}, open since {one.created_at:%H:%M:%S}" for one in intents[:5]),
+        *(f"application {one.id}, asked {one.submitted_at:%H:%M:%S}" for one in undecided[:5]),
+        *(f"{one.reference}, tried {one.tries} times" for one in waiting[:5]),
+    ]
+
+
 def settled() -> bool:
-    """Say whether nothing is owed to anybody any more: no decision, no payout, no prompt."""
-    return not (
-        PaymentIntent.objects.filter(state=PaymentIntent.State.OPEN).exists()
-        or Application.objects.filter(state=Application.State.SUBMITTED).exists()
-        or OutboxMessage.objects.filter(done_at__isnull=True, topic="application_submitted").exists()
-    )
+    """Say whether nothing is owed to anybody any more."""
+    return not owed()
