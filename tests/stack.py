@@ -21,7 +21,7 @@ from django.db import connection
 from sandbox.process import SandboxProcess, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOAT_CENTS = 1_000_000_00
+FLOAT_CENTS = 10_000_000_00
 
 
 def database_url() -> str:
