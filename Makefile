@@ -12,7 +12,7 @@ DEV_STAMP := $(VENV)/.installed-dev-$(shell cat requirements.txt requirements-de
 # mypy and the checks of Django read the settings, and open no connection.
 WITH_SETTINGS := $(BIN)/python -m config.environment --no-servers
 
-.PHONY: help setup demo test test-slow test-browser bench check lint types imports migrations flows docs format clean
+.PHONY: help setup demo test test-slow test-browser peers bench check lint types imports migrations flows docs format clean
 
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,10 @@ test-slow: $(DEV_STAMP)  ## Proofs with real processes: crashes, the whole demo,
 
 test-browser: $(DEV_STAMP)  ## The phone and the officers' rooms in headless Chromium
 	$(BIN)/python -m pytest -m browser
+
+peers: $(STAMP)  ## What `manage.py evaluate` judges the network beside, in an environment of its own
+	@test -x .venv-peers/bin/python || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --disable-pip-version-check --quiet -r requirements-peers.txt
 
 bench: $(DEV_STAMP)  ## One JSON object a line: what was measured, and its reference from the same run
 	@$(BIN)/python -m tests.bench

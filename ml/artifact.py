@@ -23,7 +23,7 @@ from ml import features
 if TYPE_CHECKING:
     from ml.train import Trained
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, MANIFEST, SIGNATURE = "weights.npz", "manifest.json", "manifest.hmac"
 
 

@@ -10,37 +10,46 @@ MARGIN = np.float32(1e-6)
 def forward(weights: dict[str, Array], x: Array) -> dict[str, Array]:
     """Return `default` (n,), `repaid_share` (n,), `offer` (n, 3) for x: (n, n_features), NaN if missing."""
     code = encode(weights, np.asarray(x, dtype=np.float32))
-    flat = code.reshape(len(code), -1)
-    wide = flat @ weights["wide/curves"].reshape(flat.shape[1], -1) + weights["wide/bias"]
-    # "nfb,fbu->nfu" as one matrix product per feature: several times faster than einsum.
-    deep = np.matmul(code.transpose(1, 0, 2), weights["embed/curves"]).transpose(1, 0, 2)
-    deep = deep.reshape(len(code), 1, -1)
-    for name in ("hidden_1", "hidden_2"):
-        deep = members(weights, name, deep)
-    heads = np.matmul(deep.transpose(1, 0, 2), weights["heads/kernel"]).transpose(1, 0, 2)
-    logits = heads + wide[:, None, :]
-    p = np.clip(sigmoid(logits[:, :, 0]).mean(axis=1), MARGIN, 1 - MARGIN)
+    logits = np.stack([logits_of(weights, net, code) for net in range(len(weights["wide/bias"]))])
+    p = np.clip(sigmoid(logits[..., 0]).mean(axis=(0, 2)), MARGIN, 1 - MARGIN)
     log_odds = np.log(p) - np.log1p(-p)
     return {
         "default": sigmoid(log_odds * weights["calibrate/slope"] + weights["calibrate/intercept"]),
-        "repaid_share": sigmoid(logits[:, :, 1]).mean(axis=1),
-        "offer": softmax(logits[:, :, 2:5]).mean(axis=1),
+        "repaid_share": sigmoid(logits[..., 1]).mean(axis=(0, 2)),
+        "offer": softmax(logits[..., 2:5]).mean(axis=(0, 2)),
     }
 
 
+def logits_of(weights: dict[str, Array], net: int, code: Array) -> Array:
+    """Return what the members of one net say: (n, k, LOGITS)."""
+    flat = code.reshape(len(code), -1)
+    wide = flat @ weights["wide/curves"][net].reshape(flat.shape[1], -1) + weights["wide/bias"][net]
+    # One matrix product per feature: several times faster than einsum.
+    deep = np.matmul(code.transpose(1, 0, 2), weights["embed/curves"][net]).transpose(1, 0, 2)
+    deep = deep.reshape(len(code), 1, -1)
+    for name in ("hidden_1", "hidden_2"):
+        deep = members(weights, name, net, deep)
+    heads = np.matmul(deep.transpose(1, 0, 2), weights["heads/kernel"][net]).transpose(1, 0, 2)
+    return np.asarray(heads + wide[:, None, :])
+
+
 def encode(weights: dict[str, Array], x: Array) -> Array:
-    """Return (n, f, bins + 1): positions in the training quantiles, last the mark of a missing value."""
+    """Return (n, f, bins + 2): positions in the training quantiles, the normal score, the mark of missing."""
     missing = np.isnan(x)
     known = np.where(missing, np.float32(0), x)[..., None]
     position = np.clip((known - weights["encode/low"]) * weights["encode/scale"], 0, 1)
-    position = np.where(missing[..., None], weights["encode/missing_code"], position)
-    return np.concatenate([position, (missing * weights["encode/missing_seen"])[..., None]], axis=-1)
+    score = weights["encode/score_start"] + (position * weights["encode/score_step"]).sum(axis=-1)
+    code = np.concatenate([position, score[..., None]], axis=-1)
+    code = np.where(missing[..., None], weights["encode/missing_code"], code)
+    return np.concatenate([code, (missing * weights["encode/missing_seen"])[..., None]], axis=-1)
 
 
-def members(weights: dict[str, Array], name: str, x: Array) -> Array:
-    """Return one BatchEnsemble layer after its ReLU: (n, k or 1, n_in) -> (n, k, n_out)."""
-    y = (x * weights[f"{name}/scale_in"]) @ weights[f"{name}/kernel"]
-    return np.maximum(y * weights[f"{name}/scale_out"] + weights[f"{name}/bias"], 0)
+def members(weights: dict[str, Array], name: str, net: int, x: Array) -> Array:
+    """Return one BatchEnsemble layer of a net after its ReLU: (n, k or 1, n_in) -> (n, k, n_out)."""
+    scale_in, kernel, scale_out, bias = (
+        weights[f"{name}/{part}"][net] for part in ("scale_in", "kernel", "scale_out", "bias")
+    )
+    return np.maximum((x * scale_in) @ kernel * scale_out + bias, 0)
 
 
 def sigmoid(z: Array) -> Array:

@@ -1,18 +1,24 @@
 """The network: raw numbers in, NaN included; chance of default, share repaid and best offer out.
 
-    x (batch, n_features) -> encode (piecewise linear, missing marks; quantiles held inside)
-        -> wide: one additive curve per feature and output (a scorecard)         \
-        -> embed: 4 numbers per feature -> two BatchEnsemble layers -> head       + -> logits of k members
-    -> default: mean probability of the members, calibrated; repaid_share; offer: softmax of 3
+    x (batch, f) -> encode (piecewise linear, rank, missing marks; quantiles held inside)
+        -> wide: one additive curve per feature and output (a scorecard)           \\
+        -> embed: some numbers per feature -> two BatchEnsemble layers -> heads    + -> logits
+    -> default: mean probability of all members, calibrated; repaid_share; offer: softmax of 3
+
+It holds a bag of `nets` such networks that share nothing but the encoding, each of `members` that share its
+weights: training lets each net learn without another part of the rows (ml/fit.py).
 
 Sources: numeric encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep
 Learning", eq. 1; members, Wen et al. 2020, "BatchEnsemble", eq. 5, in the form of Gorishniy et al. 2024,
-"TabM"; wide path, Cheng et al. 2016, "Wide & Deep Learning". ml/forward.py is the same in plain NumPy.
+"TabM"; wide path, Cheng et al. 2016, "Wide & Deep Learning"; bag, Breiman 1996, "Bagging Predictors", with the
+parts left out as in cross-validation. ml/forward.py is the same in plain NumPy.
 
 Importing this file imports TensorFlow: in a worker only after the fork.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import NormalDist
 from typing import Any
 
 import keras
@@ -20,11 +26,15 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-# One logit for default, one for the share repaid, three for the offer: the last axis of the head.
+# One logit for default, one for the share repaid, three for the offer: the last axis of the heads.
 DEFAULT, REPAID_SHARE, OFFER = 0, 1, slice(2, 5)
 LOGITS = 5
 # Probabilities stay this far from 0 and 1, or the calibration's log-odds would be infinite.
 MARGIN = 1e-6
+# Beside its position in each bin, a value's code holds its normal score and the mark of a missing one.
+BESIDE_BINS = 2
+# Normal scores end here: farther out stands one value in some hundreds.
+FARTHEST_SCORE = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +44,9 @@ class Spec:
     features: int
     bins: int = 16
     embedding: int = 4
-    width: int = 48
-    members: int = 4
+    width: int = 64
+    members: int = 8
+    nets: int = 1
     dropout: float = 0.3
 
 
@@ -44,13 +55,16 @@ class Encoding:
     """What the encoding learnt from the training rows by counting. f features, b bins.
 
     low, scale: (f, b), start of each bin and 1 / its width, 0 for a bin that is not used.
-    missing_seen: (f,) 1 where training rows had missing values. missing_code: (f, b), the code of a missing
+    score_start: (f,), score_step: (f, b), the normal score of the lowest value, and how much each bin adds.
+    missing_seen: (f,) 1 where training rows had missing values. missing_code: (f, b + 1), the code of a missing
     value: zeros where the network could learn what missing means, else the code of the median.
     reference: (f,) the usual value, NaN where missing is usual; explanations compare with it.
     """
 
     low: npt.NDArray[np.float32]
     scale: npt.NDArray[np.float32]
+    score_start: npt.NDArray[np.float32]
+    score_step: npt.NDArray[np.float32]
     missing_seen: npt.NDArray[np.float32]
     missing_code: npt.NDArray[np.float32]
     reference: npt.NDArray[np.float32]
@@ -59,109 +73,145 @@ class Encoding:
 def learn_encoding(x: npt.NDArray[np.float32], bins: int) -> Encoding:
     """Return bin edges at the quantiles of x: (n, f); a value that repeats much takes one edge, not many."""
     f = x.shape[1]
-    low, scale, code = (np.zeros((f, bins), np.float32) for _ in range(3))
-    seen, reference = np.zeros(f, np.float32), np.full(f, np.nan, np.float32)
+    low, scale, step = (np.zeros((f, bins), np.float32) for _ in range(3))
+    start, seen, code = np.zeros(f, np.float32), np.zeros(f, np.float32), np.zeros((f, bins + 1), np.float32)
+    reference = np.full(f, np.nan, np.float32)
     for j in range(f):
-        known = x[~np.isnan(x[:, j]), j]
+        known = np.sort(x[~np.isnan(x[:, j]), j])
         if not len(known):
             continue
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)).astype(np.float32))
+        edges = edges_of(known, bins)
         used = len(edges) - 1
         # Bounded, because the inverse of the narrowest widths would be infinite.
         low[j, :used], scale[j, :used] = edges[:-1], 1 / np.maximum(np.diff(edges), np.float32(1e-30))
+        scores = normal_scores(known, edges)
+        start[j], step[j, :used] = scores[0], np.diff(scores)
         median = np.float32(np.quantile(known, 0.5, method="nearest"))
         seen[j] = len(known) < len(x)
         if not seen[j]:
-            code[j] = np.clip((median - low[j]) * scale[j], 0, 1)
+            code[j, :bins] = np.clip((median - low[j]) * scale[j], 0, 1)
+            code[j, bins] = start[j] + code[j, :bins] @ step[j]
         if len(known) * 2 >= len(x):
             reference[j] = median
-    return Encoding(low=low, scale=scale, missing_seen=seen, missing_code=code, reference=reference)
+    return Encoding(low, scale, start, step, seen, code, reference)
+
+
+def edges_of(known: npt.NDArray[np.float32], bins: int) -> npt.NDArray[np.float32]:
+    """Return the edges of at most so many bins of sorted values: each value where there are few, else quantiles."""
+    values = np.unique(known)
+    if len(values) <= bins + 1:
+        return values
+    return np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)).astype(np.float32))
+
+
+def normal_scores(known: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Return where each edge would stand were the sorted values drawn from a normal distribution."""
+    below, upto = (np.searchsorted(known, edges, side=side) for side in ("left", "right"))
+    shares = (below + upto) / (2 * len(known))
+    scores = np.array([NormalDist().inv_cdf(min(max(share, 1e-6), 1 - 1e-6)) for share in shares])
+    return np.clip(scores, -FARTHEST_SCORE, FARTHEST_SCORE)
 
 
 class Encode(keras.layers.Layer):
-    """Raw numbers to their position in each bin, 0 to 1, and marks of what is missing."""
+    """Raw numbers to their position in each bin, 0 to 1, their normal score, and marks of what is missing."""
 
     def __init__(self, spec: Spec, **kwargs: Any) -> None:
         """Hold the statistics of the training rows as weights that training does not move."""
         super().__init__(**kwargs)
         f, b = spec.features, spec.bins
-        fixed = {"initializer": "zeros", "trainable": False}
-        self.low = self.add_weight(name="low", shape=(f, b), **fixed)
-        self.scale = self.add_weight(name="scale", shape=(f, b), **fixed)
-        self.missing_seen = self.add_weight(name="missing_seen", shape=(f,), **fixed)
-        self.missing_code = self.add_weight(name="missing_code", shape=(f, b), **fixed)
-        self.reference = self.add_weight(name="reference", shape=(f,), **fixed)
+        shapes = {
+            "low": (f, b), "scale": (f, b), "score_start": (f,), "score_step": (f, b), "missing_seen": (f,),
+            "missing_code": (f, b + 1), "reference": (f,),
+        }  # fmt: skip
+        for name, shape in shapes.items():
+            setattr(self, name, self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False))
 
     def assign(self, encoding: Encoding) -> None:
         """Take over the statistics."""
-        for name in ("low", "scale", "missing_seen", "missing_code", "reference"):
+        for name in Encoding.__slots__:
             getattr(self, name).assign(getattr(encoding, name))
 
     def call(self, x: Any) -> Any:
-        """Return (batch, f, b + 1): positions in [0, 1], last the mark 1 where a value is missing."""
+        """Return (..., f, b + 2): positions in [0, 1], the score, last the mark 1 where a value is missing."""
         missing = ops.isnan(x)
         known = ops.where(missing, ops.zeros_like(x), x)
         # Clipped at both ends: an amount never seen before counts as the largest seen, not as more.
         position = ops.clip((known[..., None] - self.low) * self.scale, 0.0, 1.0)
-        position = ops.where(missing[..., None], self.missing_code, position)
+        score = self.score_start + ops.sum(position * self.score_step, axis=-1)
+        code = ops.concatenate([position, score[..., None]], axis=-1)
+        code = ops.where(missing[..., None], self.missing_code, code)
         mark = ops.cast(missing, x.dtype) * self.missing_seen
-        return ops.concatenate([position, mark[..., None]], axis=-1)
+        return ops.concatenate([code, mark[..., None]], axis=-1)
 
 
 class Curves(keras.layers.Layer):
-    """Per feature its own linear map of the code; summed over features it is a scorecard."""
+    """Per net and feature its own linear map of the code; summed over features it is a scorecard.
+
+    code: (batch, g or 1, f, c), g nets.
+    """
 
     def __init__(self, spec: Spec, units: int, *, seed: int, total: bool, **kwargs: Any) -> None:
         """Start at zero when the curves are summed, else small and random."""
         super().__init__(**kwargs)
         self.total = total
-        start = "zeros" if total else keras.initializers.VarianceScaling(1.0, "fan_in", seed=seed)
-        self.curves = self.add_weight(name="curves", shape=(spec.features, spec.bins + 1, units), initializer=start)
-        self.bias = self.add_weight(name="bias", shape=(units,), initializer="zeros") if total else None
+        shape = (spec.nets, spec.features, spec.bins + BESIDE_BINS, units)
+        spread = (spec.bins + BESIDE_BINS) ** -0.5
+        start = "zeros" if total else keras.initializers.RandomNormal(stddev=spread, seed=seed)
+        self.curves = self.add_weight(name="curves", shape=shape, initializer=start)
+        if total:
+            self.bias = self.add_weight(name="bias", shape=(spec.nets, units), initializer="zeros")
 
     def call(self, code: Any) -> Any:
-        """Return (batch, units) when summed, else (batch, f * units)."""
+        """Return (g, batch, units) when summed, else (g, batch, f * units)."""
+        nets, f, c, units = self.curves.shape
+        code = ops.broadcast_to(code, (ops.shape(code)[0], nets, f, c))
         if self.total:
-            return ops.einsum("nfb,fbu->nu", code, self.curves) + self.bias
-        each = ops.einsum("nfb,fbu->nfu", code, self.curves)
-        return ops.reshape(each, (-1, each.shape[1] * each.shape[2]))
+            flat = ops.reshape(ops.transpose(code, (1, 0, 2, 3)), (nets, -1, f * c))
+            return ops.matmul(flat, ops.reshape(self.curves, (nets, f * c, units))) + self.bias[:, None]
+        each = ops.matmul(ops.transpose(code, (1, 2, 0, 3)), self.curves)
+        return ops.reshape(ops.transpose(each, (0, 2, 1, 3)), (nets, -1, f * units))
 
 
 class Members(keras.layers.Layer):
-    """One linear layer shared by k members, each with its own input scaling, output scaling and bias.
+    """One linear layer shared by the k members of a net, each with its own input scaling, output scaling, bias.
 
-    y_i = ((x_i * r_i) W) * s_i + b_i, BatchEnsemble eq. 5. x: (batch, k or 1, n_in) -> (batch, k, n_out).
+    y_i = ((x_i * r_i) W) * s_i + b_i, BatchEnsemble eq. 5. x: (g, batch, k or 1, n_in) -> (g, batch, k, n_out).
     """
 
-    def __init__(self, n_in: int, n_out: int, members: int, *, seed: int, first: bool, **kwargs: Any) -> None:
+    def __init__(self, n_in: int, n_out: int, spec: Spec, *, seed: int, first: bool, **kwargs: Any) -> None:
         """Start members apart by random signs in the first layer, alike in later ones (TabM, section 3.3)."""
         super().__init__(**kwargs)
-        he = keras.initializers.HeNormal(seed=seed)
-        signs = np.random.default_rng(seed).choice((-1.0, 1.0), (members, n_in)) if first else 1.0
+        g, k = spec.nets, spec.members
+        he = keras.initializers.RandomNormal(stddev=(2 / n_in) ** 0.5, seed=seed)
+        signs = np.random.default_rng(seed).choice((-1.0, 1.0), (g, k, n_in)) if first else 1.0
+        self.kernel = self.add_weight(name="kernel", shape=(g, n_in, n_out), initializer=he)
         apart = keras.initializers.Constant(signs)
-        self.kernel = self.add_weight(name="kernel", shape=(n_in, n_out), initializer=he)
-        self.scale_in = self.add_weight(name="scale_in", shape=(members, n_in), initializer=apart)
-        self.scale_out = self.add_weight(name="scale_out", shape=(members, n_out), initializer="ones")
-        self.bias = self.add_weight(name="bias", shape=(members, n_out), initializer="zeros")
+        self.scale_in = self.add_weight(name="scale_in", shape=(g, k, n_in), initializer=apart)
+        self.scale_out = self.add_weight(name="scale_out", shape=(g, k, n_out), initializer="ones")
+        self.bias = self.add_weight(name="bias", shape=(g, k, n_out), initializer="zeros")
 
     def call(self, x: Any) -> Any:
         """Return every member's own output."""
-        return ops.matmul(x * self.scale_in, self.kernel) * self.scale_out + self.bias
+        g, k, n_out = self.bias.shape
+        scaled = ops.reshape(x * self.scale_in[:, None], (g, -1, self.kernel.shape[1]))
+        y = ops.reshape(ops.matmul(scaled, self.kernel), (g, -1, k, n_out))
+        return y * self.scale_out[:, None] + self.bias[:, None]
 
 
 class Heads(keras.layers.Layer):
-    """Each member's own last layer: (batch, k, width) -> (batch, k, LOGITS)."""
+    """Each member's own last layer: (g, batch, k, width) -> (g, batch, k, LOGITS)."""
 
     def __init__(self, spec: Spec, *, seed: int, **kwargs: Any) -> None:
         """Start small, so that training begins at the scorecard."""
         super().__init__(**kwargs)
         small = keras.initializers.RandomNormal(stddev=0.02, seed=seed)
-        shape = (spec.members, spec.width, LOGITS)
+        shape = (spec.nets, spec.members, spec.width, LOGITS)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer=small)
 
     def call(self, x: Any) -> Any:
         """Return every member's logits."""
-        return ops.einsum("nkw,kwl->nkl", x, self.kernel)
+        each = ops.matmul(ops.transpose(x, (0, 2, 1, 3)), self.kernel)
+        return ops.transpose(each, (0, 2, 1, 3))
 
 
 class Calibrate(keras.layers.Layer):
@@ -182,26 +232,36 @@ class Calibrate(keras.layers.Layer):
 def build(spec: Spec, *, seed: int = 0) -> tuple[keras.Model, keras.Model]:
     """Return (network, members): the same layers, ending in probabilities, and in each member's logits.
 
-    `members` is what training fits: (batch, k, LOGITS). `network` is what serves: a dictionary of `default`
-    (batch,), `repaid_share` (batch,) and `offer` (batch, 3), all in [0, 1].
+    `members` is what training fits: each net has rows of its own, (batch, g, f) -> (g, batch, k, LOGITS).
+    `network` is what serves: (batch, f) -> a dictionary of `default` (batch,), `repaid_share` (batch,) and
+    `offer` (batch, 3), all in [0, 1].
     """
-    x = keras.Input((spec.features,), name="x")
-    code = Encode(spec, name="encode")(x)
-    wide = Curves(spec, LOGITS, seed=seed, total=True, name="wide")(code)
-    deep = Curves(spec, spec.embedding, seed=seed + 1, total=False, name="embed")(code)
-    deep = ops.expand_dims(deep, 1)
-    n_in = spec.features * spec.embedding
-    for i in (1, 2):
-        layer = Members(n_in, spec.width, spec.members, seed=seed + 1 + i, first=i == 1, name=f"hidden_{i}")
-        deep = keras.layers.Dropout(spec.dropout, seed=seed + 3 + i)(ops.relu(layer(deep)))
-        n_in = spec.width
-    logits = Heads(spec, seed=seed + 6, name="heads")(deep) + ops.expand_dims(wide, 1)
+    encode = Encode(spec, name="encode")
+    wide = Curves(spec, LOGITS, seed=seed, total=True, name="wide")
+    embed = Curves(spec, spec.embedding, seed=seed + 1, total=False, name="embed")
+    sizes = (spec.features * spec.embedding, spec.width, spec.width)
+    hidden = [
+        Members(n_in, n_out, spec, seed=seed + 2 + place, first=not place, name=f"hidden_{place + 1}")
+        for place, (n_in, n_out) in enumerate(pairwise(sizes))
+    ]
+    dropouts = [keras.layers.Dropout(spec.dropout, seed=seed + 4 + place) for place in range(len(hidden))]
+    heads = Heads(spec, seed=seed + 6, name="heads")
 
-    default = Calibrate(name="calibrate")(ops.mean(ops.sigmoid(logits[:, :, DEFAULT]), axis=1))
-    share = ops.mean(ops.sigmoid(logits[:, :, REPAID_SHARE]), axis=1)
-    offer = ops.mean(ops.softmax(logits[:, :, OFFER], axis=-1), axis=1)
+    def logits_of(code: Any) -> Any:
+        deep = ops.expand_dims(embed(code), 2)
+        for layer, dropout in zip(hidden, dropouts, strict=True):
+            deep = dropout(ops.relu(layer(deep)))
+        return heads(deep) + ops.expand_dims(wide(code), 2)
+
+    own = keras.Input((spec.nets, spec.features), name="x_of_nets")
+    members = keras.Model(own, logits_of(encode(own)), name="members")
+    x = keras.Input((spec.features,), name="x")
+    logits = logits_of(ops.expand_dims(encode(x), 1))
+    default = Calibrate(name="calibrate")(ops.mean(ops.sigmoid(logits[..., DEFAULT]), axis=(0, 2)))
+    share = ops.mean(ops.sigmoid(logits[..., REPAID_SHARE]), axis=(0, 2))
+    offer = ops.mean(ops.softmax(logits[..., OFFER], axis=-1), axis=(0, 2))
     network = keras.Model(x, {"default": default, "repaid_share": share, "offer": offer}, name="network")
-    return network, keras.Model(x, logits, name="members")
+    return network, members
 
 
 def weights_of(network: keras.Model) -> dict[str, npt.NDArray[np.float32]]:

@@ -23,7 +23,7 @@ from ml.artifact import Artifact
 from scoring.models import ModelVersion
 
 if TYPE_CHECKING:
-    from ml.evaluate import Comparison
+    from ml.gate import Comparison
     from ml.train import Trained
 
 logger = logging.getLogger(__name__)

@@ -22,11 +22,11 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from ml import evaluate
 from ml import features as feature_list
+from ml import gate
 from ml.artifact import Artifact
 from ml.data import MICROLOAN, NEITHER, SAVINGS, Dataset
-from ml.evaluate import Comparison
+from ml.gate import Comparison
 from scoring import features, registry
 from scoring.features import Asked
 from scoring.models import PipelineRun
@@ -199,12 +199,12 @@ def _run(run: PipelineRun, *, first: bool, seed: int, plan: "Plan | None", say: 
 def compare(trained: "Trained", reigning: Artifact | None, loans: Dataset) -> Comparison:
     """Judge challenger and champion on the loans decided after everything that either of them learnt from."""
     later = loans.after(max(trained.seen_until, reigning.seen_until if reigning else 0))
-    return evaluate.compare(
+    return gate.compare(
         scores_of(trained.weights), scores_of(reigning.weights) if reigning else None, later, seed=trained.seed
     )
 
 
-def scores_of(weights: dict[str, npt.NDArray[np.float32]]) -> evaluate.ScoreRows:
+def scores_of(weights: dict[str, npt.NDArray[np.float32]]) -> gate.ScoreRows:
     """Return the NumPy path of a model: exact to 1e-6, and a second TensorFlow graph is not needed."""
     train = import_module("ml.train")
     return lambda x: train.scores(weights, x)

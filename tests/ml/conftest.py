@@ -1,14 +1,25 @@
 """A small made-up book with a known story, and one network trained on it for all tests of ml."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ml import features
 from ml.data import DAY, Dataset
+from ml.fit import Recipe
 from ml.train import Plan, Trained, train
 
 KEY = b"a key that only the tests know"
-SMALL = Plan(epochs=6, width=16, members=2, bins=8, batch=128, learning_rate=5e-3)
+SMALL = Plan(
+    recipe=Recipe(
+        bins=8, embedding=4, width=16, members=2, nets=1, epochs=6, patience=5, batch=128, learning_rate=5e-3
+    )
+)
+
+
+def for_epochs(epochs: int) -> Plan:
+    return replace(SMALL, recipe=replace(SMALL.recipe, epochs=epochs))
 
 
 def book(n: int = 1600, *, seed: int = 7) -> Dataset:

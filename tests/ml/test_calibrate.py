@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ml.calibrate import Calibration, calibrate, log_odds
-from ml.evaluate import auc, calibration_error
+from ml.measures import auc, calibration_error
 
 
 @pytest.fixture

@@ -1,90 +1,89 @@
-"""Measures against values worked out by hand, and the rule that changes who decides."""
+"""A contest on one table: every contestant in a process of its own, the figures those of its test rows."""
+
+import json
+from dataclasses import replace
+from io import StringIO
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from django.core.management import CommandError, call_command
 
-from ml import evaluate
-from ml.evaluate import compare, compare_scores
-
-# Four loans; of the 4 pairs of a defaulter and a payer, 3 are in the right order.
-Y = np.array([0, 0, 1, 1], dtype=np.float32)
-P = np.array([0.1, 0.4, 0.35, 0.8])
-
-
-def test_measures_match_values_worked_out_by_hand():
-    assert evaluate.auc(Y, P) == 0.75
-    assert evaluate.gini(Y, P) == 0.5
-    # At 0.1 half of the payers and no defaulter are below.
-    assert evaluate.ks(Y, P) == 0.5
-    assert evaluate.brier(Y, P) == pytest.approx((0.01 + 0.16 + 0.4225 + 0.04) / 4)
-    # -(ln 0.9 + ln 0.6 + ln 0.35 + ln 0.8) / 4
-    assert evaluate.log_loss(Y, P) == pytest.approx(0.4722879)
-    # Groups {0.1, 0.35} and {0.4, 0.8}: promised 0.225 and 0.6, seen 0.5 and 0.5.
-    assert evaluate.calibration_error(Y, P, bins=2) == pytest.approx((0.275 + 0.1) / 2)
-
-
-def test_ties_count_half():
-    assert evaluate.auc(Y, np.full(4, 0.3)) == 0.5
-    assert evaluate.auc(Y, np.array([0.1, 0.3, 0.3, 0.8])) == 0.875
-    assert evaluate.ks(Y, np.full(4, 0.3)) == 0
-
-
-def test_one_outcome_only_has_no_auc_but_a_loss():
-    assert np.isnan(evaluate.auc(np.zeros(4), P))
-    assert np.isnan(evaluate.ks(np.ones(4), P))
-    assert evaluate.log_loss(np.zeros(4), np.zeros(4)) == pytest.approx(0, abs=1e-6)
+from ml import contestants, evaluate, measures, tables
+from ml.evaluate import Contest, Run
 
 
 @pytest.fixture
-def later():
-    """Outcomes of 1,500 loans with the chances that truly drove them."""
-    rng = np.random.default_rng(5)
-    truth = 1 / (1 + np.exp(1.5 - rng.normal(size=1500)))
-    return (rng.random(1500) < truth).astype(np.float32), truth
+def directory(tmp_path):
+    """A table of 400 rows in which a number and a category drive what becomes of them, in two folds."""
+    rng = np.random.default_rng(8)
+    a, b = rng.normal(size=400), rng.choice(["market", "farm", "none"], 400)
+    bad = rng.random(400) < 1 / (1 + np.exp(1 - 2 * a - 1.5 * (b == "farm")))
+    columns = {"a": np.where(rng.random(400) < 0.1, np.nan, a), "b": b, "noise": rng.normal(size=400)}
+    pq.write_table(pa.table({**columns, "bad": bad.astype(np.int8)}), tmp_path / "data.parquet")
+    kinds = {"a": "numeric", "noise": "numeric", "b": "categorical"}
+    (tmp_path / "schema.json").write_text(json.dumps({"label": "bad", "columns": kinds}))
+    (tmp_path / "folds.csv").write_text("row,fold\n" + "\n".join(f"{row},{row % 2}" for row in range(400)))
+    return tmp_path
 
 
-def test_a_challenger_that_knows_more_takes_over(later):
-    y, truth = later
-    blunt = 1 / (1 + np.exp(-(np.log(truth / (1 - truth)) + np.random.default_rng(1).normal(size=1500))))
-    verdict = compare_scores(y, truth, blunt)
+def test_one_that_cannot_take_part_says_why_and_the_others_go_on(directory, tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'ModuleNotFoundError: No module named catboost' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(evaluate, "PEERS_PYTHON", broken)
+    out = tmp_path / "figures.json"
+    asked = ["--data", str(directory), "--only", "catboost", "plain", "--json", str(out)]
 
-    assert verdict.better
-    assert verdict.low > 0
-    assert "later loans" in verdict.why[0]
-    assert not compare_scores(y, blunt, truth).better
-
-
-def test_an_equal_challenger_stays_on_the_shelf(later):
-    y, truth = later
-    verdict = compare_scores(y, truth, truth)
-
-    assert not verdict.better
-    assert "resamples" in verdict.why[0]
+    assert evaluate.main(asked) == 0
+    said = capsys.readouterr().out
+    assert "catboost   took no part: ModuleNotFoundError: No module named catboost" in said
+    (figures,) = json.loads(out.read_text())
+    assert figures["took_no_part"] == {"catboost": "ModuleNotFoundError: No module named catboost"}
+    assert figures["contestants"]["plain"]["auc"]["mean"] > 0.75
+    assert figures["contestants"]["plain"]["seconds"] > 0
 
 
-def test_the_verdict_is_the_same_each_time(later):
-    y, truth = later
-    assert compare_scores(y, truth, truth**1.1) == compare_scores(y, truth, truth**1.1)
+@pytest.mark.parametrize("name", ["network", "plain"])
+def test_nobody_sees_what_became_of_the_rows_that_they_are_judged_on(directory, name):
+    table = tables.read(directory)
+    fold = tables.folds_of(table, directory / "folds.csv")[0]
+    train, test = table.take(fold.train), table.take(fold.test)
+    chances = contestants.CONTESTANTS[name](train, test, 1)
+
+    assert measures.auc(test.y, chances) > 0.75
+    again = contestants.CONTESTANTS[name](train, replace(test, y=1 - test.y), 1)
+    np.testing.assert_array_equal(again, chances)
 
 
-def test_shuffled_labels_are_refused_in_words(later):
-    y, truth = later
-    verdict = compare_scores(y, np.random.default_rng(2).permutation(truth), truth)
+def test_it_is_said_who_is_better_who_is_level_and_who_is_worse(directory):
+    table = tables.read(directory)
+    folds = tables.folds_of(table, directory / "folds.csv")
+    truth = 1 / (
+        1
+        + np.exp(
+            1
+            - 2 * np.nan_to_num(table.numbers[:, 0])
+            - 1.5 * (np.array(table.texts[0])[table.categories[:, 0]] == "farm")
+        )
+    )
+    said = {"network": truth, "logistic": np.full(400, table.y.mean()), "plain": truth}
+    runs = [Run(name, {fold.name: p[fold.test] for fold in folds}) for name, p in said.items()]
+    lines = list(evaluate.report(Contest("made", table.y, folds, runs)))
 
-    assert not verdict.better
-    assert any(words.startswith("AUC") for words in verdict.why)
-    assert any(words.startswith("Brier") for words in verdict.why)
+    beside = {line.split()[0]: line for line in lines[lines.index("") if "" in lines else -2 :]}
+    assert beside["logistic"].count("better") == 2
+    assert beside["plain"].count("level") == 2
+    turned = [Run("network", runs[1].chances), Run("plain", runs[0].chances)]
+    assert list(evaluate.report(Contest("made", table.y, folds, turned)))[-1].count("worse") == 2
+    ranks = list(evaluate.ranks([Contest("made", table.y, folds, runs), Contest("made", table.y, folds, runs)]))
+    assert ranks[1].startswith("network") and ranks[-1].startswith("logistic")
 
 
-def test_too_few_later_loans_decide_nothing(later):
-    y, truth = later
-    verdict = compare_scores(y[:150], truth[:150], np.full(150, 0.5))
-
-    assert not verdict.better
-    assert verdict.why == (f"needs 200 later loans with 20 defaults, got 150 with {int(y[:150].sum())}",)
-
-
-def test_the_first_model_must_beat_the_plain_default_rate(loans):
-    blind = np.random.default_rng(0).random(len(loans))
-    assert not compare(lambda x: blind, None, loans).better
-    assert compare(lambda x: 0.1 + 0.8 * loans.default, None, loans).better
+def test_the_command_of_the_project_is_the_same(directory, tmp_path):
+    out = StringIO()
+    call_command("evaluate", data=directory, only=["plain"], stdout=out, stderr=StringIO())
+    assert "mean over 2 folds" in out.getvalue() and "plain" in out.getvalue()
+    with pytest.raises(CommandError, match=r"there is no data\.parquet"):
+        call_command("evaluate", data=tmp_path / "nowhere", stdout=StringIO(), stderr=StringIO())

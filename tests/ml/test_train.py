@@ -11,10 +11,10 @@ import pytest
 
 from ml import artifact
 from ml.calibrate import Calibration
-from ml.evaluate import auc, log_loss
 from ml.forward import forward
+from ml.measures import auc, log_loss
 from ml.train import TooFewLoans, scores, train
-from tests.ml.conftest import KEY, SMALL, book
+from tests.ml.conftest import KEY, SMALL, book, for_epochs
 
 
 def test_the_network_learns_what_drives_default(trained):
@@ -81,7 +81,7 @@ def test_the_latest_loans_teach_nothing(loans, trained):
 def test_unknown_shares_and_offers_do_not_spoil_the_rest(loans):
     n = len(loans)
     bare = replace(loans, repaid_share=np.full(n, np.nan, np.float32), best_offer=np.full(n, -1))
-    result = train(bare, seed=3, plan=replace(SMALL, epochs=3))
+    result = train(bare, seed=3, plan=for_epochs(3))
 
     assert all(np.isfinite(w).all() for path, w in result.weights.items() if path != "encode/reference")
     assert result.metrics["test"]["auc"] > 0.6
@@ -90,7 +90,7 @@ def test_unknown_shares_and_offers_do_not_spoil_the_rest(loans):
 def test_progress_is_told_from_start_to_end_and_the_clock_can_stop_it(loans):
     told = []
     # The clock is already past the limit after one epoch.
-    plan = replace(SMALL, max_seconds=1e-9)
+    plan = replace(SMALL, recipe=replace(SMALL.recipe, max_seconds=1e-9))
     result = train(loans, seed=3, plan=plan, progress=lambda part, what: told.append((part, what)))
 
     assert result.epochs == 1

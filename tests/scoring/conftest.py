@@ -1,24 +1,23 @@
 """A small real network, trained once for all tests of scoring, and a place to register it."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from ml.evaluate import Comparison
+from ml.gate import Comparison
 from ml.predict import Scorer
 from ml.train import Trained, train
 from scoring import registry, worker
 from scoring.models import ModelVersion
 from tests.factories import NOON
-from tests.ml.conftest import SMALL, book
+from tests.ml.conftest import book, for_epochs
 
 NO_RIVAL = Comparison({"loans": 300}, {"loans": 300}, 0.0, 0.0, 0.0, 1.0, better=True, why=("made for a test",))
 
 
 @pytest.fixture(scope="session")
 def trained() -> Trained:
-    return train(book(800), seed=3, plan=replace(SMALL, epochs=3))
+    return train(book(800), seed=3, plan=for_epochs(3))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from lending.models import Consent, Loan
 from lending.services import applications
 from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
-from ml.evaluate import Comparison
+from ml.gate import Comparison
 from ml.train import Trained, train
 from scoring import features, registry, tasks, training
 from scoring.models import ModelVersion, PipelineRun
@@ -220,7 +220,7 @@ class TestRetrain:
             judged.append(later)
             return Comparison({}, {}, 0, 0, 0, 0, better=False, why=("no",))
 
-        monkeypatch.setattr(training.evaluate, "compare", compare)
+        monkeypatch.setattr(training.gate, "compare", compare)
         training.retrain(NOON + DAYS, plan=SMALL)
         assert judged[0].decided_at.min() > registry.champion().seen_until.timestamp()
 

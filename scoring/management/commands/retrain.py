@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--first", action="store_true", help="let it serve if nobody can; else do nothing")
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument(
-            "--epochs", type=int, help=f"at most; {Plan().epochs}, and {FIRST_EPOCHS} for the first"
+            "--epochs", type=int, help=f"at most; {Plan().recipe.epochs}, and {FIRST_EPOCHS} for the first"
         )
         parser.add_argument("--fit-seconds", type=float, help="stop fitting after the epoch that crosses it")
         parser.add_argument("--time-limit", type=int, default=0, help="end this process after so many seconds")
@@ -45,8 +46,8 @@ class Command(BaseCommand):
             self.stdout.write(f"[{time.monotonic() - began:5.1f} s] {text}")
             self.stdout.flush()
 
-        epochs = options["epochs"] or (FIRST_EPOCHS if options["first"] else Plan().epochs)
-        plan = Plan(epochs=epochs, max_seconds=options["fit_seconds"])
+        epochs = options["epochs"] or (FIRST_EPOCHS if options["first"] else Plan().recipe.epochs)
+        plan = Plan(recipe=replace(Plan().recipe, epochs=epochs, max_seconds=options["fit_seconds"]))
         try:
             training.retrain(timezone.now(), first=options["first"], seed=options["seed"], plan=plan, say=say)
         except TooFewLoans as error:

@@ -1,0 +1,219 @@
+"""Find the weights of a bag of networks: each net learns without one part of the rows, and stops by that part.
+
+All nets of the bag are trained side by side in one graph, each on rows of its own, until none gets better. What is
+kept of a net are the weights of the epoch in which its chance of default was best on its own part.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+# (fraction of the work done 0..1, what is going on)
+Progress = Callable[[float, str], None]
+# A part is looked at in blocks of so many rows, so that memory stays bounded.
+BLOCK = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """The sizes of the network, and how its weights are found.
+
+    max_seconds stops after the epoch that crosses it; such a run cannot be repeated exactly, so leave it
+    generous and let epochs bind.
+    """
+
+    bins: int = 16
+    embedding: int = 8
+    width: int = 64
+    members: int = 8
+    nets: int = 5
+    dropout: float = 0.3
+    epochs: int = 200
+    patience: int = 16
+    batch: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    max_seconds: float | None = None
+    # The chance of default decides; the other two outputs must not cost it accuracy.
+    share_weight: float = 0.2
+    offer_weight: float = 0.2
+
+
+@dataclass
+class Fitted:
+    """A trained bag. log_loss: of each net on its own part; epochs: in which it was best.
+
+    left_out: (n,) the chance of default that the net gives which did not learn from the row; NaN where all did.
+    """
+
+    spec: Any
+    weights: dict[str, Array]
+    log_loss: list[float]
+    epochs: list[int]
+    left_out: Array
+    seconds: float = 0.0
+    history: list[list[float]] = field(default_factory=list)
+
+
+class Diverged(ArithmeticError):
+    """The chances of a net were no numbers in any epoch."""
+
+
+def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, seed: int, say: Progress) -> Fitted:
+    """Train `recipe.nets` networks on x: (n, f), NaN where missing, and return them as one.
+
+    y: (n, 3) default, share repaid (NaN where unknown), index of the best offer (-1 where unknown).
+    parts: (n,) net i learns from the rows whose part is not i, and stops by those whose part is i. Each net needs
+    both. The same rows, recipe and seed give the same weights on the same machine.
+
+    Raises:
+        Diverged: a net found no weights that give chances.
+    """
+    started = time.monotonic()
+    import keras
+    import tensorflow as tf
+
+    from ml import network
+
+    keras.utils.set_random_seed(seed)
+    spec = network.Spec(
+        x.shape[1], recipe.bins, recipe.embedding, recipe.width, recipe.members, recipe.nets, recipe.dropout
+    )
+    serving, members = network.build(spec, seed=seed)
+    serving.get_layer("encode").assign(network.learn_encoding(x[_learnt(parts, recipe.nets)], recipe.bins))
+    variables = members.trainable_variables
+    adam = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
+    # Decay pulls towards zero: right for kernels, wrong for scalings that start at one, and for biases.
+    adam.exclude_from_weight_decay(var_names=["bias", "scale_in", "scale_out"])
+    adam.build(variables)
+    rows, outcomes = tf.constant(x), tf.constant(y)
+    loss = joint_loss(recipe)
+
+    @tf.function
+    def learn(order: Any) -> None:
+        for step in tf.range(tf.shape(order)[0]):
+            of_nets = order[step]
+            with tf.GradientTape() as tape:
+                logits = members(tf.gather(rows, of_nets), training=True)
+                cost = tf.reduce_sum(loss(tf.gather(outcomes, of_nets), logits))
+            gradients = tape.gradient(cost, variables)
+            adam.apply([_clipped(gradient, recipe.clip) for gradient in gradients], variables)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, recipe.nets], tf.int32)])
+    def chances(of_nets: Any) -> Any:
+        logits = members(tf.gather(rows, of_nets), training=False)
+        return tf.reduce_mean(tf.sigmoid(logits[..., network.DEFAULT]), axis=-1)
+
+    rng = np.random.default_rng(seed)
+    own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
+    stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
+    best, best_epoch = [math.inf] * recipe.nets, [0] * recipe.nets
+    kept = [variable.numpy().copy() for variable in variables]
+    history: list[list[float]] = []
+    for epoch in range(recipe.epochs):
+        learn(tf.constant(_order(own, recipe.batch, rng)))
+        losses = [_log_loss(y[stop, 0], p) for stop, p in zip(stops, _of_own_part(chances, stops), strict=True)]
+        history.append(losses)
+        for net, value in enumerate(losses):
+            if value < best[net]:
+                best[net], best_epoch[net] = value, epoch
+                for place, variable in enumerate(variables):
+                    kept[place][net] = variable[net].numpy()
+        mean = sum(best) / len(best)
+        say(
+            (epoch + 1) / recipe.epochs,
+            f"epoch {epoch + 1}: log-loss {sum(losses) / len(losses):.4f}, best {mean:.4f}",
+        )
+        if all(epoch - at >= recipe.patience for at in best_epoch):
+            break
+        if recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
+            break
+    if not all(map(math.isfinite, best)):
+        raise Diverged(f"log-loss of the nets: {best}")
+    for variable, values in zip(variables, kept, strict=True):
+        variable.assign(values)
+    left_out = np.full(len(x), np.nan, np.float32)
+    for stop, p in zip(stops, _of_own_part(chances, stops), strict=True):
+        left_out[stop] = p
+    return Fitted(
+        spec=spec,
+        weights=network.weights_of(serving),
+        log_loss=best,
+        epochs=[epoch + 1 for epoch in best_epoch],
+        left_out=left_out,
+        seconds=time.monotonic() - started,
+        history=history,
+    )
+
+
+def _learnt(parts: npt.NDArray[np.int64], nets: int) -> npt.NDArray[np.bool_]:
+    """Return the rows that some net learns from: a bin or a mark that none has met would stay as it began."""
+    return parts != 0 if nets == 1 else np.ones(len(parts), bool)
+
+
+def joint_loss(recipe: Recipe) -> Callable[[Any, Any], Any]:
+    """Return the loss of each net (g,): the mean of its members' own losses, not the loss of their mean.
+
+    y: (batch, g, 3) as `fit` takes it; logits: (g, batch, k, 5). Unknown outcomes cost nothing. Averaging the
+    losses keeps the members different, which is what makes their mean good (TabM, section 4).
+    """
+    from keras import ops
+
+    from ml import network
+
+    def binary(y: Any, logit: Any) -> Any:
+        return ops.mean(ops.softplus(logit) - y[..., None] * logit, axis=-1)
+
+    def loss(y: Any, logits: Any) -> Any:
+        y = ops.transpose(y, (1, 0, 2))
+        default, share, offer = y[..., 0], y[..., 1], ops.cast(y[..., 2], "int32")
+        known = ops.logical_not(ops.isnan(share))
+        share_loss = binary(ops.where(known, share, 0.0), logits[..., network.REPAID_SHARE])
+        offers = ops.log_softmax(logits[..., network.OFFER], axis=-1)
+        # one_hot of -1 is all zeros, so an unknown offer adds nothing.
+        offer_loss = -ops.sum(ops.mean(offers, axis=-2) * ops.one_hot(offer, 3), axis=-1)
+        each = (
+            binary(default, logits[..., network.DEFAULT])
+            + recipe.share_weight * ops.where(known, share_loss, 0.0)
+            + recipe.offer_weight * offer_loss
+        )
+        return ops.mean(each, axis=-1)
+
+    return loss
+
+
+def _clipped(gradient: Any, clip: float) -> Any:
+    """Return a variable's gradient with each net's share no longer than `clip`: nets must not slow one another."""
+    from keras import ops
+
+    norm = ops.sqrt(ops.sum(ops.square(gradient), axis=tuple(range(1, len(gradient.shape))), keepdims=True))
+    return gradient * ops.minimum(1.0, clip / ops.maximum(norm, 1e-12))
+
+
+def _order(own: list[npt.NDArray[np.int64]], batch: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Return (steps, batch, g): which rows each net takes when, each of its own once and some of them twice."""
+    most = max(map(len, own))
+    steps = max(1, round(most / batch))
+    size = math.ceil(most / steps)
+    columns = [np.resize(rng.permutation(rows), steps * size) for rows in own]
+    return np.stack(columns, axis=-1).reshape(steps, size, len(own)).astype(np.int32)
+
+
+def _of_own_part(chances: Callable[[Any], Any], stops: list[npt.NDArray[np.int64]]) -> list[Array]:
+    """Return what each net says of the rows of its own part."""
+    most = max(map(len, stops))
+    padded = np.stack([np.resize(stop, most) for stop in stops], axis=-1).astype(np.int32)
+    said = np.concatenate([chances(padded[at : at + BLOCK]).numpy() for at in range(0, most, BLOCK)], axis=1)
+    return [said[net, : len(stop)] for net, stop in enumerate(stops)]
+
+
+def _log_loss(y: Array, p: Array) -> float:
+    p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-np.where(y > 0.5, np.log(p), np.log1p(-p)).mean())

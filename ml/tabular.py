@@ -1,0 +1,64 @@
+"""Our network on any table of numbers and categories."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml import fit as fitting
+from ml import tables
+from ml.fit import Progress, Recipe
+from ml.forward import forward
+from ml.tables import Table, Vocabulary
+
+BLOCK = 4_096
+# Beyond any bin, and short of what a float32 cannot hold.
+FARTHEST = 1e30
+# From so many rows on a wider net pays, and a smaller bag.
+MANY_ROWS = 30_000
+# So many rows are gone through in all where there are many, epochs times rows.
+MOST_STEPS = 6_000_000
+
+
+@dataclass(frozen=True)
+class TableNetwork:
+    """A trained bag with what it takes to bring a table's categories to numbers."""
+
+    vocabulary: Vocabulary
+    fitted: fitting.Fitted
+
+    @classmethod
+    def fit(
+        cls, train: Table, *, seed: int, recipe: Recipe | None = None, say: Progress = lambda part, what: None
+    ) -> "TableNetwork":
+        """Learn from a table by the recipe that fits its size, unless another is given."""
+        recipe = recipe or recipe_for(len(train))
+        vocabulary = Vocabulary.learn(train)
+        parts = tables.stratified(train.y, max(recipe.nets, tables.FOLDS), seed=seed)
+        unknown = np.full(len(train), np.nan), np.full(len(train), -1)
+        y = np.column_stack([train.y, *unknown]).astype(np.float32)
+        return cls(vocabulary, fitting.fit(_numbers(train, vocabulary), y, parts, recipe, seed=seed, say=say))
+
+    def predict(self, table: Table) -> npt.NDArray[np.floating]:
+        """Return the chance of a bad end of each row (n,)."""
+        x = _numbers(table, self.vocabulary)
+        blocks = [forward(self.fitted.weights, x[at : at + BLOCK])["default"] for at in range(0, len(x), BLOCK)]
+        return np.concatenate(blocks)
+
+
+def recipe_for(rows: int) -> Recipe:
+    """Return how to train on so many rows."""
+    if rows < MANY_ROWS:
+        return Recipe()
+    epochs = min(60, max(4, MOST_STEPS // rows))
+    return Recipe(
+        bins=32, width=128, nets=2, dropout=0.1, batch=1_024, learning_rate=2e-3, epochs=epochs, patience=6
+    )
+
+
+def _numbers(table: Table, vocabulary: Vocabulary) -> npt.NDArray[np.float32]:
+    a = table.numbers.shape[1]
+    x = np.empty((len(table), a + table.categories.shape[1]), np.float32)
+    np.clip(table.numbers, -FARTHEST, FARTHEST, out=x[:, :a], casting="same_kind")
+    x[:, a:] = vocabulary.codes(table)
+    return x

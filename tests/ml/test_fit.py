@@ -1,0 +1,87 @@
+"""A bag of nets: each learns without its own part, stops by it, and serves as one with the others."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml import fit, network
+from ml.fit import Recipe
+from ml.forward import forward
+from ml.measures import auc, log_loss
+from ml.tables import stratified
+
+BAG = Recipe(bins=8, embedding=4, width=16, members=2, nets=3, epochs=8, patience=8, batch=64, learning_rate=5e-3)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """600 rows of a made story with a tenth missing: x, y as `fit` takes it, and the part of each row."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(600, 5)).astype(np.float32)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    known = np.nan_to_num(x)
+    bad = rng.random(600) < 1 / (1 + np.exp(1 - 2 * known[:, 0] + known[:, 1] * known[:, 2]))
+    y = np.column_stack([bad, np.full(600, np.nan), np.full(600, -1)]).astype(np.float32)
+    return x, y, stratified(y[:, 0], 3, seed=1)
+
+
+def fitted(rows, recipe=BAG, y=None):
+    x, own, parts = rows
+    return fit.fit(x, own if y is None else y, parts, recipe, seed=2, say=lambda part, what: None)
+
+
+@pytest.fixture(scope="module")
+def bag(rows):
+    return fitted(rows)
+
+
+def test_the_nets_serve_as_one_and_numpy_says_the_same(rows, bag):
+    served = network.restore(bag.spec, bag.weights).predict(rows[0], verbose=0)
+    plain = forward(bag.weights, rows[0])
+
+    for name, values in plain.items():
+        np.testing.assert_allclose(served[name], values, atol=1e-6, err_msg=name)
+    assert auc(rows[1][:, 0], plain["default"]) > 0.8
+
+
+def test_what_a_net_says_of_its_own_part_is_kept(rows, bag):
+    x, y, parts = rows
+    assert not np.isnan(bag.left_out).any()
+    for net in range(3):
+        own = parts == net
+        assert log_loss(y[own, 0], bag.left_out[own]) == pytest.approx(bag.log_loss[net], abs=1e-5)
+        alone = {
+            k: v[net : net + 1] if k.split("/")[0] not in ("encode", "calibrate") else v
+            for k, v in bag.weights.items()
+        }
+        np.testing.assert_allclose(forward(alone, x[own])["default"], bag.left_out[own], atol=1e-5)
+
+
+def test_a_net_learns_nothing_from_its_own_part(rows):
+    once = replace(BAG, epochs=1)
+    turned = rows[1].copy()
+    turned[rows[2] == 0, 0] = 1 - turned[rows[2] == 0, 0]
+    first, second = fitted(rows, once), fitted(rows, once, turned)
+
+    for name in ("hidden_1/kernel", "wide/curves", "heads/kernel"):
+        np.testing.assert_array_equal(first.weights[name][0], second.weights[name][0])
+        assert not np.array_equal(first.weights[name][1], second.weights[name][1])
+
+
+def test_a_net_keeps_the_weights_of_its_best_epoch(bag):
+    assert [min(losses) for losses in zip(*bag.history, strict=True)] == pytest.approx(bag.log_loss)
+    assert bag.epochs == [1 + int(np.argmin(losses)) for losses in zip(*bag.history, strict=True)]
+
+
+def test_it_stops_when_no_net_gets_better(rows):
+    found = fitted(rows, replace(BAG, epochs=60, patience=2))
+
+    assert len(found.history) < 60
+    assert len(found.history) >= max(found.epochs) + 2
+
+
+def test_rows_recipe_and_seed_decide_the_weights(rows, bag):
+    again = fitted(rows)
+    for path, weight in bag.weights.items():
+        np.testing.assert_array_equal(again.weights[path], weight, err_msg=path)
