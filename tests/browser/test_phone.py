@@ -88,6 +88,10 @@ class BrowserPhone:
         line.wait_for_element_state("hidden")
         return self
 
+    def hangs_up(self) -> "BrowserPhone":
+        """End the dialogue, and wait for the home screen: what is typed while it ends goes nowhere."""
+        return self.presses("end").sees("Dial *384*77#")
+
     def presses(self, *keys: str) -> "BrowserPhone":
         for key in keys:
             self.root.locator(f"[data-press='{key}']").click()
@@ -118,7 +122,7 @@ def test_amina_borrows_and_repays_on_the_phone(page: Page, stack: Stack, shoot: 
     shoot(page, "phone-7-wallet")
 
     stack.sandbox.phone(AMINA, balance_cents=530_00)  # she sold at the market
-    phone.presses("end").dials("*384*77#").types("2").sees("530").types("1")
+    phone.hangs_up().dials("*384*77#").types("2").sees("530").types("1")
     phone.presses("left").sees("Do you want to pay Ksh530")
     pin = page.get_by_label("Wallet PIN")
     assert pin.get_attribute("type") == "password"
@@ -190,7 +194,7 @@ class TestTwoPhones:
         brian.sees("34")
         page.get_by_label("Phone 1", exact=True).fill("999")
         amina.sees("12")
-        amina.presses("end").dials("*384*77#").sees("1 English")
+        amina.hangs_up().dials("*384*77#").sees("1 English")
         brian.presses("end")  # a key on the picture, while the first phone's answer line has the focus
         page.keyboard.type("56")
         brian.sees("56")
@@ -211,20 +215,20 @@ class TestBesideThePhones:
         expect(entries).to_contain_text("fault: answer lost on the way back", timeout=ARRIVES_MS)
         expect(amina.part("line")).to_contain_text("once so far")
         shoot(page, "phone-fault")
-        amina.presses("end").dials("*384*77#").sees("The line dropped", "1 Go on")
+        amina.hangs_up().dials("*384*77#").sees("The line dropped", "1 Go on")
 
         page.get_by_label("Which hops").select_option("every")
         page.get_by_label("On the line of").select_option("both")
         page.get_by_label("What happens to a hop").select_option("lost_there")
         page.get_by_role("button", name="Set").click()
         expect(page.locator("#faults-said")).to_have_text("Lost on the way there: every hop, both phones.")
-        amina.presses("end").dials("*384*77#").sees("Connection problem")
+        amina.hangs_up().dials("*384*77#").sees("Connection problem")
         amina.other().dials("*384*77#").sees("Connection problem")
         page.get_by_label("What happens to a hop").select_option("")
         page.get_by_role("button", name="Set").click()
         expect(page.locator("#faults-said")).to_have_text("The line works, both phones.")
         expect(amina.part("line")).to_be_hidden()
-        amina.other().presses("end").dials("*384*77#").sees("1 English")
+        amina.other().hangs_up().dials("*384*77#").sees("1 English")
 
     def test_the_log_hides_what_may_be_a_pin(self, page: Page, stack: Stack) -> None:
         BrowserPhone(page, stack).dials("*384*77#").sees("1 English").types("2580")
