@@ -21,9 +21,10 @@ Rows = npt.NDArray[np.int64]
 FOLDS = 5
 # A category of fewer rows than this is not told from the other rare ones.
 LEAST_ROWS = 10
-# So many categories are told apart, the most frequent ones: with the rest, one more than a small network has bins,
-# so that each stands at an edge of its own.
-MOST_CATEGORIES = 16
+# Into so many bins a network of few rows divides each number.
+SMALL_BINS = 8
+# So many categories are told apart, the most frequent ones: with the rest one more, so that each stands at an edge.
+MOST_CATEGORIES = SMALL_BINS
 MISSING = -1
 
 

@@ -9,7 +9,7 @@ from ml import fit as fitting
 from ml import tables
 from ml.fit import Progress, Recipe
 from ml.forward import forward
-from ml.tables import Table, Vocabulary
+from ml.tables import SMALL_BINS, Table, Vocabulary
 
 BLOCK = 4_096
 # Beyond any bin, and short of what a float32 cannot hold.
@@ -49,7 +49,7 @@ class TableNetwork:
 def recipe_for(rows: int) -> Recipe:
     """Return how to train on so many rows."""
     if rows < MANY_ROWS:
-        return Recipe()
+        return Recipe(bins=SMALL_BINS, nets=10, batch=64, learning_rate=5e-4)
     epochs = min(60, max(4, MOST_STEPS // rows))
     return Recipe(
         bins=32, width=128, nets=2, dropout=0.1, batch=1_024, learning_rate=2e-3, epochs=epochs, patience=6

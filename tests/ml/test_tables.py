@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml import network, tables
-from ml.fit import Recipe
 from ml.tables import InvalidTable, Vocabulary
+from ml.tabular import recipe_for
 
 
 def written(directory, *, columns=None, label=(0, 1) * 20, **extra):
@@ -130,5 +130,5 @@ def test_so_many_texts_are_told_apart_as_have_an_edge_of_their_own(tmp_path):
     codes = Vocabulary.learn(table).codes(table).astype(np.float32)
 
     assert set(codes[:, 0]) == set(range(tables.MOST_CATEGORIES + 1))
-    edges = network.edges_of(np.sort(codes[:, 0]), Recipe().bins)
+    edges = network.edges_of(np.sort(codes[:, 0]), recipe_for(len(table)).bins)
     assert edges.tolist() == list(range(tables.MOST_CATEGORIES + 1))
