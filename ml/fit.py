@@ -6,12 +6,14 @@ kept of a net are the weights of the epoch in which its chance of default was be
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from ml.measures import log_loss
 
 Array = npt.NDArray[np.float32]
 # (fraction of the work done 0..1, what is going on)
@@ -78,7 +80,6 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
     """
     started = time.monotonic()
     import keras
-    import tensorflow as tf
 
     from ml import network
 
@@ -88,6 +89,77 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
     )
     serving, members = network.build(spec, seed=seed)
     serving.get_layer("encode").assign(network.learn_encoding(x[_learnt(parts, recipe.nets)], recipe.bins))
+    learn, chances = _compiled(members, x, y, recipe)
+
+    rng = np.random.default_rng(seed)
+    own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
+    stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
+    best = Best(members.trainable_variables, recipe.nets)
+    history: list[list[float]] = []
+    for epoch in range(recipe.epochs):
+        learn(_order(own, recipe.batch, rng))
+        said = _of_own_part(chances, stops)
+        history.append([log_loss(y[stop, 0], p) for stop, p in zip(stops, said, strict=True)])
+        best.keep(epoch, history[-1])
+        now, mean = (sum(losses) / recipe.nets for losses in (history[-1], best.losses))
+        say((epoch + 1) / recipe.epochs, f"epoch {epoch + 1}: log-loss {now:.4f}, best {mean:.4f}")
+        if all(epoch - at >= recipe.patience for at in best.epochs):
+            break
+        if recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
+            break
+    best.restore()
+    left_out = np.full(len(x), np.nan, np.float32)
+    for stop, p in zip(stops, _of_own_part(chances, stops), strict=True):
+        left_out[stop] = p
+    return Fitted(
+        spec=spec,
+        weights=network.weights_of(serving),
+        log_loss=best.losses,
+        epochs=[epoch + 1 for epoch in best.epochs],
+        left_out=left_out,
+        seconds=time.monotonic() - started,
+        history=history,
+    )
+
+
+class Best:
+    """The weights of each net in the epoch in which it was best on its own part."""
+
+    def __init__(self, variables: Sequence[Any], nets: int) -> None:
+        self.variables = variables
+        self.losses, self.epochs = [math.inf] * nets, [0] * nets
+        self.weights = [variable.numpy().copy() for variable in variables]
+
+    def keep(self, epoch: int, losses: Sequence[float]) -> None:
+        """Take over the weights of the nets that are better than they ever were."""
+        for net, loss in enumerate(losses):
+            if loss < self.losses[net]:
+                self.losses[net], self.epochs[net] = loss, epoch
+                for kept, variable in zip(self.weights, self.variables, strict=True):
+                    kept[net] = variable[net].numpy()
+
+    def restore(self) -> None:
+        """Put the best weights back.
+
+        Raises:
+            Diverged: a net was no better than infinitely wrong.
+        """
+        if not all(map(math.isfinite, self.losses)):
+            raise Diverged(f"log-loss of the nets: {self.losses}")
+        for variable, kept in zip(self.variables, self.weights, strict=True):
+            variable.assign(kept)
+
+
+def _compiled(
+    members: Any, x: Array, y: Array, recipe: Recipe
+) -> tuple[Callable[[Any], None], Callable[[Any], Any]]:
+    """Return what learns one epoch from rows in an order (steps, batch, g), and what gives the chances (g, n) that
+    each net gives to rows of its own (n, g)."""
+    import keras
+    import tensorflow as tf
+
+    from ml import network
+
     variables = members.trainable_variables
     adam = keras.optimizers.AdamW(recipe.learning_rate, weight_decay=recipe.weight_decay)
     # Decay pulls towards zero: right for kernels, wrong for scalings that start at one, and for biases.
@@ -96,7 +168,7 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
     rows, outcomes = tf.constant(x), tf.constant(y)
     loss = joint_loss(recipe)
 
-    @tf.function
+    @tf.function(input_signature=[tf.TensorSpec([None, None, recipe.nets], tf.int32)])
     def learn(order: Any) -> None:
         for step in tf.range(tf.shape(order)[0]):
             of_nets = order[step]
@@ -111,46 +183,7 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
         logits = members(tf.gather(rows, of_nets), training=False)
         return tf.reduce_mean(tf.sigmoid(logits[..., network.DEFAULT]), axis=-1)
 
-    rng = np.random.default_rng(seed)
-    own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
-    stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
-    best, best_epoch = [math.inf] * recipe.nets, [0] * recipe.nets
-    kept = [variable.numpy().copy() for variable in variables]
-    history: list[list[float]] = []
-    for epoch in range(recipe.epochs):
-        learn(tf.constant(_order(own, recipe.batch, rng)))
-        losses = [_log_loss(y[stop, 0], p) for stop, p in zip(stops, _of_own_part(chances, stops), strict=True)]
-        history.append(losses)
-        for net, value in enumerate(losses):
-            if value < best[net]:
-                best[net], best_epoch[net] = value, epoch
-                for place, variable in enumerate(variables):
-                    kept[place][net] = variable[net].numpy()
-        mean = sum(best) / len(best)
-        say(
-            (epoch + 1) / recipe.epochs,
-            f"epoch {epoch + 1}: log-loss {sum(losses) / len(losses):.4f}, best {mean:.4f}",
-        )
-        if all(epoch - at >= recipe.patience for at in best_epoch):
-            break
-        if recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
-            break
-    if not all(map(math.isfinite, best)):
-        raise Diverged(f"log-loss of the nets: {best}")
-    for variable, values in zip(variables, kept, strict=True):
-        variable.assign(values)
-    left_out = np.full(len(x), np.nan, np.float32)
-    for stop, p in zip(stops, _of_own_part(chances, stops), strict=True):
-        left_out[stop] = p
-    return Fitted(
-        spec=spec,
-        weights=network.weights_of(serving),
-        log_loss=best,
-        epochs=[epoch + 1 for epoch in best_epoch],
-        left_out=left_out,
-        seconds=time.monotonic() - started,
-        history=history,
-    )
+    return learn, chances
 
 
 def _learnt(parts: npt.NDArray[np.int64], nets: int) -> npt.NDArray[np.bool_]:
@@ -212,8 +245,3 @@ def _of_own_part(chances: Callable[[Any], Any], stops: list[npt.NDArray[np.int64
     padded = np.stack([np.resize(stop, most) for stop in stops], axis=-1).astype(np.int32)
     said = np.concatenate([chances(padded[at : at + BLOCK]).numpy() for at in range(0, most, BLOCK)], axis=1)
     return [said[net, : len(stop)] for net, stop in enumerate(stops)]
-
-
-def _log_loss(y: Array, p: Array) -> float:
-    p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-np.where(y > 0.5, np.log(p), np.log1p(-p)).mean())

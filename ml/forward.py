@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
 MARGIN = np.float32(1e-6)
+BLOCK = 4_096
 
 
 def forward(weights: dict[str, Array], x: Array) -> dict[str, Array]:
@@ -18,6 +19,12 @@ def forward(weights: dict[str, Array], x: Array) -> dict[str, Array]:
         "repaid_share": sigmoid(logits[..., 1]).mean(axis=(0, 2)),
         "offer": softmax(logits[..., 2:5]).mean(axis=(0, 2)),
     }
+
+
+def scores(weights: dict[str, Array], x: Array) -> Array:
+    """Return the chance of default (n,), in blocks so that memory stays bounded."""
+    blocks = [forward(weights, x[at : at + BLOCK])["default"] for at in range(0, len(x), BLOCK)]
+    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def logits_of(weights: dict[str, Array], net: int, code: Array) -> Array:

@@ -8,10 +8,9 @@ import numpy.typing as npt
 from ml import fit as fitting
 from ml import tables
 from ml.fit import Progress, Recipe
-from ml.forward import forward
+from ml.forward import scores
 from ml.tables import SMALL_BINS, Table, Vocabulary
 
-BLOCK = 4_096
 # Beyond any bin, and short of what a float32 cannot hold.
 FARTHEST = 1e30
 # From so many rows on a wider net pays, and a smaller bag.
@@ -41,9 +40,7 @@ class TableNetwork:
 
     def predict(self, table: Table) -> npt.NDArray[np.floating]:
         """Return the chance of a bad end of each row (n,)."""
-        x = _numbers(table, self.vocabulary)
-        blocks = [forward(self.fitted.weights, x[at : at + BLOCK])["default"] for at in range(0, len(x), BLOCK)]
-        return np.concatenate(blocks)
+        return scores(self.fitted.weights, _numbers(table, self.vocabulary))
 
 
 def recipe_for(rows: int) -> Recipe:

@@ -19,6 +19,7 @@ from ml import artifact, data, fit, measures
 from ml.calibrate import Calibration, calibrate
 from ml.data import Dataset
 from ml.fit import Progress, Recipe
+from ml.forward import scores
 from ml.tables import stratified
 
 LEAST_LOANS = 100
@@ -123,14 +124,6 @@ def _parts(learn: Dataset, stop: Dataset, nets: int, seed: int) -> npt.NDArray[n
 def _within(say: Progress) -> Progress:
     """Return a progress of the fitting as one of the whole."""
     return lambda fraction, what: say(0.05 + 0.85 * fraction, what)
-
-
-def scores(weights: dict[str, npt.NDArray[np.float32]], x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Return the chance of default (n,) by the NumPy path, in blocks so that memory stays bounded."""
-    from ml.forward import forward
-
-    blocks = [forward(weights, x[i : i + 4096])["default"] for i in range(0, len(x), 4096)]
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
 
 def targets(dataset: Dataset) -> npt.NDArray[np.float32]:

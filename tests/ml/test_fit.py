@@ -85,3 +85,15 @@ def test_rows_recipe_and_seed_decide_the_weights(rows, bag):
     again = fitted(rows)
     for path, weight in bag.weights.items():
         np.testing.assert_array_equal(again.weights[path], weight, err_msg=path)
+
+
+def test_what_no_net_has_learnt_from_is_not_in_the_encoding(rows):
+    x, y, parts = rows
+    full = np.nan_to_num(x)
+    full[parts == 0, 3] = np.nan
+    alone = fit.fit(full, y, parts, replace(BAG, nets=1, epochs=1), seed=2, say=lambda part, what: None)
+
+    assert alone.weights["encode/missing_seen"][3] == 0, (
+        "missing counts as the usual value: nothing was learnt of it"
+    )
+    assert alone.weights["encode/missing_code"][3].any()

@@ -11,9 +11,9 @@ import pytest
 
 from ml import artifact
 from ml.calibrate import Calibration
-from ml.forward import forward
+from ml.forward import forward, scores
 from ml.measures import auc, log_loss
-from ml.train import TooFewLoans, scores, train
+from ml.train import TooFewLoans, train
 from tests.ml.conftest import KEY, SMALL, book, for_epochs
 
 
