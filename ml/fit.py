@@ -6,13 +6,15 @@ kept of a net are the weights of the epoch in which its chance of default was be
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ml import ridge
+from ml.forward import encode
 from ml.measures import log_loss
 
 Array = npt.NDArray[np.float32]
@@ -20,6 +22,8 @@ Array = npt.NDArray[np.float32]
 Progress = Callable[[float, str], None]
 # A part is looked at in blocks of so many rows, so that memory stays bounded.
 BLOCK = 4_096
+# So many rows are enough for a straight line.
+ROWS_OF_LINE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Recipe:
 
 @dataclass
 class Fitted:
-    """A trained bag. log_loss: of each net on its own part; epochs: in which it was best.
+    """A trained bag. log_loss: of each net on its own part; epochs: in which it was best, 0 before the first.
 
     left_out: (n,) the chance of default that the net gives which did not learn from the row; NaN where all did.
     """
@@ -89,23 +93,26 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
     )
     serving, members = network.build(spec, seed=seed)
     serving.get_layer("encode").assign(network.learn_encoding(x[_learnt(parts, recipe.nets)], recipe.bins))
-    learn, chances = _compiled(members, x, y, recipe)
-
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
     stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
+    _begin_wide(serving, x, y, own, seed, rng)
+    learn, chances = _compiled(members, x, y, recipe)
+
     best = Best(members.trainable_variables, recipe.nets)
     history: list[list[float]] = []
-    for epoch in range(recipe.epochs):
-        learn(_order(own, recipe.batch, rng))
+    for epoch in range(recipe.epochs + 1):
+        # Before the first one stands the line that the wide path begins as.
+        if epoch:
+            learn(_order(own, recipe.batch, rng))
         said = _of_own_part(chances, stops)
         history.append([log_loss(y[stop, 0], p) for stop, p in zip(stops, said, strict=True)])
         best.keep(epoch, history[-1])
         now, mean = (sum(losses) / recipe.nets for losses in (history[-1], best.losses))
-        say((epoch + 1) / recipe.epochs, f"epoch {epoch + 1}: log-loss {now:.4f}, best {mean:.4f}")
+        say(epoch / max(1, recipe.epochs), f"epoch {epoch}: log-loss {now:.4f}, best {mean:.4f}")
         if all(epoch - at >= recipe.patience for at in best.epochs):
             break
-        if recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
+        if epoch and recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
             break
     best.restore()
     left_out = np.full(len(x), np.nan, np.float32)
@@ -115,11 +122,50 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
         spec=spec,
         weights=network.weights_of(serving),
         log_loss=best.losses,
-        epochs=[epoch + 1 for epoch in best.epochs],
+        epochs=best.epochs,
         left_out=left_out,
         seconds=time.monotonic() - started,
         history=history,
     )
+
+
+def _begin_wide(
+    serving: Any, x: Array, y: Array, own: list[npt.NDArray[np.int64]], seed: int, rng: np.random.Generator
+) -> None:
+    """Let the wide path of each net begin as logistic regressions, one for each output, on normal scores and marks
+    of what is missing, fitted to the rows that the net learns from."""
+    from ml import network
+
+    wide, weights = serving.get_layer("wide"), network.weights_of(serving)
+    curves, bias = wide.curves.numpy(), wide.bias.numpy()
+    for net, learnt in enumerate(own):
+        rows = learnt if len(learnt) <= ROWS_OF_LINE else np.sort(rng.choice(learnt, ROWS_OF_LINE, replace=False))
+        inputs = _scores_and_marks(weights, x[rows])
+        for output, (known, target) in enumerate(_of_outputs(y[rows])):
+            # Of what never or always happened there is nothing to learn.
+            if 1 <= target[known].sum() <= known.sum() - 1:
+                slopes, intercept = ridge.fit(inputs[known], target[known], seed=seed)
+                curves[net, :, -network.BESIDE_BINS :, output] = slopes.reshape(-1, network.BESIDE_BINS)
+                bias[net, output] = intercept
+    wide.curves.assign(curves)
+    wide.bias.assign(bias)
+
+
+def _of_outputs(y: Array) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]]:
+    """Yield for each logit where its outcome is known, and the outcome from 0 to 1."""
+    default, share, offer = y.astype(np.float64).T
+    yield np.ones(len(y), bool), default
+    yield ~np.isnan(share), share
+    for place in range(3):
+        yield offer >= 0, offer == place
+
+
+def _scores_and_marks(weights: dict[str, Array], x: Array) -> npt.NDArray[np.float64]:
+    """Return (n, 2f): of each feature its normal score and the mark of what is missing."""
+    from ml.network import BESIDE_BINS
+
+    blocks = [encode(weights, x[at : at + BLOCK])[..., -BESIDE_BINS:] for at in range(0, len(x), BLOCK)]
+    return np.concatenate(blocks).reshape(len(x), -1).astype(np.float64)
 
 
 class Best:

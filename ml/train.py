@@ -108,7 +108,7 @@ def train(dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Pr
         seen_until=max(int(part.decided_at.max()) for part in (learn, stop, later) if len(part)),
         plan=plan,
         seconds=time.monotonic() - started,
-        epochs=len(fitted.history),
+        epochs=len(fitted.history) - 1,
     )
     say(1.0, f"trained on {len(learn)} loans in {result.seconds:.0f} s")
     return result
