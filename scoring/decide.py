@@ -23,6 +23,7 @@ from ml.explain import WORTH_SAYING, explain
 from ml.features import InvalidFeature
 from scoring import features, policy, worker
 from scoring.facts import facts_of
+from scoring.features import Asked
 from scoring.policy import Facts, Policy
 from scoring.worker import Served
 
@@ -140,7 +141,7 @@ def _load_for_replay(name: str) -> Served:
 def _features_of(application: Application) -> tuple[dict[str, float | None] | None, str]:
     """Return the features by name, or None and the name of the one that cannot be true."""
     try:
-        vector = features.build_one(application.borrower_id, application.submitted_at, application.principal_cents)
+        vector = features.build_one(Asked.of(application))
     except InvalidFeature as error:
         logger.error("application %s: %s", application.id, error)
         return None, error.name
@@ -202,7 +203,7 @@ def _asking_for(vector: Vector, cents: int) -> Vector:
     at = feature_list.NAMES.index
     changed = vector.copy()
     changed[at("requested_cents")] = cents
-    # Both ratios scale with the amount; a missing one stays missing.
-    for name in ("requested_to_inflow", "requested_to_last"):
+    # The ratios scale with the amount; a missing one stays missing.
+    for name in (name for name in feature_list.NAMES if name.startswith("requested_to_")):
         changed[at(name)] = vector[at(name)] * np.float32(cents) / vector[at("requested_cents")]
     return changed

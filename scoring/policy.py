@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from lending.rules import limits
+from ml.features import BY_NAME, LOW
 
 APPROVE, REFER, DECLINE = "approve", "refer", "decline"
 
@@ -398,43 +399,12 @@ NEXT_STEPS = {
 }
 
 
-# Too little of the first or too much of the second is what the sentence says; the other way round it is silent.
-TOO_LITTLE = frozenset(
-    {
-        "days_since_registered",
-        "loans_taken",
-        "loans_settled",
-        "savings_balance_cents",
-        "savings_deposits_90d",
-        "savings_deposited_90d_cents",
-        "savings_weeks_12",
-        "wallet_in_30d_cents",
-        "wallet_in_90d_cents",
-        "wallet_ins_30d",
-        "wallet_active_days_30d",
-        "wallet_trend",
-    }
-)
-TOO_MUCH = frozenset(
-    {
-        "savings_withdrawn_90d_cents",
-        "days_since_last_deposit",
-        "days_since_last_inflow",
-        "wallet_in_variation",
-        "part_payments_mean",
-        "requested_cents",
-        "requested_to_inflow",
-        "requested_to_last",
-        "principal_growth",
-    }
-)
-
-
 def speaks_truly(name: str, value: float | None, usual: float | None) -> bool:
     """Say whether a feature that hurt did so in the direction of its sentence, measured by the usual value."""
-    if value is None or usual is None or name not in TOO_LITTLE | TOO_MUCH:
+    hurts = BY_NAME[name].hurts
+    if value is None or usual is None or not hurts:
         return True
-    return value < usual if name in TOO_LITTLE else value > usual
+    return value < usual if hurts == LOW else value > usual
 
 
 def reasons_from(asking: Asking) -> tuple[Reason, ...]:
@@ -463,7 +433,8 @@ def _late(asking: Asking) -> Reason | None:
 
 
 def _defaulted(asking: Asking) -> Reason | None:
-    return Reason("defaulted_before") if asking.features.get("defaults_90") else None
+    known = asking.features.get("defaults_90") or asking.features.get("loans_written_off")
+    return Reason("defaulted_before") if known else None
 
 
 def _young(asking: Asking) -> Reason:
@@ -491,45 +462,79 @@ def _always(code: str) -> Callable[[Asking], Reason]:
     return lambda asking: Reason(code)
 
 
-CODES: dict[str, Callable[[Asking], Reason | None]] = {
-    **dict.fromkeys(
-        (
-            "on_time_share",
-            "on_time_streak",
-            "early_share",
-            "worst_days_late",
-            "mean_days_late",
-            "last_days_late",
-        ),
-        _late,
+def _in_parts(asking: Asking) -> Reason | None:
+    return Reason("many_part_payments") if (asking.features.get("part_payments_mean") or 0) > 1 else None
+
+
+# What each feature that hurt is told as. What is not here, such as an hour or airtime, ends in the general one.
+SAID: dict[Callable[[Asking], Reason | None], tuple[str, ...]] = {
+    _late: (
+        "on_time_share",
+        "on_time_streak",
+        "early_share",
+        "worst_days_late",
+        "mean_days_late",
+        "last_days_late",
+        "late_of_last_3",
+        "late_streak",
+        "late_week_share",
+        "days_since_last_late",
+        "days_late_spread",
+        "days_late_shift",
+        "paid_by_due_share",
     ),
-    "defaults_90": _defaulted,
-    **dict.fromkeys(("days_since_registered", "loans_taken", "loans_settled"), _young),
-    "part_payments_mean": lambda asking: (
-        Reason("many_part_payments") if (asking.features.get("part_payments_mean") or 0) > 1 else None
+    _defaulted: ("defaults_90", "loans_written_off"),
+    _young: (
+        "days_since_registered",
+        "loans_taken",
+        "loans_settled",
+        "repaid_max_cents",
+        "repaid_total_cents",
+        "on_time_max_cents",
     ),
-    **dict.fromkeys(
-        (
-            "savings_balance_cents",
-            "savings_deposits_90d",
-            "savings_deposited_90d_cents",
-            "savings_withdrawn_90d_cents",
-            "days_since_last_deposit",
-            "savings_weeks_12",
-        ),
-        _always("few_savings"),
+    _in_parts: ("part_payments_mean",),
+    _always("few_savings"): (
+        "savings_balance_cents",
+        "savings_deposits_30d",
+        "savings_deposits_90d",
+        "savings_deposited_90d_cents",
+        "savings_withdrawn_90d_cents",
+        "days_since_last_deposit",
+        "savings_weeks_12",
+        "savings_weeks_26",
+        "savings_net_90d_cents",
+        "savings_growth",
+        "savings_age_days",
+        "savings_deposit_mean_cents",
     ),
-    **dict.fromkeys(
-        (
-            "wallet_in_30d_cents",
-            "wallet_in_90d_cents",
-            "wallet_ins_30d",
-            "wallet_active_days_30d",
-            "days_since_last_inflow",
-        ),
-        _inflow,
+    _inflow: (
+        "wallet_in_7d_cents",
+        "wallet_in_30d_cents",
+        "wallet_in_90d_cents",
+        "wallet_ins_30d",
+        "wallet_ins_90d",
+        "wallet_active_days_30d",
+        "wallet_active_days_90d",
+        "wallet_in_weeks_12",
+        "wallet_age_days",
+        "days_since_last_inflow",
     ),
-    "wallet_in_variation": _known_inflow("irregular_income"),
-    "wallet_trend": _known_inflow("dropping_income"),
-    **dict.fromkeys(("requested_cents", "requested_to_inflow", "requested_to_last", "principal_growth"), _amount),
+    _known_inflow("irregular_income"): (
+        "wallet_in_variation",
+        "wallet_in_gap_days",
+        "wallet_in_max_share",
+        "wallet_best_week_share",
+    ),
+    _known_inflow("dropping_income"): ("wallet_trend",),
+    _amount: (
+        "requested_cents",
+        "requested_to_inflow",
+        "requested_to_mean_inflow",
+        "requested_to_last",
+        "requested_to_repaid_max",
+        "requested_to_savings",
+        "requested_to_left",
+        "principal_growth",
+    ),
 }
+CODES: dict[str, Callable[[Asking], Reason | None]] = {name: said for said, names in SAID.items() for name in names}

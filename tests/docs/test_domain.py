@@ -1083,5 +1083,10 @@ class TestDecisions:
             assert not row["Next step"] or row["Next step"] in words.NEXT_STEPS, row
 
     def test_the_features_are_those_of_the_model(self) -> None:
-        told = [(row["Feature"], row["Unit"], row["Missing when"]) for row in whole("decisions.features")]
-        assert told == [(feature.name, feature.unit, feature.missing) for feature in features.FEATURES]
+        columns = ("Feature", "Unit", "Missing when", "Made of")
+        told = [tuple(row[column] for column in columns) for row in whole("decisions.features")]
+        assert told == [(one.name, one.unit, one.missing, one.source) for one in features.FEATURES]
+
+    def test_their_number_is_told(self) -> None:
+        page = (REPOSITORY / "docs" / "domain" / "decisions.md").read_text()
+        assert f"\n{len(features.FEATURES)} numbers, as they stood" in page

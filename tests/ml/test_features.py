@@ -20,7 +20,7 @@ def test_a_row_follows_the_declared_order_and_keeps_missing_values_missing():
     vector = features.row(AMINA)
 
     assert vector.dtype == np.float32
-    assert vector.shape == (35,)
+    assert vector.shape == (len(features.NAMES),)
     assert vector[features.NAMES.index("requested_cents")] == 50_000
     assert np.isnan(vector[features.NAMES.index("last_days_late")])
     shuffled = dict(reversed(AMINA.items()))
@@ -67,7 +67,7 @@ def test_a_table_of_rows_is_held_to_the_same_ranges():
     bad[1, features.NAMES.index("early_share")] = 2
     with pytest.raises(InvalidFeature, match="early_share"):
         features.check_rows(bad)
-    with pytest.raises(InvalidFeature, match="35 features wide"):
+    with pytest.raises(InvalidFeature, match=f"{len(features.NAMES)} features wide"):
         features.check_rows(good[:, :-1])
 
 
@@ -87,6 +87,12 @@ def test_the_version_changes_with_a_range_and_not_with_a_sentence():
     assert features.version_of((replace(first, high=1.0), *rest)) != features.VERSION
     assert features.version_of((*rest, first)) != features.VERSION
     assert features.version_of((replace(first, words="you are new here"), *rest)) == features.VERSION
+
+
+def test_at_least_a_hundred_numbers_of_every_subject():
+    assert len(features.NAMES) >= 100
+    subjects = {feature.source.split("/")[0] for feature in features.FEATURES}
+    assert subjects >= {"loan", "repayment", "promise", "savings", "group", "wallet", "book", "application"}
 
 
 def test_no_person_is_judged_by_who_they_are():

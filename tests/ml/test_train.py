@@ -11,6 +11,7 @@ import pytest
 
 from ml import artifact
 from ml.calibrate import Calibration
+from ml.features import NAMES
 from ml.forward import forward, scores
 from ml.measures import auc, log_loss
 from ml.train import TooFewLoans, train
@@ -58,7 +59,7 @@ def test_every_random_start_comes_from_the_seed():
     from ml import network
 
     def start(seed):
-        model, _ = network.build(network.Spec(35), seed=seed)
+        model, _ = network.build(network.Spec(len(NAMES)), seed=seed)
         return network.weights_of(model)
 
     first, again, other = start(3), start(3), start(4)

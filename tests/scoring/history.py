@@ -7,15 +7,22 @@ from django.utils import timezone
 
 from lending.models import (
     Application,
+    BookEntry,
     Borrower,
+    Case,
     CountryPack,
+    GroupMember,
+    Installment,
     Loan,
     LoanEvent,
+    Promise,
     Receipt,
     Repayment,
     SavingsAccount,
+    SavingsGroup,
     SavingsMovement,
     SavingsProductVersion,
+    SweepMandate,
     WalletMovement,
 )
 from tests import factories
@@ -43,7 +50,7 @@ def loan(
     application = Application.objects.create(
         borrower=borrower, product_version=product, country_pack=pack, origin=number(), reference=number(),
         principal_cents=principal_cents, **cost, apr=1, key_facts_text="", key_facts_language="en",
-        key_facts_version="1", key_facts_shown_at=paid_out_at, state="approved",
+        key_facts_version="1", key_facts_shown_at=paid_out_at - timedelta(seconds=90), state="approved",
         submitted_at=paid_out_at - timedelta(minutes=1),
     )  # fmt: skip
     due_on = local_date(paid_out_at) + timedelta(days=30)
@@ -72,6 +79,81 @@ def repay(to: Loan, paid_at: datetime, amount_cents: int) -> None:
         happened_at=paid_at, booked_at=paid_at,
     )  # fmt: skip
     Repayment.objects.create(loan=to, receipt=receipt, event=event, amount_cents=amount_cents, received_at=paid_at)
+
+
+def extend(to: Loan, at: datetime, days: int) -> None:
+    """Write down the plan of a loan, and another one that ends later."""
+    for kind, when, due_on in (
+        ("disburse", to.disbursed_at, to.due_on),
+        ("extend", at, to.due_on + timedelta(days=days)),
+    ):
+        event = LoanEvent.objects.create(
+            loan=to, key=f"{kind}:{number()}", kind=kind, business_date=local_date(when), happened_at=when,
+            booked_at=when,
+        )  # fmt: skip
+        Installment.objects.create(
+            loan=to, number=1 + to.installments.count(), event_key=event.key,
+            starts_on=local_date(to.disbursed_at), due_on=due_on, principal_cents=to.principal_cents,
+        )  # fmt: skip
+    Loan.objects.filter(id=to.id).update(due_on=to.due_on + timedelta(days=days))
+
+
+def promise(of: Loan, made_at: datetime, *, kept: bool | None, judged_at: datetime | None = None) -> None:
+    """Write down a promise to pay; `kept` None is not judged yet."""
+    Promise.objects.create(
+        loan=of, borrower=of.borrower, origin=number(), amount_cents=100, promised_on=local_date(made_at),
+        channel="phone", made_at=made_at, state={None: "open", True: "kept", False: "broken"}[kept],
+        judged_at=None if kept is None else judged_at or made_at + timedelta(days=2),
+    )  # fmt: skip
+
+
+def line(borrower: Borrower, written_at: datetime, kind: str, amount_cents: int, **more: object) -> BookEntry:
+    """Write a line into the business book, for the day of writing."""
+    return BookEntry.objects.create(
+        borrower=borrower, kind=kind, amount_cents=amount_cents, currency="KES", origin=number(),
+        happened_on=local_date(written_at), recorded_at=written_at,
+        customer="Mary" if kind in BookEntry.OF_CUSTOMERS else "", **more,
+    )  # fmt: skip
+
+
+def take_back(wrong: BookEntry, at: datetime) -> None:
+    BookEntry.objects.create(
+        borrower=wrong.borrower, kind=wrong.kind, amount_cents=wrong.amount_cents, currency=wrong.currency,
+        happened_on=wrong.happened_on, customer=wrong.customer, reverses=wrong, origin=number(), recorded_at=at,
+    )  # fmt: skip
+
+
+def let_sweep(borrower: Borrower, given_at: datetime, withdrawn_at: datetime | None = None) -> None:
+    account = SavingsAccount.objects.filter(borrower=borrower).earliest("id")
+    SweepMandate.objects.create(
+        account=account, keep_cents=0, text_version="1", language="en", given_at=given_at,
+        withdrawn_at=withdrawn_at,
+    )  # fmt: skip
+
+
+def join_group(borrower: Borrower, joined_at: datetime, left_at: datetime | None = None) -> GroupMember:
+    group = SavingsGroup.objects.create(name=number(), formed_at=joined_at)
+    opened_on = local_date(joined_at)
+    SavingsAccount.objects.create(
+        group=group, product_version=SavingsProductVersion.objects.get(code="jirani-group"), partner="bank",
+        currency="KES", accrued_on=opened_on, period_on=opened_on, earns_from=opened_on, used_on=opened_on,
+        opened_at=joined_at,
+    )  # fmt: skip
+    return GroupMember.objects.create(
+        group=group, borrower=borrower, identity_index=borrower.identity_index, joined_at=joined_at,
+        left_at=left_at,
+    )  # fmt: skip
+
+
+def pay_group(member: GroupMember, moved_at: datetime, amount_cents: int = 1_000) -> None:
+    SavingsMovement.objects.create(
+        account=member.group.savings_account, member=member, kind="deposit", amount_cents=amount_cents,
+        reference=number(), moved_at=moved_at, value_on=moved_at.date(),
+    )  # fmt: skip
+
+
+def change_sim(borrower: Borrower, at: datetime) -> None:
+    Case.objects.create(kind="sim_changed", subject_key=f"borrower:{number()}", borrower=borrower, opened_at=at)
 
 
 def save(borrower: Borrower, moved_at: datetime, amount_cents: int, kind: str = "deposit") -> None:

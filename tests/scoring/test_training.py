@@ -13,6 +13,7 @@ from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
 from ml.gate import Comparison
 from ml.train import Trained, train
 from scoring import features, registry, tasks, training
+from scoring.features import Asked
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
@@ -158,7 +159,7 @@ class TestObjections:
 
 
 def built(application):
-    return features.build_one(application.borrower_id, application.submitted_at, application.principal_cents)
+    return features.build_one(Asked.of(application))
 
 
 @pytest.fixture
