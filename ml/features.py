@@ -590,9 +590,51 @@ PROTECTED: tuple[Protected, ...] = (
 
 FEATURES: tuple[Feature, ...] = HISTORY + REPAYMENTS + SAVINGS + WALLET + BOOK + APPLICATION
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
+
+# What we promise, and the network keeps by how it is made: to repay, to repay in time, to save and to read the
+# terms never raises the chance of default; to be late and to ask for more never lowers it.
+MORE_NEVER_HURTS = (
+    "loans_settled",
+    "on_time_share",
+    "on_time_streak",
+    "early_share",
+    "repaid_max_cents",
+    "repaid_total_cents",
+    "on_time_max_cents",
+    "paid_by_due_share",
+    "promises_kept_share",
+    "savings_balance_cents",
+    "savings_deposits_30d",
+    "savings_deposits_90d",
+    "savings_deposited_90d_cents",
+    "savings_weeks_12",
+    "savings_weeks_26",
+    "group_deposits_90d",
+    "terms_read",
+    "terms_read_share",
+)
+MORE_NEVER_HELPS = (
+    "worst_days_late",
+    "mean_days_late",
+    "last_days_late",
+    "defaults_90",
+    "loans_written_off",
+    "late_of_last_3",
+    "late_streak",
+    "late_week_share",
+    "requested_cents",
+    "requested_to_inflow",
+    "requested_to_last",
+    "requested_to_repaid_max",
+    "requested_to_mean_inflow",
+    "requested_to_savings",
+    "requested_to_left",
+)
 BY_NAME: dict[str, Feature] = {feature.name: feature for feature in FEATURES}
 LOWS = np.array([feature.low for feature in FEATURES], dtype=np.float64)
 HIGHS = np.array([feature.high for feature in FEATURES], dtype=np.float64)
+# By feature: at -1 more of it never raises the chance of default, at 1 it never lowers it; at 0 no promise.
+MONOTONE = np.array([(name in MORE_NEVER_HELPS) - (name in MORE_NEVER_HURTS) for name in NAMES])
 
 
 def version_of(features: tuple[Feature, ...]) -> str:
@@ -601,7 +643,8 @@ def version_of(features: tuple[Feature, ...]) -> str:
     Words are left out: a better sentence must not force a new model.
     """
     shaping = [[f.name, f.unit, f.kind, f.low, f.high, f.missing, f.source] for f in features]
-    return hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:12]
+    promises = [MORE_NEVER_HURTS, MORE_NEVER_HELPS]
+    return hashlib.sha256(json.dumps([shaping, promises]).encode()).hexdigest()[:12]
 
 
 VERSION = version_of(FEATURES)

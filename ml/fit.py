@@ -47,6 +47,8 @@ class Recipe:
     weight_decay: float = 1e-2
     clip: float = 1.0
     max_seconds: float | None = None
+    # The learning rate falls in a line from the first epoch to nothing after the last: for a set number of epochs.
+    falls: bool = False
     # The chance of default decides; the other two outputs must not cost it accuracy.
     share_weight: float = 0.2
     offer_weight: float = 0.2
@@ -72,12 +74,22 @@ class Diverged(ArithmeticError):
     """The chances of a net were no numbers in any epoch."""
 
 
-def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, seed: int, say: Progress) -> Fitted:
+def fit(
+    x: Array,
+    y: Array,
+    parts: npt.NDArray[np.int64],
+    recipe: Recipe,
+    *,
+    seed: int,
+    say: Progress,
+    monotone: npt.NDArray[np.int64] | None = None,
+) -> Fitted:
     """Train `recipe.nets` networks on x: (n, f), NaN where missing, and return them as one.
 
     y: (n, 3) default, share repaid (NaN where unknown), index of the best offer (-1 where unknown).
     parts: (n,) net i learns from the rows whose part is not i, and stops by those whose part is i. Each net needs
     both. The same rows, recipe and seed give the same weights on the same machine.
+    monotone: (f,) where it is 1 more of a number never lowers the chance of default, where -1 it never raises it.
 
     Raises:
         Diverged: a net found no weights that give chances.
@@ -97,14 +109,17 @@ def fit(x: Array, y: Array, parts: npt.NDArray[np.int64], recipe: Recipe, *, see
     own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
     stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
     _begin_wide(serving, x, y, own, seed, rng)
-    learn, chances = _compiled(members, x, y, recipe)
+    keep_promises = _promises(serving, np.zeros(x.shape[1], np.int64) if monotone is None else monotone)
+    keep_promises()
+    learn, chances = _compiled(members, x, y, recipe, keep_promises)
 
     best = Best(members.trainable_variables, recipe.nets)
     history: list[list[float]] = []
     for epoch in range(recipe.epochs + 1):
         # Before the first one stands the line that the wide path begins as.
         if epoch:
-            learn(_order(own, recipe.batch, rng))
+            left = (recipe.epochs + 1 - epoch) / recipe.epochs if recipe.falls else 1.0
+            learn(_order(own, recipe.batch, rng), np.float32(recipe.learning_rate * left))
         said = _of_own_part(chances, stops)
         history.append([log_loss(y[stop, 0], p) for stop, p in zip(stops, said, strict=True)])
         best.keep(epoch, history[-1])
@@ -196,11 +211,36 @@ class Best:
             variable.assign(kept)
 
 
+def _promises(serving: Any, monotone: npt.NDArray[np.int64]) -> Callable[[], None]:
+    """Return what makes the weights keep the promises: a step of training is followed by it.
+
+    A promised number speaks through its additive curve alone, and of that no slope runs the other way, as its
+    positions and its score grow with it. Its mark of what is missing is free, and so are the other outputs.
+    """
+    from keras import ops
+
+    from ml import network
+
+    if not monotone.any():
+        return lambda: None
+    wide, embed = serving.get_layer("wide").curves, serving.get_layer("embed").curves
+    least, most = (np.full(wide.shape[1:], side * np.inf, np.float32) for side in (-1, 1))
+    least[monotone > 0, :-1, network.DEFAULT] = 0
+    most[monotone < 0, :-1, network.DEFAULT] = 0
+    free = (monotone == 0).astype(np.float32)[:, None, None]
+
+    def keep() -> None:
+        wide.assign(ops.clip(wide, least, most))
+        embed.assign(embed * free)
+
+    return keep
+
+
 def _compiled(
-    members: Any, x: Array, y: Array, recipe: Recipe
-) -> tuple[Callable[[Any], None], Callable[[Any], Any]]:
-    """Return what learns one epoch from rows in an order (steps, batch, g), and what gives the chances (g, n) that
-    each net gives to rows of its own (n, g)."""
+    members: Any, x: Array, y: Array, recipe: Recipe, keep_promises: Callable[[], None]
+) -> tuple[Callable[[Any, Any], None], Callable[[Any], Any]]:
+    """Return what learns one epoch from rows in an order (steps, batch, g) at a rate, and what gives the chances
+    (g, n) that each net gives to rows of its own (n, g)."""
     import keras
     import tensorflow as tf
 
@@ -214,8 +254,11 @@ def _compiled(
     rows, outcomes = tf.constant(x), tf.constant(y)
     loss = joint_loss(recipe)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, recipe.nets], tf.int32)])
-    def learn(order: Any) -> None:
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, recipe.nets], tf.int32), tf.TensorSpec([], tf.float32)]
+    )
+    def learn(order: Any, rate: Any) -> None:
+        adam.learning_rate.assign(rate)
         for step in tf.range(tf.shape(order)[0]):
             of_nets = order[step]
             with tf.GradientTape() as tape:
@@ -223,6 +266,7 @@ def _compiled(
                 cost = tf.reduce_sum(loss(tf.gather(outcomes, of_nets), logits))
             gradients = tape.gradient(cost, variables)
             adam.apply([_clipped(gradient, recipe.clip) for gradient in gradients], variables)
+            keep_promises()
 
     @tf.function(input_signature=[tf.TensorSpec([None, recipe.nets], tf.int32)])
     def chances(of_nets: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml import artifact, data, fit, measures
+from ml import artifact, data, features, fit, measures
 from ml.calibrate import Calibration, calibrate
 from ml.data import Dataset
 from ml.fit import Progress, Recipe
@@ -83,7 +83,14 @@ def train(dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Pr
 
     say(0.0, "starting TensorFlow")
     seen = np.concatenate([learn.x, stop.x]), np.concatenate([targets(learn), targets(stop)])
-    fitted = fit.fit(*seen, _parts(learn, stop, plan.recipe.nets, seed), plan.recipe, seed=seed, say=_within(say))
+    fitted = fit.fit(
+        *seen,
+        _parts(learn, stop, plan.recipe.nets, seed),
+        plan.recipe,
+        seed=seed,
+        say=_within(say),
+        monotone=features.MONOTONE if dataset.names == features.NAMES else None,
+    )
 
     say(0.95, "calibrating and judging")
     # The part that stopped training takes part again: one season alone, and the share lost moves with the

@@ -110,6 +110,7 @@ WHOLE = {
     "arrears.par",
     "closing.days",
     "decisions.features",
+    "decisions.promises",
     "decisions.reasons",
     "decisions.rules",
     "decisions.steps",
@@ -1086,6 +1087,11 @@ class TestDecisions:
         columns = ("Feature", "Unit", "Missing when", "Made of")
         told = [tuple(row[column] for column in columns) for row in whole("decisions.features")]
         assert told == [(one.name, one.unit, one.missing, one.source) for one in features.FEATURES]
+
+    def test_the_promises_are_those_that_the_network_keeps(self) -> None:
+        told = {row["More of"]: row["The chance of default it"] for row in whole("decisions.promises")}
+        never_raises = dict.fromkeys(features.MORE_NEVER_HURTS, "never raises")
+        assert told == never_raises | dict.fromkeys(features.MORE_NEVER_HELPS, "never lowers")
 
     def test_their_number_is_told(self) -> None:
         page = (REPOSITORY / "docs" / "domain" / "decisions.md").read_text()

@@ -95,6 +95,13 @@ def test_at_least_a_hundred_numbers_of_every_subject():
     assert subjects >= {"loan", "repayment", "promise", "savings", "group", "wallet", "book", "application"}
 
 
+def test_promises_are_of_declared_features_and_do_not_contradict_each_other():
+    hurts, helps = set(features.MORE_NEVER_HURTS), set(features.MORE_NEVER_HELPS)
+    assert hurts | helps <= set(features.NAMES)
+    assert not hurts & helps
+    assert (features.MONOTONE != 0).sum() == len(hurts) + len(helps)
+
+
 def test_no_person_is_judged_by_who_they_are():
     for protected in ("name", "sex", "gender", "language", "religion", "contacts", "phone_model", "msisdn"):
         assert protected not in features.NAMES

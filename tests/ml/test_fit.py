@@ -26,9 +26,10 @@ def rows():
     return x, y, stratified(y[:, 0], 3, seed=1)
 
 
-def fitted(rows, recipe=BAG, y=None):
+def fitted(rows, recipe=BAG, y=None, monotone=None):
     x, own, parts = rows
-    return fit.fit(x, own if y is None else y, parts, recipe, seed=2, say=lambda part, what: None)
+    outcomes = own if y is None else y
+    return fit.fit(x, outcomes, parts, recipe, seed=2, say=lambda part, what: None, monotone=monotone)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +99,27 @@ def test_before_the_first_epoch_stands_a_line(rows):
     assert (line.epochs, len(line.history)) == ([0, 0, 0], 1)
     assert not line.weights["wide/curves"][:, :, : BAG.bins].any(), "of each number only its score and its mark"
     assert auc(rows[1][:, 0], forward(line.weights, rows[0])["default"]) > 0.75
+
+
+@pytest.mark.parametrize("epochs", [0, 8])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_promise_is_kept_whatever_the_rows_say(rows, sign, epochs):
+    """In the story more of the first number is worse, and the second one helps or hurts with the third."""
+    found = fitted(rows, replace(BAG, epochs=epochs), monotone=np.array([sign, sign, 0, 0, 0]))
+
+    for feature in (0, 1):
+        many = np.repeat(rows[0][:50], 41, axis=0)
+        many[:, feature] = np.tile(np.linspace(-4, 4, 41), 50)
+        steps = np.diff(forward(found.weights, many)["default"].reshape(50, 41), axis=1)
+        assert (sign * steps >= -1e-6).all()
+    if sign > 0:
+        assert auc(rows[1][:, 0], forward(found.weights, rows[0])["default"]) > 0.75
+
+
+def test_without_a_promise_the_rows_decide(rows, bag):
+    many = np.repeat(rows[0][:50], 2, axis=0)
+    many[:, 0] = np.tile([-2, 2], 50)
+    assert (np.diff(forward(bag.weights, many)["default"].reshape(50, 2), axis=1) > 0.1).all()
 
 
 def test_rows_recipe_and_seed_decide_the_weights(rows, bag):

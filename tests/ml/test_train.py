@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml import artifact
+from ml import artifact, features
 from ml.calibrate import Calibration
 from ml.features import NAMES
 from ml.forward import forward, scores
@@ -25,6 +25,17 @@ def test_the_network_learns_what_drives_default(trained):
     assert auc(fresh.default, p) > 0.7
     assert log_loss(fresh.default, p) < log_loss(fresh.default, np.full(3000, fresh.default.mean())) - 0.05
     assert trained.metrics["test"]["auc"] > 0.65
+
+
+@pytest.mark.parametrize("name", [*features.MORE_NEVER_HURTS, *features.MORE_NEVER_HELPS])
+def test_what_is_promised_of_a_number_holds_for_every_applicant(trained, name):
+    place = NAMES.index(name)
+    many = np.repeat(book(60, seed=98).x, 21, axis=0)
+    learnt = np.sort(book().x[:, place])
+    many[:, place] = np.tile(np.quantile(learnt[~np.isnan(learnt)], np.linspace(0, 1, 21)), 60)
+    steps = np.diff(scores(trained.weights, many).reshape(60, 21), axis=1)
+
+    assert (features.MONOTONE[place] * steps >= -1e-6).all()
 
 
 def test_the_network_speaks_calibrated_chances(trained):
