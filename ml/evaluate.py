@@ -181,15 +181,16 @@ def _verdict(name: str, one: Beside) -> str:
 
 
 def ranks(contests: Sequence[Contest]) -> Iterator[str]:
-    """Yield the mean rank of each contestant over the tables, by AUC and by log-loss."""
-    names = [run.name for run in contests[0].finished if all(contest.of(run.name) for contest in contests)]
+    """Yield the mean rank of each contestant over the tables, by AUC and by log-loss; who fell out comes last."""
+    names = [run.name for run in contests[0].runs]
     placed: dict[str, list[int]] = {name: [] for name in names}
     for contest in contests:
-        found = {run.name: contest.measured(run) for run in contest.finished if run.name in placed}
+        found = {run.name: contest.measured(run) for run in contest.finished}
         for measure, sign in (("auc", -1), ("log_loss", 1)):
-            for place, name in enumerate(sorted(found, key=lambda one: sign * found[one][measure][0]), 1):
-                placed[name].append(place)
-    yield f"\nmean rank over {len(contests)} tables, by AUC and log-loss, of those who took part in all"
+            order = sorted(found, key=lambda one: sign * found[one][measure][0])
+            for name in names:
+                placed[name].append(order.index(name) + 1 if name in found else len(names))
+    yield f"\nmean rank over {len(contests)} tables, by AUC and log-loss; who took no part in one is last there"
     yield from (
         f"{name:10} {np.mean(placed[name]):.2f}" for name in sorted(names, key=lambda one: np.mean(placed[one]))
     )

@@ -97,11 +97,18 @@ def learn_encoding(x: npt.NDArray[np.float32], bins: int) -> Encoding:
 
 
 def edges_of(known: npt.NDArray[np.float32], bins: int) -> npt.NDArray[np.float32]:
-    """Return the edges of at most so many bins of sorted values: each value where there are few, else quantiles."""
-    values = np.unique(known)
+    """Return the edges of at most so many bins of sorted values: each value where there are few, else quantiles.
+
+    A value that a bin's worth of the rows share is an edge of its own, and the quantiles are those of the others:
+    where most are 0, what lies above it is still told apart.
+    """
+    values, counts = np.unique(known, return_counts=True)
     if len(values) <= bins + 1:
         return values
-    return np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)).astype(np.float32))
+    often = values[counts * bins >= len(known)]
+    others = known[~np.isin(known, often)]
+    quantiles = np.quantile(others, np.linspace(0, 1, max(2, bins + 1 - len(often))))
+    return np.unique(np.concatenate([often, quantiles.astype(np.float32)]))
 
 
 def normal_scores(known: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -21,10 +21,8 @@ Rows = npt.NDArray[np.int64]
 FOLDS = 5
 # A category of fewer rows than this is not told from the other rare ones.
 LEAST_ROWS = 10
-# Into so many bins a network of few rows divides each number.
-SMALL_BINS = 8
-# So many categories are told apart, the most frequent ones: with the rest one more, so that each stands at an edge.
-MOST_CATEGORIES = SMALL_BINS
+# So many categories of a column are told apart, the most frequent ones, unless somebody asks for fewer.
+MOST_CATEGORIES = 32
 MISSING = -1
 
 
@@ -192,9 +190,10 @@ class Vocabulary:
     known: tuple[dict[str, int], ...]
 
     @classmethod
-    def learn(cls, table: Table) -> "Vocabulary":
+    def learn(cls, table: Table, most: int = MOST_CATEGORIES) -> "Vocabulary":
         """Number the texts by how many rows have them; by outcomes, these would come back in the numbers."""
-        return cls(tuple(map(_numbered, table.categories.T, table.texts)))
+        columns = zip(table.categories.T, table.texts, strict=True)
+        return cls(tuple(_numbered(places, texts, most) for places, texts in columns))
 
     def codes(self, table: Table) -> npt.NDArray[np.float64]:
         """Return the numbers (n, b), NaN where missing."""
@@ -206,7 +205,7 @@ class Vocabulary:
         return found
 
 
-def _numbered(places: npt.NDArray[np.int32], texts: tuple[str, ...]) -> dict[str, int]:
+def _numbered(places: npt.NDArray[np.int32], texts: tuple[str, ...], most: int) -> dict[str, int]:
     counts = np.bincount(places[places != MISSING], minlength=len(texts))
     frequent = [place for place in np.argsort(-counts, kind="stable") if counts[place] >= LEAST_ROWS]
-    return {texts[place]: number for number, place in enumerate(frequent[:MOST_CATEGORIES], 1)}
+    return {texts[place]: number for number, place in enumerate(frequent[:most], 1)}

@@ -9,14 +9,15 @@ from ml import fit as fitting
 from ml import tables
 from ml.fit import Progress, Recipe
 from ml.forward import scores
-from ml.tables import SMALL_BINS, Table, Vocabulary
+from ml.tables import Table, Vocabulary
 
 # Beyond any bin, and short of what a float32 cannot hold.
 FARTHEST = 1e30
-# From so many rows on a wider net pays, and a smaller bag.
-MANY_ROWS = 30_000
-# So many rows are gone through in all where there are many, epochs times rows.
+# From so many rows on some rounds through all of them are enough, and finer bins pay; from so many, a smaller bag.
+MANY_ROWS, VERY_MANY_ROWS = 30_000, 300_000
+# So many rows are gone through in all where there are many: epochs times nets times rows.
 MOST_STEPS = 6_000_000
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class TableNetwork:
     ) -> "TableNetwork":
         """Learn from a table by the recipe that fits its size, unless another is given."""
         recipe = recipe or recipe_for(len(train))
-        vocabulary = Vocabulary.learn(train)
+        # With what is rare one more: so each stands at an edge of its own.
+        vocabulary = Vocabulary.learn(train, recipe.bins)
         parts = tables.stratified(train.y, max(recipe.nets, tables.FOLDS), seed=seed)
         unknown = np.full(len(train), np.nan), np.full(len(train), -1)
         y = np.column_stack([train.y, *unknown]).astype(np.float32)
@@ -44,12 +46,13 @@ class TableNetwork:
 
 
 def recipe_for(rows: int) -> Recipe:
-    """Return how to train on so many rows."""
+    """Return how to train on so many rows: see docs/network.md for what each choice brings and costs."""
     if rows < MANY_ROWS:
-        return Recipe(bins=SMALL_BINS, nets=10, batch=64, learning_rate=5e-4)
-    epochs = min(60, max(4, MOST_STEPS // rows))
+        return Recipe(bins=8, nets=10, batch=64, learning_rate=5e-4)
+    nets = 5 if rows < VERY_MANY_ROWS else 2
+    epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS // (rows * nets)))
     return Recipe(
-        bins=32, width=128, nets=2, dropout=0.1, batch=1_024, learning_rate=2e-3, epochs=epochs, patience=6
+        bins=64, nets=nets, dropout=0.1, batch=512, learning_rate=2e-3, falls=True, epochs=epochs, patience=epochs
     )
 
 

@@ -79,6 +79,9 @@ def test_it_is_said_who_is_better_who_is_level_and_who_is_worse(directory):
     assert list(evaluate.report(Contest("made", table.y, folds, turned)))[-1].count("worse") == 2
     ranks = list(evaluate.ranks([Contest("made", table.y, folds, runs), Contest("made", table.y, folds, runs)]))
     assert ranks[1].startswith("network") and ranks[-1].startswith("logistic")
+    fell_out = [replace(runs[0], failed="no memory"), *runs[1:]]
+    ranks = list(evaluate.ranks([Contest("made", table.y, folds, runs), Contest("made", table.y, folds, fell_out)]))
+    assert ranks[1].startswith("plain") and "network    2.00" in ranks
 
 
 def test_the_command_of_the_project_is_the_same(directory, tmp_path):

@@ -3,6 +3,8 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import combinations
+from math import factorial
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ def scorer(trained, tmp_path_factory):
 @pytest.fixture(scope="module")
 def people(loans):
     """Real vectors, then nobody known at all, then both ends of every range."""
-    edges = np.vstack([np.full(35, np.nan), features.LOWS, features.HIGHS]).astype(np.float32)
+    edges = np.vstack([np.full(len(features.NAMES), np.nan), features.LOWS, features.HIGHS]).astype(np.float32)
     return np.vstack([loans.x[:500], edges])
 
 
@@ -64,7 +66,7 @@ def test_a_row_of_another_width_is_refused(scorer):
     with pytest.raises(ValueError, match="x must be"):
         scorer.predict(np.zeros((1, 34), np.float32))
     with pytest.raises(ValueError, match="x must be"):
-        scorer.predict(np.zeros(35, np.float32))
+        scorer.predict(np.zeros(len(features.NAMES), np.float32))
 
 
 def test_weights_that_do_not_fit_the_network_are_refused(scorer):
@@ -111,3 +113,59 @@ class TestExplain:
 
         assert first.name == "on_time_share"
         assert first.log_odds == pytest.approx(difference, abs=1e-4)
+
+    def test_contributions_sum_to_the_whole_difference(self, scorer):
+        rng = np.random.default_rng(3)
+        person = np.where(rng.random(len(features.NAMES)) < 0.3, np.nan, features.LOWS + rng.uniform(0, 12)).astype(
+            np.float32
+        )
+        ranked = explain(lambda x: scorer.predict(x).default, person, scorer.model.reference)
+        p = scorer.predict(np.vstack([scorer.model.reference, person])).default.astype(np.float64)
+
+        assert sum(c.log_odds for c in ranked) == pytest.approx(np.diff(np.log(p / (1 - p)))[0], abs=1e-4)
+
+    def test_some_orders_come_close_to_all_of_them(self, scorer):
+        """Seven unusual features: the exact values, over all 5,040 orders by their subsets, on a real network."""
+        rng = np.random.default_rng(5)
+        reference = scorer.model.reference
+        for _ in range(3):
+            unusual = rng.choice(len(reference), 7, replace=False)
+            person = reference.copy()
+            person[unusual] = (features.LOWS + rng.uniform(0, 1) * np.minimum(features.HIGHS, 400))[unusual]
+            exact = exactly(lambda x: scorer.predict(x).default, person, reference, unusual)
+            found = {c.name: c.log_odds for c in explain(lambda x: scorer.predict(x).default, person, reference)}
+
+            close = max(0.02, 0.1 * max(map(abs, exact.values())))
+            for feature, value in exact.items():
+                assert found.pop(features.NAMES[feature]) == pytest.approx(value, abs=close)
+            assert set(found.values()) == {0.0}
+
+    def test_features_that_act_upon_each_other_share_what_they_do(self):
+        """Both must be there for the harm: each bears half of it, and the third bears nothing."""
+
+        def score(x):
+            return 1 / (1 + np.exp(2 - 3.0 * x[:, 0] * x[:, 1]))
+
+        ranked = explain(score, np.ones(3, np.float32), np.zeros(3, np.float32), names=("one", "other", "idle"))
+        found = {c.name: c.log_odds for c in ranked}
+        assert found == {"one": pytest.approx(1.5), "other": pytest.approx(1.5), "idle": pytest.approx(0, abs=1e-9)}
+
+
+def exactly(score, x, reference, unusual):
+    """Return the Shapley value of each unusual feature, from all subsets of the others."""
+    subsets = [set(some) for size in range(len(unusual) + 1) for some in combinations(map(int, unusual), size)]
+    rows = np.array([[x[i] if i in some else reference[i] for i in range(len(x))] for some in subsets], np.float32)
+    p = score(rows).astype(np.float64)
+    odds = {frozenset(some): np.log(chance / (1 - chance)) for some, chance in zip(subsets, p, strict=True)}
+    n = len(unusual)
+    return {
+        feature: sum(
+            factorial(len(some))
+            * factorial(n - 1 - len(some))
+            / factorial(n)
+            * (odds[some | {feature}] - odds[some])
+            for some in odds
+            if feature not in some
+        )
+        for feature in map(int, unusual)
+    }

@@ -122,13 +122,19 @@ def test_texts_that_are_rare_or_new_share_a_number_and_missing_is_none(tmp_path)
     assert words.codes(later)[:2, 0].tolist() == [0, 2] and np.isnan(words.codes(later)[2, 0])
 
 
-def test_so_many_texts_are_told_apart_as_have_an_edge_of_their_own(tmp_path):
-    texts = [f"town {n % 20}" for n in range(400)]
-    pq.write_table(pa.table({"b": texts, "label": [0, 1] * 200}), tmp_path / "data.parquet")
+@pytest.mark.parametrize("rows", [400, 40_000])
+def test_so_many_texts_are_told_apart_as_have_an_edge_of_their_own(tmp_path, rows):
+    texts = [f"town {n % 80}" for n in range(rows * 2)]
+    pq.write_table(pa.table({"b": texts, "label": [0, 1] * rows}), tmp_path / "data.parquet")
     (tmp_path / "schema.json").write_text(json.dumps({"columns": {"b": "categorical"}}))
-    table = tables.read(tmp_path)
-    codes = Vocabulary.learn(table).codes(table).astype(np.float32)
+    table, bins = tables.read(tmp_path), recipe_for(rows).bins
+    codes = Vocabulary.learn(table, bins).codes(table).astype(np.float32)
 
-    assert set(codes[:, 0]) == set(range(tables.MOST_CATEGORIES + 1))
-    edges = network.edges_of(np.sort(codes[:, 0]), recipe_for(len(table)).bins)
-    assert edges.tolist() == list(range(tables.MOST_CATEGORIES + 1))
+    assert set(codes[:, 0]) == set(range(bins + 1))
+    assert network.edges_of(np.sort(codes[:, 0]), bins).tolist() == list(range(bins + 1))
+
+
+def test_what_it_costs_stays_within_bounds_however_many_rows_there_are():
+    for rows in (200, 30_000, 100_000, 299_999, 300_000, 1_000_000):
+        recipe = recipe_for(rows)
+        assert recipe.nets * recipe.epochs * rows <= max(6_000_000, 3 * 2 * rows) or rows < 30_000
