@@ -83,6 +83,7 @@ def fit(
     seed: int,
     say: Progress,
     monotone: npt.NDArray[np.int64] | None = None,
+    categories: npt.NDArray[np.bool_] | None = None,
 ) -> Fitted:
     """Train `recipe.nets` networks on x: (n, f), NaN where missing, and return them as one.
 
@@ -90,6 +91,7 @@ def fit(
     parts: (n,) net i learns from the rows whose part is not i, and stops by those whose part is i. Each net needs
     both. The same rows, recipe and seed give the same weights on the same machine.
     monotone: (f,) where it is 1 more of a number never lowers the chance of default, where -1 it never raises it.
+    categories: (f,) whose numbers only name something.
 
     Raises:
         Diverged: a net found no weights that give chances.
@@ -108,7 +110,8 @@ def fit(
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
     stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
-    _begin_wide(serving, x, y, own, seed, rng)
+    named = np.zeros(x.shape[1], bool) if categories is None else categories
+    _begin_wide(serving, x, y, own, named, seed=seed, rng=rng)
     keep_promises = _promises(serving, np.zeros(x.shape[1], np.int64) if monotone is None else monotone)
     keep_promises()
     learn, chances = _compiled(members, x, y, recipe, keep_promises)
@@ -145,22 +148,33 @@ def fit(
 
 
 def _begin_wide(
-    serving: Any, x: Array, y: Array, own: list[npt.NDArray[np.int64]], seed: int, rng: np.random.Generator
+    serving: Any,
+    x: Array,
+    y: Array,
+    own: list[npt.NDArray[np.int64]],
+    categories: npt.NDArray[np.bool_],
+    *,
+    seed: int,
+    rng: np.random.Generator,
 ) -> None:
-    """Let the wide path of each net begin as logistic regressions, one for each output, on normal scores and marks
-    of what is missing, fitted to the rows that the net learns from."""
+    """Let the wide path of each net begin as logistic regressions, one for each output, on the normal score of each
+    number, the place of each category and marks of what is missing, fitted to the rows that the net learns from."""
     from ml import network
 
     wide, weights = serving.get_layer("wide"), network.weights_of(serving)
     curves, bias = wide.curves.numpy(), wide.bias.numpy()
+    spoken = np.zeros(curves.shape[1:3], bool)
+    spoken[:, -network.BESIDE_BINS :] = True
+    spoken[categories] = True
+    spoken[categories, network.SCORE] = False
     for net, learnt in enumerate(own):
         rows = learnt if len(learnt) <= ROWS_OF_LINE else np.sort(rng.choice(learnt, ROWS_OF_LINE, replace=False))
-        inputs = _scores_and_marks(weights, x[rows])
+        inputs = _code(weights, x[rows], spoken)
         for output, (known, target) in enumerate(_of_outputs(y[rows])):
             # Of what never or always happened there is nothing to learn.
             if 1 <= target[known].sum() <= known.sum() - 1:
                 slopes, intercept = ridge.fit(inputs[known], target[known], seed=seed)
-                curves[net, :, -network.BESIDE_BINS :, output] = slopes.reshape(-1, network.BESIDE_BINS)
+                curves[net, spoken, output] = slopes
                 bias[net, output] = intercept
     wide.curves.assign(curves)
     wide.bias.assign(bias)
@@ -175,12 +189,10 @@ def _of_outputs(y: Array) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[n
         yield offer >= 0, offer == place
 
 
-def _scores_and_marks(weights: dict[str, Array], x: Array) -> npt.NDArray[np.float64]:
-    """Return (n, 2f): of each feature its normal score and the mark of what is missing."""
-    from ml.network import BESIDE_BINS
-
-    blocks = [encode(weights, x[at : at + BLOCK])[..., -BESIDE_BINS:] for at in range(0, len(x), BLOCK)]
-    return np.concatenate(blocks).reshape(len(x), -1).astype(np.float64)
+def _code(weights: dict[str, Array], x: Array, spoken: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return (n, m) the m parts of the code of x that are spoken: (f, c)."""
+    blocks = [encode(weights, x[at : at + BLOCK])[:, spoken] for at in range(0, len(x), BLOCK)]
+    return np.concatenate(blocks).astype(np.float64)
 
 
 class Best:

@@ -32,7 +32,7 @@ LOGITS = 5
 # Probabilities stay this far from 0 and 1, or the calibration's log-odds would be infinite.
 MARGIN = 1e-6
 # Beside its position in each bin, a value's code holds its normal score and the mark of a missing one.
-BESIDE_BINS = 2
+BESIDE_BINS, SCORE = 2, -2
 # Normal scores end here: farther out stands one value in some hundreds.
 FARTHEST_SCORE = 3.0
 

@@ -38,7 +38,10 @@ class TableNetwork:
         parts = tables.stratified(train.y, max(recipe.nets, tables.FOLDS), seed=seed)
         unknown = np.full(len(train), np.nan), np.full(len(train), -1)
         y = np.column_stack([train.y, *unknown]).astype(np.float32)
-        return cls(vocabulary, fitting.fit(_numbers(train, vocabulary), y, parts, recipe, seed=seed, say=say))
+        x = _numbers(train, vocabulary)
+        named = np.arange(x.shape[1]) >= train.numbers.shape[1]
+        fitted = fitting.fit(x, y, parts, recipe, seed=seed, say=say, categories=named)
+        return cls(vocabulary, fitted)
 
     def predict(self, table: Table) -> npt.NDArray[np.floating]:
         """Return the chance of a bad end of each row (n,)."""
