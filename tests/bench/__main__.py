@@ -7,18 +7,16 @@ Runs on servers of its own under var/bench; the portfolio and the model are made
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 os.environ.setdefault("JIRANI_VAR", str(Path(__file__).resolve().parents[2] / "var" / "bench"))
@@ -32,47 +30,25 @@ import django
 django.setup()
 
 import httpx
-import numpy as np
 import redis
 from django.conf import settings
-from django.core.management import call_command
 from django.db.models import Max
 from django.utils import timezone
 
 from config.celery import app
-from lending.models import Borrower, Decision, Loan, PaymentAttempt
+from lending.models import Borrower, Decision, PaymentAttempt
 from lending.services import people
-from ml import forward
-from ml.features import NAMES
-from ml.predict import Scorer
-from scoring import registry
 from tests import factories
 from tests.bench import load
 from tests.bench.load import Rate
-from tests.bench.report import report
+from tests.bench.portfolio import set_up
+from tests.bench.report import median, report, timed
 from tests.stack import Stack, resident_kib, wait_for
 
 LANES = 8
 SESSIONS = 30
 ROUNDS = 5
 LOANS = 25
-# Enough that the latest tenth of their loans, on which the first model is judged, holds losses in any season.
-BORROWERS = 2000
-
-
-def set_up() -> None:
-    """Make tables, law, portfolio and a first model, unless they are there.
-
-    Without a model every decision would be an officer's, and the figures those of something else.
-    """
-    call_command("migrate", verbosity=0)
-    call_command("load_fixtures", stdout=sys.stderr)
-    if not Loan.objects.exists():
-        call_command("demo_portfolio", borrowers=BORROWERS, stdout=sys.stderr)
-    if registry.champion() is None:
-        call_command("retrain", first=True, stdout=sys.stderr)
-    if registry.champion() is None:
-        raise SystemExit("bench: the first model stays shelved, so nothing scores; remove var/bench, try again")
 
 
 def register_callers(count: int) -> list[str]:
@@ -223,34 +199,6 @@ def task_trip_ms() -> float:
     return median([timed(trip) for _ in range(50)])
 
 
-def bench_predictions() -> None:
-    champion = registry.champion()
-    assert champion is not None
-    directory = settings.MODELS_DIR / champion.artifact
-    scorer = Scorer.restore(directory, key=registry.signing_key())
-    scorer.warm()
-    weights = scorer.model.weights
-    noise = np.random.default_rng(7)
-    for rows, repeats in ((1, 400), (10_000, 6)):
-        x = noise.uniform(0, 30, (rows, len(NAMES))).astype(np.float32)
-        network = median([timed(lambda x=x: scorer.predict(x)) for _ in range(repeats)])  # type: ignore[misc]
-        plain = median([timed(lambda x=x: forward.forward(weights, x)) for _ in range(repeats)])  # type: ignore[misc]
-        report(
-            f"predictions_per_second_batch_{rows}", round(rows / network * 1000), "rows/s",
-            "the same network in plain NumPy", round(rows / plain * 1000),
-        )  # fmt: skip
-
-
-def timed(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return (time.perf_counter() - began) * 1000
-
-
-def median(values: list[float]) -> float:
-    return round(statistics.median(values), 3)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--only-hops", action="store_true", help="leave out what needs more than the web server")
@@ -267,7 +215,7 @@ def main() -> None:
         stack.worker("money", "money,messages,default")
         stack.worker("scoring", "scoring")
         bench_loans(stack)
-    bench_predictions()
+    subprocess.run([sys.executable, "-m", "tests.bench.brain"], check=True)
     # In a process of its own, so that its memory is its own, and a database of its own, so that none is mixed up.
     subprocess.run([sys.executable, "-m", "tests.bench.crowd"], check=True)
     subprocess.run([sys.executable, "-m", "tests.bench.completion"], check=True)

@@ -2,7 +2,10 @@
 
 import json
 import os
+import statistics
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -18,3 +21,15 @@ def report(measure: str, value: float, unit: str, reference: str, against: float
     }
     sys.stdout.write(json.dumps(row | more | {"load": round(os.getloadavg()[0], 2)}) + "\n")
     sys.stdout.flush()
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Return how long it took, in milliseconds."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def median(values: list[float]) -> float:
+    """Return the middle of some milliseconds, to the microsecond."""
+    return round(statistics.median(values), 3)
