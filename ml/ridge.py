@@ -26,7 +26,7 @@ def fit(x: Array, y: Array, *, seed: int, penalties: Sequence[float] = PENALTIES
     x: (n, f), y: (n,) from 0 to 1. The penalties are tried from the strongest, each from where the last one ended,
     until one is worse than the one before.
     """
-    held = stratified(y > 0.5, HELD_BACK, seed=seed) == 0
+    held = stratified((y > 0.5).astype(np.float64), HELD_BACK, seed=seed) == 0
     theta = np.zeros(x.shape[1] + 1)
     theta[-1] = np.log((y.sum() + 0.5) / (len(y) - y.sum() + 0.5))
     best, chosen, least = theta, penalties[0], np.inf

@@ -136,7 +136,7 @@ def as_decided(rows: Sequence[tuple[Any, ...]]) -> npt.NDArray[np.float32]:
     nothing for today's features, as before the first model, the row is built now.
     """
     served = [json.loads(row[8] or "null") for row in rows]
-    asked = [Asked(*row[1:4], row[0]) for row, kept in zip(rows, served, strict=True) if not kept]
+    asked = [Asked(row[1], row[2], row[3], row[0]) for row, kept in zip(rows, served, strict=True) if not kept]
     built = iter(features.rows(asked).astype(np.float32))
     each = [features.from_json(kept) if kept else next(built) for kept in served]
     return np.array(each, dtype=np.float32).reshape(-1, len(feature_list.NAMES))

@@ -26,10 +26,9 @@ def rows():
     return x, y, stratified(y[:, 0], 3, seed=1)
 
 
-def fitted(rows, recipe=BAG, y=None, monotone=None):
+def fitted(rows, recipe=BAG, y=None, **more):
     x, own, parts = rows
-    outcomes = own if y is None else y
-    return fit.fit(x, outcomes, parts, recipe, seed=2, say=lambda part, what: None, monotone=monotone)
+    return fit.fit(x, own if y is None else y, parts, recipe, seed=2, say=lambda part, what: None, **more)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +98,20 @@ def test_before_the_first_epoch_stands_a_line(rows):
     assert (line.epochs, len(line.history)) == ([0, 0, 0], 1)
     assert not line.weights["wide/curves"][:, :, : BAG.bins].any(), "of each number only its score and its mark"
     assert auc(rows[1][:, 0], forward(line.weights, rows[0])["default"]) > 0.75
+
+
+def test_a_line_knows_categories_apart_that_no_order_tells():
+    """Of seven kinds the second, the fourth and the sixth are bad."""
+    rng = np.random.default_rng(9)
+    kinds = rng.integers(1, 8, 800)
+    bad = rng.random(800) < np.where(kinds % 2 == 0, 0.7, 0.2)
+    x = np.column_stack([kinds, rng.normal(size=800)]).astype(np.float32)
+    y = np.column_stack([bad, np.full(800, np.nan), np.full(800, -1)]).astype(np.float32)
+    rows, line = (x, y, stratified(y[:, 0], 3, seed=1)), replace(BAG, epochs=0)
+
+    found = fitted(rows, line, categories=np.array([True, False]))
+    assert auc(y[:, 0], forward(found.weights, x)["default"]) > 0.7
+    assert auc(y[:, 0], forward(fitted(rows, line).weights, x)["default"]) < 0.6
 
 
 @pytest.mark.parametrize("epochs", [0, 8])
