@@ -38,11 +38,8 @@ logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
-# A first model may serve without a rival only above these floors; below them officers decide.
-LEAST_AUC = 0.55
+# Outside of this share lost nobody serves first: officers decide.
 DEFAULT_SHARES = (0.005, 0.60)
-# Against the plain default rate of the very loans it is judged on, which no forecast could have known.
-LEAST_GAIN = -0.005
 # Repaid this soon after the due date, a loan was the right offer.
 FINE_WITHIN_DAYS = 7
 
@@ -199,9 +196,8 @@ def _run(run: PipelineRun, *, first: bool, seed: int, plan: "Plan | None", say: 
 def compare(trained: "Trained", reigning: Artifact | None, loans: Dataset) -> Comparison:
     """Judge challenger and champion on the loans decided after everything that either of them learnt from."""
     later = loans.after(max(trained.seen_until, reigning.seen_until if reigning else 0))
-    return gate.compare(
-        scores_of(trained.weights), scores_of(reigning.weights) if reigning else None, later, seed=trained.seed
-    )
+    theirs = scores_of(reigning.weights) if reigning else None
+    return gate.compare(gate.trial(scores_of(trained.weights), theirs, later), seed=trained.seed)
 
 
 def scores_of(weights: dict[str, npt.NDArray[np.float32]]) -> gate.ScoreRows:
@@ -219,9 +215,9 @@ def objections(
     share, auc = float(loans.default.mean()), trained.metrics.get("test", {}).get("auc", float("nan"))
     if not first:
         against.append("nobody can serve, and a first model is promoted by `retrain --first`")
-    if not auc >= LEAST_AUC:
-        against.append(f"AUC must be {LEAST_AUC} or more, got {auc:.3f}")
-    if comparison.log_loss_gain < LEAST_GAIN:
+    if not auc >= gate.LEAST_AUC:
+        against.append(f"AUC must be {gate.LEAST_AUC} or more, got {auc:.3f}")
+    if comparison.log_loss_gain < -gate.FIRST_LOG_LOSS_TOLERANCE:
         against.append(
             f"log-loss must not be worse than the plain rate's, got {-comparison.log_loss_gain:.4f} more"
         )

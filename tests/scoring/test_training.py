@@ -9,8 +9,8 @@ from django.core.management import call_command
 
 from lending.models import Consent, Loan
 from lending.services import applications
+from ml import gate
 from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
-from ml.gate import Comparison
 from ml.train import Trained, train
 from scoring import features, registry, tasks, training
 from scoring.models import ModelVersion, PipelineRun
@@ -214,13 +214,13 @@ class TestRetrain:
 
     def test_judges_on_loans_that_neither_learnt_from(self, trained_before, monkeypatch):
         training.retrain(NOON, first=True, plan=SMALL)
-        judged = []
+        judged, trial = [], gate.trial
 
-        def compare(challenger, champion, later, **_):
+        def remembers(challenger, champion, later):
             judged.append(later)
-            return Comparison({}, {}, 0, 0, 0, 0, better=False, why=("no",))
+            return trial(challenger, champion, later)
 
-        monkeypatch.setattr(training.gate, "compare", compare)
+        monkeypatch.setattr(gate, "trial", remembers)
         training.retrain(NOON + DAYS, plan=SMALL)
         assert judged[0].decided_at.min() > registry.champion().seen_until.timestamp()
 
