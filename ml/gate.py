@@ -27,6 +27,8 @@ Rule = Callable[[float, Array, float], bool]
 
 LEAST_LOANS = 200
 LEAST_DEFAULTS = 20
+# The latest of the later loans: more would cost minutes, and move no interval that matters.
+MOST_LOANS = 20_000
 RESAMPLES = 1_000
 INTERVAL = (0.05, 0.95)
 # Lower log-loss must hold in this share of resamples: one lucky week must not change who decides.
@@ -124,11 +126,16 @@ class Money:
     earned: Array
 
 
-def trial(challenger: ScoreRows, champion: ScoreRows | None, later: Dataset) -> Trial:
-    """Ask both models about loans decided after everything either of them learnt from.
+def to_be_judged_on(loans: Dataset, seen_until: int) -> npt.NDArray[np.bool_]:
+    """Return which loans (n,) were decided later than what either model saw, the latest 20,000 of them."""
+    later = loans.decided_at > seen_until
+    if later.sum() > MOST_LOANS:
+        later &= loans.decided_at >= np.sort(loans.decided_at)[-MOST_LOANS]
+    return later
 
-    The caller picks those loans: `dataset.after(max(challenger.seen_until, champion.seen_until))`.
-    """
+
+def trial(challenger: ScoreRows, champion: ScoreRows | None, later: Dataset) -> Trial:
+    """Ask both models about loans decided after everything either of them learnt from."""
     y, ours = later.default, challenger(later.x)
     theirs = champion(later.x) if champion else np.full(len(y), y.mean() if len(y) else 0.5)
     return Trial(y=y, ours=ours, theirs=theirs, has_champion=champion is not None)

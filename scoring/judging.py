@@ -71,7 +71,7 @@ def judge(
     says all that is wrong. Those on later loans need enough of them.
     """
     seen_until = max(trained.seen_until, reigning.seen_until if reigning else 0)
-    is_later = loans.decided_at > seen_until
+    is_later = gate.to_be_judged_on(loans, seen_until)
     later, books = loans.take(is_later), books_of(loans)
     ours, theirs = scores_of(trained.weights), scores_of(reigning.weights) if reigning else None
     on = gate.trial(ours, theirs, later)

@@ -66,6 +66,18 @@ class TestCompare:
         assert compare(gate.trial(lambda x: 0.1 + 0.8 * loans.default, None, loans)).better
 
 
+class TestToBeJudgedOn:
+    def test_are_the_loans_that_nobody_has_learnt_from(self, loans):
+        moment = int(loans.decided_at[1_499])
+        assert np.flatnonzero(gate.to_be_judged_on(loans, moment)).tolist() == list(range(1_500, 1_600))
+
+    def test_are_the_latest_where_there_are_very_many(self, loans, monkeypatch):
+        monkeypatch.setattr(gate, "MOST_LOANS", 30)
+        shuffled = loans.take(np.random.default_rng(0).permutation(1_600))
+        judged = shuffled.take(gate.to_be_judged_on(shuffled, int(loans.decided_at[1_499])))
+        assert sorted(judged.ids) == sorted(loans.ids[1_570:])
+
+
 class TestWeigh:
     def test_gives_the_figure_and_the_interval_that_chance_leaves(self, later):
         y, _ = later
