@@ -28,8 +28,9 @@ SAME = 1e-6
 MARGIN = 0.01
 MOST_AGAINST = 0.05
 LEAST_FOR_A_DIRECTION = 20
-# The amount is believed less: whoever was lent more was trusted more, and a network may learn that instead.
-MOST_AGAINST_AMOUNT = 0.20
+# Two changes are believed less, because they also say something else: who means to run off begins with clean
+# loans, and who was lent more was trusted more. On the demo's book a sound network is at 5 to 8 % with the first.
+MOST_AGAINST_WHERE_MIXED = 0.20
 MORE_ASKED = 1.5
 DAYS_LATER = 30
 WORST_DAYS_LATE = 120
@@ -213,9 +214,12 @@ def has_asked(people: People) -> npt.NDArray[np.bool_]:
 
 
 def one_more_on_time(people: People) -> People:
-    """Return the same people with one more loan repaid in time, as early as they usually repay."""
+    """Return the same people with one more loan repaid in time, and no less early than they usually or last did.
+
+    Whoever always was ten days early and now is one day early may be the riskier one; this is not about them.
+    """
     settled, mean = people["loans_settled"], people["mean_days_late"]
-    days = np.minimum(mean, 0)
+    days = np.minimum(np.minimum(mean, people["last_days_late"]), 0)
     return people.with_facts(
         loans_taken=people["loans_taken"] + 1,
         loans_settled=settled + 1,
@@ -284,13 +288,14 @@ DIRECTIONS = (
         sign=1, margin=0.0,
     ),
     Direction(
-        "one_more_on_time", "one more loan repaid in time", has_settled, as_they_are, one_more_on_time, sign=-1,
+        "one_more_on_time", "one more loan repaid in time", has_settled, as_they_are, one_more_on_time,
+        sign=-1, most=MOST_AGAINST_WHERE_MIXED,
     ),
     Direction(
         "last_one_later", "the last loan repaid 30 days later", has_settled, as_they_are, last_one_later, sign=1,
     ),
     Direction(
         "asks_for_more", "half as much again is asked for", has_asked, as_they_are, asks_for_more,
-        sign=1, most=MOST_AGAINST_AMOUNT,
+        sign=1, most=MOST_AGAINST_WHERE_MIXED,
     ),
 )  # fmt: skip

@@ -142,8 +142,15 @@ class TestChanges:
 
     def test_one_more_in_time(self, amina):
         after = behaviour.one_more_on_time(amina)
-        names = ("loans_settled", "on_time_share", "on_time_streak", "mean_days_late", "last_days_late")
-        assert self.told(after, *names) == [5, 0.8, 2, 2.8, 0]
+        names = (
+            "loans_settled",
+            "on_time_share",
+            "on_time_streak",
+            "early_share",
+            "mean_days_late",
+            "last_days_late",
+        )
+        assert self.told(after, *names) == [5, 0.8, 2, 0.6, 2.6, -1]
 
     def test_the_last_one_later(self, amina):
         after = behaviour.last_one_later(amina)
