@@ -23,26 +23,18 @@ from django.db import connection
 from django.utils import timezone
 
 from ml import features as feature_list
-from ml import forward, gate
-from ml.artifact import Artifact
 from ml.data import MICROLOAN, NEITHER, SAVINGS, Dataset
-from ml.gate import Comparison
-from scoring import features, registry
+from scoring import features, judging, registry
 from scoring.features import Asked
 from scoring.models import PipelineRun
 
 if TYPE_CHECKING:
-    from ml.train import Plan, Trained
+    from ml.train import Plan
 
 logger = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
-# A first model may serve without a rival only above these floors; below them officers decide.
-LEAST_AUC = 0.55
-DEFAULT_SHARES = (0.005, 0.60)
-# Against the plain default rate of the very loans it is judged on, which no forecast could have known.
-LEAST_GAIN = -0.005
 # Repaid this soon after the due date, a loan was the right offer.
 FINE_WITHIN_DAYS = 7
 
@@ -182,52 +174,18 @@ def _run(run: PipelineRun, *, first: bool, seed: int, plan: "Plan | None", say: 
     steps.done("training")
 
     rival = registry.open_champion()
-    comparison = compare(trained, rival, loans)
-    version = registry.register(trained, comparison=comparison, at=at)
+    verdict = judging.judge(trained, rival, loans, first=first, has_rival=rival is not None)
+    version = registry.register(trained, comparison=verdict.comparison, at=at)
     run.version = version
-    against = objections(trained, comparison, loans, has_rival=rival is not None, first=first)
     steps.done("verdict")
-    why = "; ".join(against or comparison.why)
-    if against:
+    why = "; ".join(verdict.why)
+    told = {"why": why, "seconds": steps.seconds, **verdict.report}
+    if not verdict.better:
         say(f"{version.name} stays shelved: {why}")
-        return _finish(run, PipelineRun.State.SHELVED, why=why, seconds=steps.seconds)
+        return _finish(run, PipelineRun.State.SHELVED, **told)
     registry.promote(version.name, at=at, reason=why[:300])
     say(f"{version.name} serves: {why}")
-    return _finish(run, PipelineRun.State.PROMOTED, why=why, seconds=steps.seconds)
-
-
-def compare(trained: "Trained", reigning: Artifact | None, loans: Dataset) -> Comparison:
-    """Judge challenger and champion on the loans decided after everything that either of them learnt from."""
-    later = loans.after(max(trained.seen_until, reigning.seen_until if reigning else 0))
-    return gate.compare(
-        scores_of(trained.weights), scores_of(reigning.weights) if reigning else None, later, seed=trained.seed
-    )
-
-
-def scores_of(weights: dict[str, npt.NDArray[np.float32]]) -> gate.ScoreRows:
-    """Return the NumPy path of a model: a second TensorFlow graph is not needed, and it says the same."""
-    return lambda x: forward.scores(weights, x)
-
-
-def objections(
-    trained: "Trained", comparison: Comparison, loans: Dataset, *, has_rival: bool, first: bool
-) -> list[str]:
-    """Return why the challenger must not serve, in words; empty when it may."""
-    if has_rival:
-        return [] if comparison.better else list(comparison.why)
-    against = [] if comparison.challenger else list(comparison.why)
-    share, auc = float(loans.default.mean()), trained.metrics.get("test", {}).get("auc", float("nan"))
-    if not first:
-        against.append("nobody can serve, and a first model is promoted by `retrain --first`")
-    if not auc >= LEAST_AUC:
-        against.append(f"AUC must be {LEAST_AUC} or more, got {auc:.3f}")
-    if comparison.log_loss_gain < LEAST_GAIN:
-        against.append(
-            f"log-loss must not be worse than the plain rate's, got {-comparison.log_loss_gain:.4f} more"
-        )
-    if not DEFAULT_SHARES[0] <= share <= DEFAULT_SHARES[1]:
-        against.append(f"share lost must be from {DEFAULT_SHARES[0]} to {DEFAULT_SHARES[1]}, got {share:.3f}")
-    return against
+    return _finish(run, PipelineRun.State.PROMOTED, **told)
 
 
 def _finish(run: PipelineRun, state: str, **report: Any) -> PipelineRun:

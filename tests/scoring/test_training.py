@@ -1,25 +1,23 @@
 import json
-from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 
 from lending.models import Consent, Loan
 from lending.services import applications
+from ml import gate
 from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
-from ml.gate import Comparison
 from ml.train import Trained, train
 from scoring import features, registry, tasks, training
 from scoring.features import Asked
 from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
-from tests.ml.conftest import SMALL, book
+from tests.ml.conftest import SMALL
+from tests.ml.portfolio import portfolio
 from tests.scoring import history
-from tests.scoring.conftest import NO_RIVAL
 
 DAYS = timedelta(days=1)
 
@@ -123,41 +121,6 @@ class TestTrainingSet:
         assert len(training.training_set(NOON)) == 0
 
 
-class TestObjections:
-    def test_are_none_to_a_better_challenger(self, trained):
-        assert training.objections(trained, NO_RIVAL, book(300), has_rival=True, first=False) == []
-
-    def test_are_those_of_the_comparison(self, trained):
-        worse = replace(NO_RIVAL, better=False, why=("log-loss is higher",))
-        assert training.objections(trained, worse, book(300), has_rival=True, first=True) == ["log-loss is higher"]
-
-    def test_keep_a_first_model_from_serving_unasked(self, trained):
-        good = replace(trained, metrics={"test": {"auc": 0.7}})
-        assert training.objections(good, NO_RIVAL, book(300), has_rival=False, first=True) == []
-        assert "--first" in training.objections(good, NO_RIVAL, book(300), has_rival=False, first=False)[0]
-
-    @pytest.mark.parametrize("auc", [0.54, float("nan")])
-    def test_keep_a_first_model_that_knows_nothing_from_serving(self, trained, auc):
-        blind = replace(trained, metrics={"test": {"auc": auc}})
-        assert "AUC" in training.objections(blind, NO_RIVAL, book(300), has_rival=False, first=True)[0]
-
-    def test_keep_a_first_model_that_is_worse_than_the_plain_rate_from_serving(self, trained):
-        good = replace(trained, metrics={"test": {"auc": 0.7}})
-        lost = replace(NO_RIVAL, log_loss_gain=-0.02, better=False)
-        assert "log-loss" in training.objections(good, lost, book(300), has_rival=False, first=True)[0]
-
-    def test_keep_a_first_model_that_could_not_be_judged_from_serving(self, trained):
-        good = replace(trained, metrics={"test": {"auc": 0.7}})
-        unjudged = replace(NO_RIVAL, challenger={}, better=False, why=("needs 200 later loans",))
-        assert training.objections(good, unjudged, book(300), has_rival=False, first=True) == [
-            "needs 200 later loans"
-        ]
-
-    def test_keep_a_first_model_without_losses_from_serving(self, trained):
-        spotless = replace(book(300), default=np.zeros(300, np.float32))
-        assert "share lost" in training.objections(trained, NO_RIVAL, spotless, has_rival=False, first=True)[-1]
-
-
 def built(application):
     return features.build_one(Asked.of(application))
 
@@ -165,7 +128,7 @@ def built(application):
 @pytest.fixture
 def a_book(monkeypatch, models_dir, db):
     """Let the training set be the made-up book: 400 real histories would take a minute to write."""
-    monkeypatch.setattr(training, "training_set", lambda until: book(3000))
+    monkeypatch.setattr(training, "training_set", lambda until: portfolio(3_000))
 
 
 @pytest.fixture
@@ -176,7 +139,7 @@ def trained_before(a_book, trained_on_book, monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained_on_book() -> Trained:
-    return train(book(3000), seed=1, plan=SMALL)
+    return train(portfolio(3_000), seed=1, plan=SMALL)
 
 
 class TestRetrain:
@@ -188,7 +151,7 @@ class TestRetrain:
         assert (run.state, run.version, run.loans) == ("promoted", champion, 3000)
         assert champion.metrics["test"]["auc"] > 0.6
         assert champion.comparison["better"] is True
-        assert set(run.report) == {"why", "seconds"}
+        assert set(run.report) == {"why", "seconds", "later_loans", "checks"}
         assert any("serves" in line for line in said)
 
     def test_shelves_a_challenger_that_is_not_better(self, trained_before):
@@ -215,13 +178,13 @@ class TestRetrain:
 
     def test_judges_on_loans_that_neither_learnt_from(self, trained_before, monkeypatch):
         training.retrain(NOON, first=True, plan=SMALL)
-        judged = []
+        judged, trial = [], gate.trial
 
-        def compare(challenger, champion, later, **_):
+        def remembers(challenger, champion, later):
             judged.append(later)
-            return Comparison({}, {}, 0, 0, 0, 0, better=False, why=("no",))
+            return trial(challenger, champion, later)
 
-        monkeypatch.setattr(training.gate, "compare", compare)
+        monkeypatch.setattr(gate, "trial", remembers)
         training.retrain(NOON + DAYS, plan=SMALL)
         assert judged[0].decided_at.min() > registry.champion().seen_until.timestamp()
 
