@@ -12,7 +12,7 @@ import math
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime, timedelta
 from importlib import import_module
@@ -286,7 +286,7 @@ def promote(work: Work) -> Result:
         NotYet: its shadow has not seen enough.
     """
     version, verdict = version_of(work.run), work.report("judge")
-    if registry.has_served(version):  # an earlier call was killed after the promotion
+    if registry.has_served(version):  # people did not wait for the end of its shadow
         return Result(ends=(PipelineRun.State.PROMOTED, "; ".join(verdict["why"])))
     if not work.report("shadow")["asked"]:
         return _let_serve(version, verdict["why"], {}, work.now)
@@ -333,10 +333,11 @@ def version_of(run: PipelineRun) -> ModelVersion:
 
 @dataclass(frozen=True)
 class Step:
-    """A name and what is done under it."""
+    """A name and what is done under it. What only writes rows is one transaction with the row of the step."""
 
     name: str
     do: Callable[[Work], Result]
+    only_rows: bool = False
 
 
 STEPS = (
@@ -346,9 +347,9 @@ STEPS = (
     Step("train", train),
     Step("calibrate", calibrate),
     Step("judge", judge),
-    Step("register", register),
-    Step("shadow", enter_shadow),
-    Step("promote", promote),
+    Step("register", register, only_rows=True),
+    Step("shadow", enter_shadow, only_rows=True),
+    Step("promote", promote, only_rows=True),
 )
 
 
@@ -455,8 +456,10 @@ def go_on(run: PipelineRun, now: datetime, say: Say = lambda text: None) -> Pipe
             _end_badly(work, row, words, PipelineRun.State.FAILED)
             break
         try:
-            result = step.do(work)
-            sha256 = _keep(work, step.name, result.arrays)
+            with transaction.atomic() if step.only_rows else nullcontext():
+                result = step.do(work)
+                sha256 = _keep(work, step.name, result.arrays)
+                _finish_step(work, row, result, sha256)
         except NotYet as waits:
             _wait(work, row, str(waits))
             break
@@ -465,12 +468,13 @@ def go_on(run: PipelineRun, now: datetime, say: Say = lambda text: None) -> Pipe
             break
         except Exception as error:
             why = f"{step.name}: {type(error).__name__}: {error}"
+            run.refresh_from_db()  # nothing of what was rolled back
+            row.refresh_from_db()
             if row.tries >= MOST_TRIES:
                 _end_badly(work, row, why, PipelineRun.State.FAILED)
             else:
                 _note_failure(run, row, why)
             raise
-        _finish_step(work, row, result, sha256)
         if result.ends:
             break
     clear_directories()

@@ -60,8 +60,10 @@ def arm(point: str) -> None:
                 then_die(pipeline, "last_loans")
             case "judge:in":
                 then_die(judging, "judge")
-            case "shadow:in" | "promote:in":
+            case "shadow:in":
                 then_die(registry.audit, "record")  # before the transaction commits
+            case "promote:in":
+                then_die(registry, "step_back")  # the same, also where it is left to people
             case "register:unnamed":
                 then_die(artifact, "save")
             case "train:learning":
@@ -105,7 +107,7 @@ def main() -> None:
     if asked.point:
         arm(asked.point)
     run = pipeline.retrain(asked.at, nightly=True, plan=PLAN)
-    sys.exit(0 if run and run.state == "promoted" else 1)
+    sys.exit(0 if run and run.state in ("promoted", "for_people") else 1)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from lending.models import AuditEvent
+from lending.models import AuditEvent, Case
 from scoring import pipeline, registry
 from scoring.models import ModelVersion, PipelineRun, Promotion
 from tests.factories import NOON
@@ -46,17 +46,25 @@ def loans(champion) -> None:
     portfolio.lend(400, NOON)
 
 
-def call(at: datetime, point: str = "") -> int:
+def environment(**changes: str) -> dict[str, str]:
+    """Return the environment of a child: this test's database and files, and a shadow that has seen enough."""
+    place = {"DATABASE_URL": database_url(), "MODELS_DIR": str(settings.MODELS_DIR)}
+    return os.environ | place | {"SHADOW_HOURS": "0", "SHADOW_DECISIONS": "0"} | changes
+
+
+def command(at: datetime, point: str = "") -> list[str]:
+    return [sys.executable, "-m", "tests.scoring.killed", at.isoformat(), *([point] if point else [])]
+
+
+def call(at: datetime, point: str = "", **changes: str) -> int:
     """Call the pipeline in a process of its own; return its exit status."""
-    environment = os.environ | {
-        "DATABASE_URL": database_url(),
-        "MODELS_DIR": str(settings.MODELS_DIR),
-        "SHADOW_HOURS": "0",
-        "SHADOW_DECISIONS": "0",
-    }
-    command = [sys.executable, "-m", "tests.scoring.killed", at.isoformat(), *([point] if point else [])]
     done = subprocess.run(
-        command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=300
+        command(at, point),
+        cwd=settings.BASE_DIR,
+        env=environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode in (0, -signal.SIGKILL), done.stderr[-3000:]
     return done.returncode
@@ -100,12 +108,10 @@ def call_again(at: datetime) -> PipelineRun | None:
 
 def test_two_processes_at_once_make_one_run(loans, shelf):
     """Two beats, or a person beside beat: one works, the other one finds it at work or done."""
-    environment = os.environ | {
-        "DATABASE_URL": database_url(), "MODELS_DIR": str(shelf), "SHADOW_HOURS": "0", "SHADOW_DECISIONS": "0",
-    }  # fmt: skip
-    command = [sys.executable, "-m", "tests.scoring.killed", TONIGHT.isoformat()]
     both = [
-        subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            command(TONIGHT), cwd=settings.BASE_DIR, env=environment(), stderr=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     said = [process.communicate(timeout=300)[1] for process in both]
@@ -124,3 +130,18 @@ def test_a_night_after_a_death_goes_on_with_the_run_before_its_own(loans, champi
         (TONIGHT.date(), "promoted"), (TOMORROW.date(), "promoted"),
     ]  # fmt: skip
     assert [row.version for row in Promotion.objects.all()] == [runs[1].version, runs[0].version, champion]
+
+
+@pytest.mark.parametrize("point", ["promote:in", "promote:after", "promote:done"])
+def test_what_is_left_to_two_people_is_left_to_them_after_a_death(loans, champion, shelf, point):
+    too_few = {"SHADOW_DECISIONS": "1", "SHADOW_DAYS_AT_MOST": "0"}
+    assert call(TONIGHT, point, **too_few) == -signal.SIGKILL
+    run = PipelineRun.objects.get()
+    if point != "promote:done":
+        assert (run.state, registry.alias(registry.SHADOW).version) == ("running", run.version)
+        assert call(TONIGHT + timedelta(minutes=20), **too_few) == 0
+    run.refresh_from_db()
+    assert (run.state, registry.alias(registry.SHADOW)) == ("for_people", None)
+    assert registry.alias(registry.CHALLENGER).version == run.version
+    assert registry.champion() == champion
+    assert Case.objects.get(kind="model_waits").subject_key == f"model:{run.version.name}"
