@@ -58,7 +58,8 @@ def fill(borrower: Borrower) -> None:
         name="m1", artifact="m1", sha256="0", feature_version="1", data_sha256="0", loans=1, seed=1,
         seen_until=NOON, trained_at=NOON,
     )  # fmt: skip
-    PipelineRun.objects.create(business_date=NOON.date(), number=1, started_at=NOON, version=version)
+    run = PipelineRun.objects.create(business_date=NOON.date(), number=1, started_at=NOON, version=version)
+    run.steps.create(name="ingest", started_at=NOON, report={"loans": 1})
     Promotion.objects.create(version=version, promoted_at=NOON)
     sms = Sms.objects.create(
         borrower=borrower, msisdn=borrower.msisdn, kind="receipt", reference=f"r{borrower.id}", language="en",
