@@ -75,14 +75,25 @@ def arm(point: str) -> None:
             raise AssertionError(f"nothing died at {point}")
         return result
 
+    ended: list[str] = []
+
     def finish(work: Any, row: Any, *args: Any) -> None:
         if row.name == name and when == "after":
             die()
         finished(work, row, *args)
-        if row.name == name and when == "done":
-            die()
+        ended.append(row.name)
+
+    def next_deed(real: Callable[..., Any]) -> Callable[..., Any]:
+        """Die at the first thing that is done once the row says that the step is done."""
+
+        def dies(*args: Any) -> Any:
+            return die() if when == "done" and name in ended else real(*args)
+
+        return dies
 
     finished, pipeline._finish_step = pipeline._finish_step, finish
+    for deed in ("_begin_step", "clear_directories"):
+        setattr(pipeline, deed, next_deed(getattr(pipeline, deed)))
     if when == "before":
         steps[place] = replace(step, do=die)
     elif when not in ("after", "done"):
