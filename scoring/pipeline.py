@@ -366,9 +366,9 @@ def retrain(
 ) -> PipelineRun | None:
     """Go on with what is open; when nothing is, begin a run of this business date and take it as far as it goes.
 
-    `nightly`: one run a date, however often it is called; None when tonight's has ended. It begins also after the
-    end of an earlier night's. By hand, each call that finds nothing open begins another one. While a challenger is
-    in the shadow, no other is trained.
+    `nightly`: one run a date, however often it is called; None when there is nothing to do any more. It begins
+    also after the end of an earlier night's. By hand, each call that finds nothing open begins another one. While
+    a challenger is in the shadow, no other is trained.
 
     Raises:
         Busy: another process is at it.
@@ -376,12 +376,13 @@ def retrain(
     """
     with only_one():
         clear_directories()
+        run = None
         for run in PipelineRun.objects.filter(state__in=PipelineRun.OPEN).order_by("started_at", "id"):
             if go_on(run, at, say).state in PipelineRun.OPEN or not nightly:
                 return run
         on = calendar.business_date(at, settings.TIME_ZONE)
         begun = begin(on, at, nightly=nightly, first=first, any_size=any_size, seed=seed, plan=plan)
-        return go_on(begun, at, say) if begun else None
+        return go_on(begun, at, say) if begun else run
 
 
 def is_due(at: datetime) -> bool:
