@@ -338,8 +338,11 @@ def workers() -> list[Child]:
     light = [*celery, "worker", "-Q", "money,messages,default", "--concurrency", "2", "-n", "worker@%h", *quiet]
     # TensorFlow takes 600 MB a process, so there is one.
     heavy = [*celery, "worker", "-Q", "scoring", "--concurrency", "1", "-n", "scoring@%h", *quiet]
+    # Each training is a process of its own below this one, and out of everybody's way.
+    training = [*celery, "worker", "-Q", "training", "--concurrency", "1", "-n", "training@%h", *quiet]
     return [
         Child("scoring", heavy, floor=2),
+        Child("training", training, floor=2, niceness=10),
         Child("worker", light, floor=2),
         Child("sweep", [sys.executable, "manage.py", "sweep"], floor=1),
         Child("beat", [*celery, "beat", "--pidfile", "", "--loglevel", "info"], floor=1),

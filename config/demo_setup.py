@@ -79,9 +79,9 @@ def create_accounts(passwords: dict[str, str]) -> None:
 
 def has_champion() -> bool:
     """Tell whether a model serves."""
-    from scoring.models import ModelVersion
+    from scoring import registry
 
-    return ModelVersion.objects.filter(state=ModelVersion.State.CHAMPION).exists()
+    return registry.champion_name() is not None
 
 
 def furnish_sandbox() -> None:

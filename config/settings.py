@@ -241,6 +241,16 @@ SANDBOX_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8100").rstrip("/"
 
 # --- scoring --------------------------------------------------------------------------------------------
 MODELS_DIR = Path(env.str("MODELS_DIR", default=str(JIRANI_VAR / "models")))
+# Of the code, for the manifests of the models that it trains; an image has no git to ask.
+CODE_COMMIT = env.str("CODE_COMMIT", default="")
+# A challenger scores so many live decisions for so many hours before it serves.
+SHADOW_HOURS = env.float("SHADOW_HOURS", default=24)
+SHADOW_DECISIONS = env.int("SHADOW_DECISIONS", default=200)
+# With fewer decisions after so many days, two people decide.
+SHADOW_DAYS_AT_MOST = env.float("SHADOW_DAYS_AT_MOST", default=7)
+# The risk limit. A challenger that would change the share approved by more, or lend more, needs two people.
+PROMOTE_ALONE_POINTS = env.float("PROMOTE_ALONE_POINTS", default=3)
+PROMOTE_ALONE_EXPOSURE_PERCENT = env.float("PROMOTE_ALONE_EXPOSURE_PERCENT", default=10)
 
 LOGGING = {
     "version": 1,

@@ -6,9 +6,8 @@ is refused. Nothing is ever unpickled.
 
 import hashlib
 import hmac
-import io
 import json
-import os
+import math
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ml import features
+from ml import features, files
 
 if TYPE_CHECKING:
     from ml.train import Trained
@@ -82,29 +81,39 @@ def save(trained: "Trained", directory: Path, *, key: bytes, commit: str | None 
     Raises:
         FileExistsError: a version is never overwritten.
     """
-    packed = io.BytesIO()
-    np.savez(packed, **trained.weights)  # type: ignore[arg-type]
-    digest = hashlib.sha256(packed.getvalue()).hexdigest()
+    packed = files.packed(trained.weights)
+    digest = hashlib.sha256(packed).hexdigest()
     manifest = manifest_of(trained, weights_sha256=digest, commit=commit)
     # A metric of a part with one outcome only is NaN, which is not JSON.
-    text = json.dumps(_without_nan(manifest), indent=1, sort_keys=True, allow_nan=False).encode()
-    files = {WEIGHTS: packed.getvalue(), MANIFEST: text, SIGNATURE: sign(text, key).encode()}
+    text = json.dumps(without_nan(manifest), indent=1, sort_keys=True, allow_nan=False).encode()
+    contents = {WEIGHTS: packed, MANIFEST: text, SIGNATURE: sign(text, key).encode()}
     if directory.exists():
         raise FileExistsError(f"{directory.name} is there already; a model version is never overwritten")
     directory.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=scratch_prefix(directory), dir=directory.parent))
     try:
-        for name, content in files.items():
-            _write_to_disk(scratch / name, content)
-        _sync(scratch)
+        for name, content in contents.items():
+            files.write_to_disk(scratch / name, content)
+        files.sync(scratch)
         # mkdtemp is private to its owner; the workers may run as another user of the group.
         scratch.chmod(0o750)
         scratch.rename(directory)
-        _sync(directory.parent)
+        files.sync(directory.parent)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
     return dict(json.loads(text))
+
+
+def clear(directory: Path) -> None:
+    """Remove a version that nobody names, and what a killed `save` of it left behind. Repeats safely."""
+    for left in (directory, *directory.parent.glob(f"{scratch_prefix(directory)}*")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def scratch_prefix(directory: Path) -> str:
+    """Return how the names begin under which `save` prepares a directory."""
+    return f".{directory.name}-"
 
 
 def load(directory: Path, *, key: bytes, names: tuple[str, ...] = features.NAMES) -> Artifact:
@@ -126,8 +135,11 @@ def load(directory: Path, *, key: bytes, names: tuple[str, ...] = features.NAMES
     if names == features.NAMES and manifest["features_version"] != features.VERSION:
         made_for = manifest["features_version"]
         raise ArtifactRefused(f"{directory.name}: features must be {features.VERSION}, got {made_for}")
-    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
-        return Artifact(manifest=manifest, weights={path: arrays[path] for path in arrays.files})
+    try:
+        weights = files.unpacked(packed)
+    except files.NotArrays as error:
+        raise ArtifactRefused(f"{directory.name}: the weights are {error}") from error
+    return Artifact(manifest=manifest, weights=weights)
 
 
 def sign(text: bytes, key: bytes) -> str:
@@ -143,28 +155,15 @@ def sign(text: bytes, key: bytes) -> str:
 
 def _read(directory: Path, name: str) -> bytes:
     try:
-        return (directory / name).read_bytes()
+        return files.read_plain(directory / name)
     except OSError as error:
         raise ArtifactRefused(f"{directory.name}: {name} cannot be read: {error.strerror}") from error
 
 
-def _write_to_disk(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(directory: Path) -> None:
-    """Put the directory's own entries on the disk; without it a power cut can lose the rename."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _without_nan(value: Any) -> Any:
+def without_nan(value: Any) -> Any:
+    """Return the same for JSON: None for what is no finite number, lists for tuples."""
     if isinstance(value, dict):
-        return {k: _without_nan(v) for k, v in value.items()}
-    return None if isinstance(value, float) and value != value else value
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -46,6 +46,20 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Learnt:
+    """What the loans taught, before it is calibrated.
+
+    left_out: (n,) of the loans learnt from and stopped by, as `fit.Fitted` says.
+    """
+
+    weights: dict[str, npt.NDArray[np.float32]]
+    network: dict[str, Any]
+    left_out: npt.NDArray[np.float32]
+    epochs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Trained:
     """A trained network as plain arrays and facts, ready to be saved or scored with ml.forward.
 
@@ -76,49 +90,64 @@ def train(dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Pr
         TooFewLoans: fewer than 100 loans, or a part to learn from without both outcomes.
     """
     plan, say = plan or Plan(), progress or (lambda fraction, what: None)
-    started = time.monotonic()
-    learn, stop, later, test = dataset.split(plan.shares, gap_days=plan.gap_days)
-    if len(dataset) < LEAST_LOANS or not len(learn) or not len(stop) or len(set(learn.default)) < 2:
-        raise TooFewLoans(f"needs {LEAST_LOANS} loans with both outcomes, got {len(dataset)}")
+    learnt = learn(dataset, seed=seed, plan=plan, progress=say)
+    say(0.95, "calibrating and judging")
+    result = calibrated(dataset, learnt, seed=seed, plan=plan)
+    say(1.0, f"trained on {len(dataset)} loans in {result.seconds:.0f} s")
+    return result
 
-    say(0.0, "starting TensorFlow")
-    seen = np.concatenate([learn.x, stop.x]), np.concatenate([targets(learn), targets(stop)])
-    fitted = fit.fit(
-        *seen,
-        _parts(learn, stop, plan.recipe.nets, seed),
-        plan.recipe,
-        seed=seed,
-        say=_within(say),
-        monotone=features.MONOTONE if dataset.names == features.NAMES else None,
+
+def learn(dataset: Dataset, *, seed: int, plan: Plan, progress: Progress) -> Learnt:
+    """Find the weights on the oldest loans, and when to stop on the next.
+
+    Raises:
+        TooFewLoans: as `train` says.
+    """
+    oldest, stop, _, _ = dataset.split(plan.shares, gap_days=plan.gap_days)
+    if len(dataset) < LEAST_LOANS or not len(oldest) or not len(stop) or len(set(oldest.default)) < 2:
+        raise TooFewLoans(f"needs {LEAST_LOANS} loans with both outcomes, got {len(dataset)}")
+    progress(0.0, "starting TensorFlow")
+    seen = np.concatenate([oldest.x, stop.x]), np.concatenate([targets(oldest), targets(stop)])
+    parts = _parts(oldest, stop, plan.recipe.nets, seed)
+    promises = features.MONOTONE if dataset.names == features.NAMES else None
+    fitted = fit.fit(*seen, parts, plan.recipe, seed=seed, say=_within(progress), monotone=promises)
+    return Learnt(
+        weights=fitted.weights,
+        network=asdict(fitted.spec),
+        left_out=fitted.left_out,
+        epochs=len(fitted.history) - 1,
+        seconds=fitted.seconds,
     )
 
-    say(0.95, "calibrating and judging")
+
+def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Trained:
+    """Make the chances come true on later loans, and judge on the latest. `seed` and `plan` as in `learn`."""
+    started = time.monotonic()
+    oldest, stop, later, test = dataset.split(plan.shares, gap_days=plan.gap_days)
     # The part that stopped training takes part again: one season alone, and the share lost moves with the
     # seasons, would make every later chance wrong by the same factor. Of it count the chances that a net gives
     # which has not learnt from the loan.
-    of_stop = fitted.left_out[len(learn) :]
-    unseen = np.concatenate([of_stop, scores(fitted.weights, later.x)])
+    of_stop = learnt.left_out[len(oldest) :]
+    unseen = np.concatenate([of_stop, scores(learnt.weights, later.x)])
     calibration = calibrate(np.concatenate([stop.default, later.default]), unseen)
-    weights = fitted.weights | {
+    weights = learnt.weights | {
         f"calibrate/{name}": np.array(value, np.float32) for name, value in asdict(calibration).items()
     }
     judged = {"stop": (stop, calibration(of_stop)), "test": (test, scores(weights, test.x))}
-    result = Trained(
+    return Trained(
         weights=weights,
-        network=asdict(fitted.spec),
+        network=learnt.network,
         names=dataset.names,
         calibration=calibration,
         metrics={name: measures.judge(part.default, p) for name, (part, p) in judged.items() if len(part)},
         seed=seed,
         data_sha256=dataset.sha256(),
         loans=len(dataset),
-        seen_until=max(int(part.decided_at.max()) for part in (learn, stop, later) if len(part)),
+        seen_until=max(int(part.decided_at.max()) for part in (oldest, stop, later) if len(part)),
         plan=plan,
-        seconds=time.monotonic() - started,
-        epochs=len(fitted.history) - 1,
+        seconds=learnt.seconds + time.monotonic() - started,
+        epochs=learnt.epochs,
     )
-    say(1.0, f"trained on {len(learn)} loans in {result.seconds:.0f} s")
-    return result
 
 
 def _parts(learn: Dataset, stop: Dataset, nets: int, seed: int) -> npt.NDArray[np.int64]:

@@ -1,38 +1,51 @@
-"""Models and their training runs, for looking. `manage.py models` promotes and rolls back."""
+"""Models, who served when, and the training runs. A model is proposed here; `manage.py models` rolls back."""
 
 import json
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from lending.admin import cells
-from lending.admin.history import History
-from scoring.models import ModelVersion, PipelineRun
+from lending.admin.changes import Refused, in_words, pending
+from lending.admin.dialogs import ReasonForm, act
+from lending.admin.history import History, HistoryInline
+from ml.artifact import ArtifactRefused
+from scoring import promotion, registry
+from scoring.models import Alias, ModelVersion, PipelineRun, PipelineStep, Promotion
 
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(History):
-    list_display = ("name", "state_label", "loans", "trained_at", "promoted_at", "feature_version")
-    list_filter = ("state",)
+    list_display = ("name", "state_label", "loans", "trained_at", "feature_version")
+    list_filter = ("aliases__name",)
+    actions_detail = ("propose",)
     fieldsets = (
-        (None, {"fields": (("name", "state_label"), ("trained_at", "promoted_at"), ("loans", "seen_until"))}),
-        ("Artifact", {"fields": (("artifact", "feature_version", "seed"), "sha256", "data_sha256")}),
-        ("How good it was", {"fields": ("measures", "against_champion")}),
+        (None, {"fields": (("name", "state_label"), ("trained_at", "loans", "seen_until"))}),
+        ("Artifact", {"fields": (("artifact", "feature_version", "seed"), "sha256", "data_sha256", "code_commit")}),
+        ("How good it was", {"fields": ("measures", "against_champion", "checks")}),
+        ("Proposed", {"fields": ("waiting",)}),
     )
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[ModelVersion]":
+        return super().get_queryset(request).prefetch_related("aliases", "promotions")
 
     @display(
         description="State",
-        ordering="state",
         label={
-            ModelVersion.State.CHAMPION.label: "success",
-            ModelVersion.State.SHELVED.label: "info",
-            ModelVersion.State.RETIRED.label: "warning",
+            Alias.Name.CHAMPION.label: "success",
+            Alias.Name.SHADOW.label: "info",
+            Alias.Name.CHALLENGER.label: "info",
+            "Served before": "warning",
         },
     )
     def state_label(self, row: ModelVersion) -> str:
-        return row.get_state_display()
+        return registry.state(row)
 
     @display(description="On loans later than it learnt from")
     def measures(self, row: ModelVersion) -> str:
@@ -44,18 +57,93 @@ class ModelVersionAdmin(History):
         why = "; ".join(row.comparison.get("why", []))
         return format_html("{}<p>{}</p>", side_by_side(sides), why)
 
+    @display(description="Every check")
+    def checks(self, row: ModelVersion) -> str:
+        return as_text(row.report)
+
+    @display(description="Waits for a second person")
+    def waiting(self, row: ModelVersion) -> str:
+        return pending(f"model:{row.name}")
+
+    def has_propose_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
+        return request.user.has_perm("lending.add_proposal")
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Offer every version but the one that serves."""
+        serves = Alias.objects.filter(name=Alias.Name.CHAMPION, version=object_id).exists()
+        return [] if serves else super().get_actions_detail(request, object_id)
+
+    @action(
+        description="Propose to let it serve",
+        permissions=["propose"],
+        icon="approval",
+        dialog={
+            "title": "Propose to let this model serve",
+            "description": "A second person decides in Waiting for a second person.",
+            "form_class": ReasonForm,
+            "form_submit_text": "Propose",
+        },
+    )
+    def propose(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
+        return act(
+            request,
+            lambda: in_words(
+                lambda: promotion.propose(
+                    ModelVersion.objects.get(pk=object_id),
+                    maker=request.user,
+                    reason=form.cleaned_data["reason"],
+                    at=timezone.now(),
+                )
+            ),
+            "Proposed: it waits for a second person.",
+            reverse("admin:scoring_modelversion_change", args=[object_id]),
+            {Refused: "{refusal}", ArtifactRefused: "Nothing was proposed: {refusal}."},
+        )
+
+
+@admin.register(Promotion)
+class PromotionAdmin(History):
+    """Who served when, at whose word, and why."""
+
+    list_display = ("promoted_at", "version", "actor_name", "reason")
+    list_select_related = ("version", "actor")
+    detail_related = ("version", "actor", "follows__version", "undoes__version")
+    fieldsets = ((None, {"fields": (("version", "promoted_at", "actor_name"), "reason", ("follows", "undoes"))}),)
+
+    @display(description="Who", ordering="actor")
+    def actor_name(self, row: Promotion) -> str:
+        return str(row.actor) if row.actor else "the system"
+
+
+class StepInline(HistoryInline):
+    model = PipelineStep
+    fields = ("name", "state", "tries", "started_at", "finished_at", "report_text")
+
+    @display(description="Report")
+    def report_text(self, row: PipelineStep) -> str:
+        return as_text(row.report)
+
 
 @admin.register(PipelineRun)
 class PipelineRunAdmin(History):
-    list_display = ("started_at", "state", "loans", "version", "finished_at")
+    list_display = ("business_date", "number", "state", "loans", "version", "started_at", "finished_at")
     list_filter = ("state",)
     list_select_related = ("version",)
     detail_related = ("version",)
-    fieldsets = ((None, {"fields": (("state", "loans", "version"), ("started_at", "finished_at"), "report_text")}),)
-
-    @display(description="Report")
-    def report_text(self, row: PipelineRun) -> str:
-        return as_text(row.report)
+    inlines = (StepInline,)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("business_date", "number", "state"),
+                    ("loans", "version", "seed"),
+                    ("started_at", "finished_at"),
+                    "why",
+                )
+            },
+        ),
+    )
 
 
 def side_by_side(parts: dict[str, dict[str, Any]]) -> str:

@@ -8,5 +8,5 @@ class ScoringConfig(AppConfig):
     verbose_name = "Scoring"
 
     def ready(self) -> None:
-        """Connect the signals that load the model in a worker's children."""
-        from scoring import worker  # noqa: F401
+        """Connect the signals that load the model in a worker's children; declare what takes two people."""
+        from scoring import promotion, worker  # noqa: F401

@@ -1,41 +1,36 @@
-"""Celery's view of scoring. Training never runs inside a worker: it has a process of its own."""
+"""Celery's view of scoring. Training has a queue of its own, and in it a process of its own."""
 
 import os
 import signal
 import subprocess
 import sys
-from datetime import date, datetime, timedelta
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from lending.models import JobRun
-from lending.rules import calendar
-from scoring import worker
+from scoring import pipeline, shadow, worker
 
-# Under half of the broker's visibility time-out, or Redis would hand the task to a second worker.
-LIMIT_SECONDS = 140
-JOB = "retrain"
-STALE = timedelta(minutes=10)
+# Of one training process. Some hundred thousand loans take less; whatever takes longer is hung.
+LIMIT_SECONDS = 1_800
+# Fitting stops after the epoch that crosses it, well before the process is ended.
+FIT_SECONDS = 1_200
 
 
 class RetrainingFailed(Exception):
     """The training process ended badly; its run is on record and the champion serves on."""
 
 
-@shared_task(ignore_result=True, soft_time_limit=LIMIT_SECONDS + 5, time_limit=LIMIT_SECONDS + 10)
+# Acknowledged when it begins: it may outlast the broker's visibility time-out, after which Redis would hand it to
+# a second worker. Nothing is lost with a killed worker, because beat calls again and PostgreSQL knows what is open.
+@shared_task(ignore_result=True, acks_late=False, soft_time_limit=LIMIT_SECONDS + 5, time_limit=LIMIT_SECONDS + 10)
 def retrain_nightly() -> None:
-    """Train tonight's challenger, once per business date however often beat or the broker call.
+    """Go on with the night's run where it stands, once per business date however often beat or the broker call.
 
-    Beat calls some hours in a row, so that a night whose first training died still gets one.
+    Beat calls several times in a night: a run that was cut off goes on, and a shadow has become ripe.
     """
-    at = timezone.now()
-    on = calendar.business_date(at, settings.TIME_ZONE)
-    if not claim(on, at):
-        return
-    run_retraining("--fit-seconds", "90")
-    JobRun.objects.filter(job=JOB, business_date=on).update(finished_at=timezone.now())
+    if pipeline.is_due(timezone.now()):
+        run_retraining("--nightly", "--fit-seconds", str(FIT_SECONDS))
 
 
 @shared_task(ignore_result=True)
@@ -44,13 +39,10 @@ def follow_champion(queue: str) -> None:
     worker.serving()
 
 
-def claim(on: date, at: datetime) -> bool:
-    """Say whether the training of a date is ours: nobody began it, or whoever did is dead by now."""
-    run, created = JobRun.objects.get_or_create(job=JOB, business_date=on, defaults={"started_at": at})
-    if created:
-        return True
-    given_up = JobRun.objects.filter(id=run.id, finished_at=None, started_at__lt=at - STALE)
-    return given_up.update(started_at=at) == 1
+@shared_task(ignore_result=True)
+def follow_shadow(queue: str) -> None:
+    """Let the shadow score what was decided since the last call."""
+    shadow.score_new(timezone.now())
 
 
 def run_retraining(*arguments: str) -> None:

@@ -100,6 +100,8 @@ def preview_rows(shown: Mapping[str, Any], currency: str) -> list[Row]:
         return refund_rows(shown, currency)
     if "full_name" in shown:
         return [("Name", *shown["full_name"])]
+    if "rows" in shown:  # in words already, by an act that is not declared here
+        return [tuple(row) for row in shown["rows"]]
     before, after = shown.get("before"), shown.get("after")
     if not before or not after:
         kept = cells.shown(shown.get("kept_cents"), currency)
@@ -448,6 +450,7 @@ TITLES = {
     products.ACT: "Next version of a product",
     savings_terms.ACT: "Next version of a savings product",
     refunds.ACT: "Give back what was paid too much",
+    "model_promote": "Let a model serve",
 }
 
 

@@ -85,6 +85,7 @@ SHELVES: tuple[tuple[str, tuple[Placed, ...]], ...] = (
         "Models",
         (
             ("Versions", "model_training", "scoring.modelversion"),
+            ("Who served when", "swap_vert", "scoring.promotion"),
             ("Training runs", "manufacturing", "scoring.pipelinerun"),
         ),
     ),

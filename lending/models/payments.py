@@ -314,6 +314,7 @@ class Case(models.Model):
         SIM_CHANGED = "sim_changed", "SIM changed before a payout"
         DEATH = "death", "Customer said to have died"
         PAYOUT_STOPPED = "payout_stopped", "Payout stands still"
+        MODEL_WAITS = "model_waits", "A model waits for two people"
 
     # What people ask of us, in distinction from what went wrong by itself.
     ASKED = (

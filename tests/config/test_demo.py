@@ -305,4 +305,4 @@ def test_each_queue_has_a_worker():
         for command in (child.command for child in demo.workers())
         if "-Q" in command
     }
-    assert ",".join(sorted(queues)) == "money,messages,default,scoring"
+    assert ",".join(sorted(queues)) == "money,messages,default,scoring,training"

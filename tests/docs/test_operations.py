@@ -19,6 +19,8 @@ from lending.admin.savings_products import SavingsProductVersionAdmin
 from lending.management.commands import sweep
 from lending.payments import breaker, engine
 from lending.services import changes, corrections, products, proposals, refunds, savings_terms
+from scoring import pipeline, promotion
+from scoring.admin import ModelVersionAdmin
 from tests.docs.tables import REPOSITORY, Row, checked_tables
 from ussd import sessions
 
@@ -191,8 +193,27 @@ class TestGroups:
         shown[products.ACT] = ProductVersionAdmin.propose_version.short_description
         shown[savings_terms.ACT] = SavingsProductVersionAdmin.propose_version.short_description
         shown[corrections.ACT] = CaseAdmin.propose_correction.short_description
+        shown[promotion.ACT] = ModelVersionAdmin.propose.short_description
         for act, words in shown.items():
             assert f'"{words}"' in listed[act]
+
+
+class TestTraining:
+    def test_the_steps_are_those_of_the_code(self) -> None:
+        rows = {row["Step"]: row for row in TABLES["operations.steps"]}
+        assert list(rows) == [step.name for step in pipeline.STEPS]
+        for figure in (f"{pipeline.LEAST_LOANS} loans", "by half", "0.1 % to 70 %"):
+            assert figure in rows["validate"]["What it does"]
+        assert (pipeline.ROWS_CHANGE, pipeline.LOSS_SHARES) == (0.5, (0.001, 0.70))
+        assert f"{pipeline.MOST_IMPOSSIBLE:.0%}".replace("%", " %") in rows["features"]["What it does"]
+
+    def test_the_page_tells_how_often_the_night_is_called(self) -> None:
+        schedule = json.loads((REPOSITORY / "fixtures" / "schedule.json").read_text())
+        crontab = next(row["crontab"] for row in schedule if row["task"].endswith("retrain_nightly"))
+        assert crontab == "10,30,50 2,3,4,5 * * *"
+        page = (REPOSITORY / "docs" / "operations.md").read_text()
+        assert "every twenty minutes between 2 and 6" in page
+        assert pipeline.MOST_TRIES == 5 and "is tried five times" in page
 
 
 class TestFigures:
@@ -222,5 +243,15 @@ class TestFigures:
 
 
 def test_every_marked_table_of_the_page_is_checked() -> None:
-    checked = {"settings", "demo_settings", "processes", "callbacks", "metrics", "faults", "groups", "two_people"}
+    checked = {
+        "settings",
+        "demo_settings",
+        "processes",
+        "callbacks",
+        "metrics",
+        "faults",
+        "groups",
+        "two_people",
+        "steps",
+    }
     assert {name for name in TABLES if name.startswith("operations.")} == {f"operations.{one}" for one in checked}

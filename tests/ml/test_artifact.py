@@ -88,7 +88,7 @@ def test_a_save_that_fails_leaves_nothing_behind(trained, tmp_path, key, monkeyp
     def full(path, content):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(artifact, "_write_to_disk", full)
+    monkeypatch.setattr(artifact.files, "write_to_disk", full)
     with pytest.raises(OSError, match="No space"):
         artifact.save(trained, tmp_path / "model-3", key=key)
     assert list(tmp_path.iterdir()) == []

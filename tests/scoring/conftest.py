@@ -7,7 +7,7 @@ import pytest
 from ml.gate import Comparison
 from ml.predict import Scorer
 from ml.train import Trained, train
-from scoring import registry, worker
+from scoring import registry, shadow, worker
 from scoring.models import ModelVersion
 from tests.factories import NOON
 from tests.ml.conftest import book, for_epochs
@@ -26,6 +26,7 @@ def models_dir(settings, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
     settings.MODELS_DIR = tmp_path / "models"
     monkeypatch.setattr(worker, "load", load_quickly)
     monkeypatch.setattr(worker, "champion", worker.Champion(load_quickly))
+    shadow._weights_of.cache_clear()
     return settings.MODELS_DIR
 
 

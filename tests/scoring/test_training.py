@@ -1,22 +1,14 @@
-import json
 from datetime import timedelta
 
 import pytest
-from django.conf import settings
-from django.core.management import call_command
 
 from lending.models import Consent, Loan
 from lending.services import applications
-from ml import gate
 from ml.data import MICROLOAN, NEITHER, OFFERS, SAVINGS
-from ml.train import Trained, train
-from scoring import features, registry, tasks, training
+from scoring import features, training
 from scoring.features import Asked
-from scoring.models import ModelVersion, PipelineRun
 from tests import factories
 from tests.factories import NOON
-from tests.ml.conftest import SMALL
-from tests.ml.portfolio import portfolio
 from tests.scoring import history
 
 DAYS = timedelta(days=1)
@@ -123,117 +115,3 @@ class TestTrainingSet:
 
 def built(application):
     return features.build_one(Asked.of(application))
-
-
-@pytest.fixture
-def a_book(monkeypatch, models_dir, db):
-    """Let the training set be the made-up book: 400 real histories would take a minute to write."""
-    monkeypatch.setattr(training, "training_set", lambda until: portfolio(3_000))
-
-
-@pytest.fixture
-def trained_before(a_book, trained_on_book, monkeypatch):
-    """Let training give the network that the same data, seed and plan gave before."""
-    monkeypatch.setattr("ml.train.train", lambda loans, **_: trained_on_book)
-
-
-@pytest.fixture(scope="session")
-def trained_on_book() -> Trained:
-    return train(portfolio(3_000), seed=1, plan=SMALL)
-
-
-class TestRetrain:
-    def test_first_makes_a_champion_and_reports(self, a_book):
-        said: list[str] = []
-        run = training.retrain(NOON, first=True, plan=SMALL, say=said.append)
-
-        champion = registry.champion()
-        assert (run.state, run.version, run.loans) == ("promoted", champion, 3000)
-        assert champion.metrics["test"]["auc"] > 0.6
-        assert champion.comparison["better"] is True
-        assert set(run.report) == {"why", "seconds", "later_loans", "checks"}
-        assert any("serves" in line for line in said)
-
-    def test_shelves_a_challenger_that_is_not_better(self, trained_before):
-        training.retrain(NOON, first=True, plan=SMALL)
-        champion = registry.champion()
-        run = training.retrain(NOON + DAYS, plan=SMALL)
-
-        assert run.state == "shelved"
-        assert registry.champion() == champion
-        assert ModelVersion.objects.get(id=run.version_id).state == "shelved"
-
-    @pytest.mark.parametrize(("first", "state"), [(True, "promoted"), (False, "shelved")])
-    def test_replaces_a_champion_whose_files_are_refused_at_the_lender_s_word(
-        self, trained_before, models_dir, first, state
-    ):
-        """Lost files, another signing key, other features: nobody serves, and there must be a way on."""
-        training.retrain(NOON, first=True, plan=SMALL)
-        broken = registry.champion()
-        (models_dir / broken.artifact / "weights.npz").write_bytes(b"lost")
-
-        run = training.retrain(NOON + DAYS, first=first, plan=SMALL)
-        assert run.state == state
-        assert (registry.champion() == broken) is not first
-
-    def test_judges_on_loans_that_neither_learnt_from(self, trained_before, monkeypatch):
-        training.retrain(NOON, first=True, plan=SMALL)
-        judged, trial = [], gate.trial
-
-        def remembers(challenger, champion, later):
-            judged.append(later)
-            return trial(challenger, champion, later)
-
-        monkeypatch.setattr(gate, "trial", remembers)
-        training.retrain(NOON + DAYS, plan=SMALL)
-        assert judged[0].decided_at.min() > registry.champion().seen_until.timestamp()
-
-    def test_that_fails_leaves_the_champion_and_says_why(self, models_dir, reigning):
-        with pytest.raises(ValueError, match="needs 100 loans"):
-            training.retrain(NOON)  # no loans at all
-        assert registry.champion() == reigning
-        run = PipelineRun.objects.get()
-        assert (run.state, run.version) == ("failed", None)
-        assert "TooFewLoans" in run.report["why"]
-
-    def test_command_does_nothing_when_somebody_serves_already(self, reigning, capsys):
-        call_command("retrain", "--first")
-        assert f"{reigning.name} serves already" in capsys.readouterr().out
-
-
-class TestNightly:
-    @pytest.fixture
-    def runs(self, monkeypatch):
-        runs: list[tuple[str, ...]] = []
-        monkeypatch.setattr(tasks, "run_retraining", lambda *arguments: runs.append(arguments))
-        return runs
-
-    def test_trains_once_however_often_it_is_called(self, db, runs):
-        tasks.retrain_nightly()
-        tasks.retrain_nightly()
-        assert len(runs) == 1
-
-    def test_is_called_again_the_same_night_when_the_first_may_have_died(self):
-        schedule = json.loads((settings.BASE_DIR / "fixtures" / "schedule.json").read_text())
-        crontab = next(row["crontab"] for row in schedule if row["task"].endswith("retrain_nightly"))
-        hours = [int(hour) for hour in crontab.split()[1].split(",")]
-        assert len(hours) > 1 and timedelta(hours=hours[1] - hours[0]) > tasks.STALE
-
-    def test_takes_over_from_one_that_died(self, db):
-        on = NOON.date()
-        assert tasks.claim(on, NOON)
-        assert not tasks.claim(on, NOON + timedelta(minutes=9))
-        assert tasks.claim(on, NOON + timedelta(minutes=11))
-        assert not tasks.claim(on, NOON + timedelta(minutes=12))
-
-
-class TestTheProcess:
-    def test_that_ends_badly_is_an_error(self, monkeypatch):
-        monkeypatch.setattr(tasks, "LIMIT_SECONDS", 30)
-        with pytest.raises(tasks.RetrainingFailed):
-            tasks.run_retraining("--no-such-option")
-
-    def test_that_takes_too_long_is_ended(self, monkeypatch):
-        monkeypatch.setattr(tasks, "LIMIT_SECONDS", 1)
-        with pytest.raises(tasks.RetrainingFailed):
-            tasks.run_retraining()

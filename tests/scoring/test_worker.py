@@ -9,6 +9,7 @@ from lending.models import Case
 from scoring import registry, worker
 from tests.factories import NOON
 from tests.scoring.conftest import another, load_quickly
+from tests.scoring.test_registry import REFUSED
 
 
 class Clock:
@@ -55,13 +56,14 @@ class TestChampion:
             for _ in range(100):
                 champion.current()
 
-    def test_keeps_the_old_one_and_opens_one_case_when_the_new_one_is_damaged(
-        self, reigning, trained, champion, clock, models_dir
+    @pytest.mark.parametrize("spoil", REFUSED, ids=lambda spoil: spoil.__name__)
+    def test_keeps_the_old_one_and_opens_one_case_when_the_new_one_is_refused(
+        self, reigning, trained, champion, clock, models_dir, spoil
     ):
         old = champion.current()
         challenger = another(trained)
         registry.promote(challenger.name, at=NOON)
-        (models_dir / challenger.name / "manifest.hmac").write_text("0" * 64)
+        spoil(models_dir / challenger.artifact)
 
         for _ in range(5):
             clock.seconds += 1
@@ -69,6 +71,13 @@ class TestChampion:
         case = Case.objects.get()
         assert case.subject_key == f"model:{challenger.name}"
         assert reigning.name in case.note
+
+    def test_follows_a_rollback(self, reigning, trained, champion, clock):
+        registry.promote(another(trained).name, at=NOON)
+        assert champion.current().name != reigning.name
+        registry.rollback(at=NOON)
+        clock.seconds += 1
+        assert champion.current().name == reigning.name
 
     def test_keeps_the_old_one_whatever_goes_wrong_with_the_new_one(self, reigning, trained, clock):
         def load(name: str) -> worker.Served:
@@ -113,7 +122,7 @@ class TestProcesses:
         assert worker.serving() is None
 
     @pytest.mark.parametrize(
-        "names", ["config.web", "scoring.decide, scoring.tasks, lending.tasks", "scoring.training, scoring.policy"]
+        "names", ["config.web", "scoring.decide, scoring.tasks, lending.tasks", "scoring.pipeline, scoring.shadow"]
     )
     def test_that_only_import_us_stay_without_tensorflow(self, names):
         code = f"import django; django.setup(); import {names}, sys; print(int('tensorflow' in sys.modules))"

@@ -1,22 +1,29 @@
 """A real Celery worker with a forked child, the real network in it, Redis and PostgreSQL: nothing is faked."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
 
+from config.celery import app
 from lending.models import Application, Decision, OutboxMessage
 from scoring import decide, registry, worker
-from scoring.models import ModelVersion
+from scoring.models import ModelVersion, ShadowScore
 from tests import factories
 from tests.scoring import history
 from tests.scoring.conftest import NO_RIVAL
@@ -87,6 +94,50 @@ def test_a_forked_worker_scores_follows_a_promotion_and_survives_a_killed_child(
     assert all(decide.replays(decision) for decision in Decision.objects.order_by("id")[:3])
     log = (tmp_path / "worker.log").read_text()
     assert log.count("scoring with model") == 3  # first, second, second again in the new child
+
+
+def test_a_rollback_is_one_command_and_the_worker_follows(law, first, trained, scoring_worker):
+    second = registry.register(trained, comparison=NO_RIVAL, at=timezone.now())
+    registry.promote(second.name, at=timezone.now())
+    wait_until(lambda: decision_of(apply_as("Amina Wanjiru", number())).model_version == second.name)
+
+    began = time.monotonic()
+    call_command("models", "rollback", "--reason", "declines everybody")
+    commanded = time.monotonic() - began
+    wait_until(lambda: decision_of(apply_as("Brian Otieno", number())).model_version == first.name)
+    followed = time.monotonic() - began
+    print(json.dumps({"measured": "rollback", "command_s": commanded, "until_a_decision_by_it_s": followed}))
+    assert registry.champion() == first
+
+
+def test_the_worker_scores_in_the_shadow_when_beat_calls(law, first, trained, scoring_worker):
+    amina, brian = (decision_of(apply_as(name, number())) for name in ("Amina Wanjiru", "Brian Otieno"))
+    stern = replace(trained, weights=trained.weights | {"calibrate/intercept": np.float32(9)})
+    shadow = registry.register(stern, comparison=NO_RIVAL, at=amina.decided_at)
+    registry.stand(shadow, registry.SHADOW, at=amina.decided_at)
+
+    send(scoring_task("Score in the shadow"))
+    wait_until(lambda: ShadowScore.objects.count() == 2)
+    kept = ShadowScore.objects.get(decision=brian)
+    assert (kept.version, kept.score > 0.9) == (shadow, True)
+    assert decision_of(apply_as("Cheptoo Kiprono", number())).model_version == first.name
+
+
+def scoring_task(name: str) -> PeriodicTask:
+    """Return a row of the beat schedule as it ships."""
+    return PeriodicTask.objects.get(name=name)
+
+
+def send(row: PeriodicTask) -> None:
+    """Send what beat sends for a row."""
+    app.send_task(row.task, kwargs=json.loads(row.kwargs), queue=row.queue)
+
+
+_numbers = count(1)
+
+
+def number() -> int:
+    return 100 + next(_numbers)
 
 
 def test_the_network_says_the_same_in_the_worker_and_here(law, first, scoring_worker):

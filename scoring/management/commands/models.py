@@ -1,33 +1,59 @@
-"""List the model versions, promote one, or roll back."""
+"""List the model versions, let one serve, propose one to a second person, or roll back."""
 
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from lending.services.proposals import AlreadyPending
 from ml.artifact import ArtifactRefused
-from scoring import registry
-from scoring.models import ModelVersion
+from scoring import promotion, registry
+from scoring.models import ModelVersion, Promotion
 
-REFUSALS = (registry.UnknownModel, registry.NothingToRollBackTo, ArtifactRefused)
+REFUSALS = (
+    registry.UnknownModel,
+    registry.NothingToRollBackTo,
+    ArtifactRefused,
+    promotion.TwoPeopleNeeded,
+    AlreadyPending,
+    ValueError,
+)
 
 
 class Command(BaseCommand):
-    help = "Show which models there are and which one serves; promote one by name, or roll back."
+    help = "Show which models there are and what each is for; promote or propose one by name, or roll back."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", nargs="?", default="list", choices=["list", "promote", "rollback"])
-        parser.add_argument("name", nargs="?", help="of the version to promote")
+        actions = ["list", "history", "promote", "propose", "shelve", "rollback"]
+        parser.add_argument("action", nargs="?", default="list", choices=actions)
+        parser.add_argument("name", nargs="?", help="of the version to promote, propose or shelve")
         parser.add_argument("--reason", default="by command", help="for the audit trail")
+        parser.add_argument("--by", help="user name of whoever proposes; somebody else approves in the admin")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["action"] == "list":
-            self.show()
-        else:
-            self.act(options)
+        action, name, reason = options["action"], options["name"] or "", options["reason"]
+        if action in ("promote", "propose", "shelve") and not name:
+            raise CommandError(f"{action} needs the name of a version; `manage.py models` lists them")
+        try:
+            match action:
+                case "list":
+                    self.show()
+                case "history":
+                    self.show_history()
+                case "promote":
+                    self.promote(name, reason)
+                case "propose":
+                    self.propose(name, reason, options["by"])
+                case "shelve":
+                    self.shelve(name)
+                case "rollback":
+                    self.roll_back(reason)
+        except REFUSALS as error:
+            raise CommandError(f"{error}; nothing changed") from error
 
     def show(self) -> None:
-        versions = list(ModelVersion.objects.all())
+        versions = list(ModelVersion.objects.prefetch_related("aliases", "promotions"))
         if not versions:
             self.stdout.write("no model yet; `manage.py retrain --first` makes one")
         for version in versions:
@@ -37,19 +63,29 @@ class Command(BaseCommand):
                 for name in ("auc", "log_loss", "brier")
                 if judged.get(name) is not None
             )
-            self.stdout.write(
-                f"{version.name}  {version.get_state_display():<13}  {version.loans:>7,} loans  {measures}"
-            )
+            now = registry.state(version)
+            self.stdout.write(f"{version.name}  {now:<13}  {version.loans:>7,} loans  {measures}")
 
-    def act(self, options: dict[str, Any]) -> None:
-        at, reason = timezone.now(), options["reason"]
-        if options["action"] == "promote" and not options["name"]:
-            raise CommandError("promote needs the name of a version; `manage.py models` lists them")
-        try:
-            if options["action"] == "promote":
-                version = registry.promote(options["name"], at=at, reason=reason)
-            else:
-                version = registry.rollback(at=at, reason=f"rollback {reason}")
-        except REFUSALS as error:
-            raise CommandError(f"{error}; nothing changed") from error
+    def show_history(self) -> None:
+        for row in Promotion.objects.select_related("version", "actor"):
+            by = row.actor or "the system"
+            self.stdout.write(f"{row.promoted_at:%Y-%m-%d %H:%M}  {row.version.name}  {by}  {row.reason}")
+
+    def promote(self, name: str, reason: str) -> None:
+        version = promotion.promote_alone(name, at=timezone.now(), reason=reason)
+        self.stdout.write(f"{version.name} serves; workers follow within a second")
+
+    def propose(self, name: str, reason: str, by: str | None) -> None:
+        maker = User.objects.filter(username=by, is_active=True).first()
+        if maker is None or not maker.has_perm("lending.add_proposal"):
+            raise CommandError("propose needs --by and the name of an officer who may propose; nothing changed")
+        promotion.propose(registry.find(name), maker=maker, reason=reason, at=timezone.now())
+        self.stdout.write(f"{name} waits for a second person, who approves it in the admin")
+
+    def shelve(self, name: str) -> None:
+        registry.step_back(registry.find(name), registry.CHALLENGER, registry.SHADOW)
+        self.stdout.write(f"{name} is neither challenger nor shadow; its run ends with the next call")
+
+    def roll_back(self, reason: str) -> None:
+        version = registry.rollback(at=timezone.now(), reason=f"rollback {reason}")
         self.stdout.write(f"{version.name} serves; workers follow within a second")

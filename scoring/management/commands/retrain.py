@@ -1,4 +1,4 @@
-"""Train a challenger now; it serves only if it is better on later loans."""
+"""Take the training as far as it goes now: go on with what is open, else train a challenger."""
 
 import ctypes
 import os
@@ -11,8 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from ml.train import Plan, TooFewLoans
-from scoring import registry, training
+from ml.train import Plan
+from scoring import pipeline, registry
+from scoring.models import PipelineRun
 
 PR_SET_PDEATHSIG = 1
 # Somebody waits for the first model; the next night takes its time.
@@ -20,10 +21,12 @@ FIRST_EPOCHS = 12
 
 
 class Command(BaseCommand):
-    help = "Train a challenger on every loan with a known outcome; promote it if it beats the champion."
+    help = "Go on with the run that is open; without one, train a challenger on every loan with a known outcome."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--first", action="store_true", help="let it serve if nobody can; else do nothing")
+        parser.add_argument("--nightly", action="store_true", help="nothing if this date has had its run")
+        parser.add_argument("--any-size", action="store_true", help="however many loans there are now")
         parser.add_argument("--seed", type=int, default=1)
         parser.add_argument(
             "--epochs", type=int, help=f"at most; {Plan().recipe.epochs}, and {FIRST_EPOCHS} for the first"
@@ -48,10 +51,14 @@ class Command(BaseCommand):
 
         epochs = options["epochs"] or (FIRST_EPOCHS if options["first"] else Plan().recipe.epochs)
         plan = Plan(recipe=replace(Plan().recipe, epochs=epochs, max_seconds=options["fit_seconds"]))
+        asked = {name: options[name] for name in ("nightly", "first", "any_size", "seed")}
         try:
-            training.retrain(timezone.now(), first=options["first"], seed=options["seed"], plan=plan, say=say)
-        except TooFewLoans as error:
-            raise CommandError(str(error)) from error
+            run = pipeline.retrain(timezone.now(), **asked, plan=plan, say=say)
+        except pipeline.Busy as error:
+            self.stdout.write(f"{error}; nothing to do")
+            return
+        if run and run.state == PipelineRun.State.REFUSED:
+            raise CommandError(run.why)
 
 
 def end_with(parent: int) -> None:

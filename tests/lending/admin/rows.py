@@ -16,7 +16,7 @@ from lending.models import (
     Refund,
 )
 from lending.services import access, agents, business, complaints, groups, promises, savings, savings_sweeps
-from scoring.models import ModelVersion, PipelineRun
+from scoring.models import ModelVersion, PipelineRun, Promotion
 from tests import factories
 from tests.factories import NOON
 from ussd.models import AbuseSign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
@@ -58,7 +58,9 @@ def fill(borrower: Borrower) -> None:
         name="m1", artifact="m1", sha256="0", feature_version="1", data_sha256="0", loans=1, seed=1,
         seen_until=NOON, trained_at=NOON,
     )  # fmt: skip
-    PipelineRun.objects.create(started_at=NOON, version=version)
+    run = PipelineRun.objects.create(business_date=NOON.date(), number=1, started_at=NOON, version=version)
+    run.steps.create(name="ingest", started_at=NOON, report={"loans": 1})
+    Promotion.objects.create(version=version, promoted_at=NOON)
     sms = Sms.objects.create(
         borrower=borrower, msisdn=borrower.msisdn, kind="receipt", reference=f"r{borrower.id}", language="en",
         text="Received.", segments=1, due_at=NOON,
