@@ -16,8 +16,8 @@ FARTHEST = 1e30
 # From so many rows on some rounds through all of them are enough, and finer bins pay; from so many, a smaller bag.
 MANY_ROWS, VERY_MANY_ROWS = 30_000, 300_000
 # So many rows are gone through in all where there are many: epochs times nets times rows.
-MOST_STEPS = 6_000_000
-FEWEST_EPOCHS, MOST_EPOCHS = 3, 8
+MOST_STEPS = 7_000_000
+FEWEST_EPOCHS, MOST_EPOCHS = 3, 30
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,14 @@ def recipe_for(rows: int) -> Recipe:
     nets = 5 if rows < VERY_MANY_ROWS else 2
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS // (rows * nets)))
     return Recipe(
-        bins=64, nets=nets, dropout=0.1, batch=512, learning_rate=2e-3, falls=True, epochs=epochs, patience=epochs
+        bins=128,
+        nets=nets,
+        dropout=0.1,
+        batch=512,
+        learning_rate=1.5e-3,
+        falls=True,
+        epochs=epochs,
+        patience=epochs,
     )
 
 

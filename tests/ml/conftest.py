@@ -1,5 +1,7 @@
 """A small made-up book with a known story, and one network trained on it for all tests of ml."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -41,6 +43,14 @@ def book(n: int = 1600, *, seed: int = 7) -> Dataset:
         decided_at=1_700_000_000 + np.arange(n) * DAY // 4,
         ids=np.array([f"loan-{i:05d}" for i in range(n)]),
     )
+
+
+@contextmanager
+def without_promises() -> Iterator[None]:
+    """Let networks learn whatever the loans say: one that keeps its promises cannot learn the opposite."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "MONOTONE", np.zeros_like(features.MONOTONE))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,11 @@ Facts = npt.NDArray[np.float64]
 MOST_LOANS = 20
 
 
-def portfolio(n: int = 4_000, *, seed: int = 11, noise: float = 1.0) -> Dataset:
+def portfolio(n: int = 4_000, *, seed: int = 11, noise: float = 1.0, told: bool = False) -> Dataset:
     """Return n loans of borrowers with a will of their own; `noise` is how far facts hide it.
 
-    Late payers, thin wallets and large requests lose more; a quarter borrow for the first time.
+    Late payers, thin wallets and large requests lose more; a quarter borrow for the first time. With `told` alone
+    what the story does not tell is missing, else it is noise.
     """
     rng = np.random.default_rng(seed)
     will = rng.normal(size=n)
@@ -33,7 +34,7 @@ def portfolio(n: int = 4_000, *, seed: int = 11, noise: float = 1.0) -> Dataset:
     odds = -1.5 - 1.2 * will + 0.8 * np.log(asked / np.exp(-1.5))
     default = (rng.random(n) < 1 / (1 + np.exp(-odds))).astype(np.float32)
     return Dataset(
-        x=_rows(facts, n, rng),
+        x=_rows(facts, n, rng, told),
         default=default,
         repaid_share=np.where(default == 1, rng.random(n) * 0.8, 1).astype(np.float32),
         best_offer=np.where(default == 1, rng.integers(1, 3, n), 0),
@@ -66,12 +67,12 @@ def _record(will: Facts, noise: float, rng: np.random.Generator) -> dict[str, Fa
     }
 
 
-def _rows(facts: dict[str, Facts], n: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Return the vectors: what the story does not tell is noise inside its range, a tenth of it missing."""
+def _rows(facts: dict[str, Facts], n: int, rng: np.random.Generator, told: bool) -> npt.NDArray[np.float32]:
+    """Return the vectors: what the story does not tell is missing, or noise inside its range, a tenth missing."""
     noise = np.maximum(features.LOWS, 0) + rng.random((n, len(features.NAMES))) * np.minimum(
         features.HIGHS - np.maximum(features.LOWS, 0), 500
     )
-    noise[rng.random(noise.shape) < 0.1] = np.nan
+    noise[rng.random(noise.shape) < (1.0 if told else 0.1)] = np.nan
     for name, values in facts.items():
         noise[:, features.NAMES.index(name)] = values
     return features.check_rows(noise.astype(np.float32))

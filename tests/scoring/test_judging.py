@@ -16,7 +16,7 @@ from ml.train import Trained, train
 from scoring import judging, training
 from scoring.judging import judge
 from tests.factories import NOON
-from tests.ml.conftest import SMALL, for_epochs
+from tests.ml.conftest import SMALL, for_epochs, without_promises
 from tests.ml.portfolio import portfolio
 from tests.scoring import crowd, history
 
@@ -84,12 +84,6 @@ def owls(book) -> np.ndarray:
     return book.x[:, column("wallet_night_share")] > 0.8
 
 
-@pytest.fixture(scope="module")
-def beginner(book) -> Artifact:
-    """A champion that knows little, and so would be glad of anybody who knows more all in all."""
-    return as_reigning(train(book.take(np.arange(300)), seed=1, plan=for_epochs(1)))
-
-
 ACCURACY = {"log_loss", "auc", "brier"}
 DIRECTIONS = {"worst_record", "one_more_on_time", "last_one_later", "asks_for_more"}
 
@@ -144,7 +138,8 @@ class TestALeakedFuture:
         leaked = train(leaky, seed=1, plan=PLAN)
         judgement = judge(leaked, champion, leaky, first=False, has_rival=True)
 
-        assert failing(judgement) == {"too_good", "too_great_a_gain", "one_feature"}
+        # So sure a network also makes more of the rounding of its two paths.
+        assert failing(judgement) - {"same_on_both_paths"} == {"too_good", "too_great_a_gain", "one_feature"}
         told = " ".join(judgement.why)
         assert "it knows what came later" in told and "comes from airtime_30d_cents alone" in told
 
@@ -210,15 +205,26 @@ def with_false_borrowers(book: Dataset, count: int, *, since: float) -> Dataset:
 
 
 class TestOneGroupInverted:
-    def test_is_refused_for_that_group_although_all_in_all_it_is_better(self, db, book, owls, sound, beginner):
-        """In the group the best borrowers were taken for the worst, and its share lost is as it ever was."""
+    def test_is_refused_for_that_group_although_all_in_all_it_is_better(self, db):
+        """In the group the best borrowers were taken for the worst, and its share lost is as it ever was.
+
+        Told is what the story needs: among a hundred numbers that mean nothing no network finds a group of a few
+        hundred loans. It is one that keeps no promises, and the champion knows of nothing but amounts.
+        """
+        book = portfolio(LOANS, seed=21, told=True)
+        owls = book.x[:, column("wallet_night_share")] > 0.8
+        sound = train(book, seed=1, plan=PLAN)
+        of_amounts = np.full_like(book.x, np.nan)
+        of_amounts[:, column("requested_to_inflow")] = book.x[:, column("requested_to_inflow")]
+        beginner = as_reigning(train(replace(book, x=of_amounts).take(np.arange(500)), seed=1, plan=for_epochs(2)))
         crowd.write(book, languages=np.where(owls, "sw", "en"))
         group = np.flatnonzero(owls)
         from_best = group[np.argsort(judging.scores_of(sound.weights)(book.x[group]))]
         default = book.default.copy()
         default[from_best] = book.default[from_best[::-1]]
-        thorough = replace(PLAN, recipe=replace(PLAN.recipe, epochs=12))
-        inverted = train(replace(book, default=default), seed=1, plan=thorough)
+        thorough = replace(PLAN, recipe=replace(PLAN.recipe, epochs=40, patience=40))
+        with without_promises():
+            inverted = train(replace(book, default=default), seed=1, plan=thorough)
         judgement = judge(inverted, beginner, book, first=False, has_rival=True)
 
         assert "auc_language_sw" in failing(judgement)

@@ -84,7 +84,7 @@ def states(run: PipelineRun) -> dict[str, str]:
 
 
 class TestFirst:
-    def test_makes_a_champion_of_the_first_loans(self, loans, models_dir):
+    def test_makes_a_champion_of_the_first_loans(self, loans, models_dir, gate):
         said: list[str] = []
         run = pipeline.retrain(NOON, first=True, plan=PLAN, say=said.append)
 
@@ -117,7 +117,7 @@ class TestFirst:
         assert "--first" in run.why
         assert registry.champion() is None
 
-    def test_replaces_a_champion_whose_files_are_refused(self, loans, models_dir, reigning):
+    def test_replaces_a_champion_whose_files_are_refused(self, loans, models_dir, reigning, gate):
         """Lost files, another signing key, other features: nobody serves, and there must be a way on."""
         (models_dir / reigning.artifact / "weights.npz").write_bytes(b"lost")
         run = retrain(first=True)
