@@ -23,7 +23,7 @@ Progress = Callable[[float, str], None]
 # A part is looked at in blocks of so many rows, so that memory stays bounded.
 BLOCK = 4_096
 # So many rows are enough for a straight line.
-ROWS_OF_LINE = 20_000
+ROWS_OF_LINE = 10_000
 
 
 @dataclass(frozen=True, slots=True)

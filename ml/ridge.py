@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 PENALTIES = (1_000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 HELD_BACK = 5
 STEPS = 25
-CLOSE = 1e-5
+CLOSE = 1e-3
 
 
 def fit(x: Array, y: Array, *, seed: int, penalties: Sequence[float] = PENALTIES) -> tuple[Array, float]:
