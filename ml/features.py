@@ -251,7 +251,7 @@ HISTORY: tuple[Feature, ...] = (
     ),
 )  # fmt: skip
 
-# Night is from 00:00 to 05:59, the weekend Saturday and Sunday, both local.
+# Night is from 00:00 to 05:59, local. On which days somebody rests says what they believe in, and is not here.
 REPAYMENTS: tuple[Feature, ...] = (
     _count("payments", NONE_IS_0, "repayment/received", "how often you have paid us"),
     _days("days_since_last_payment", NO_PAYMENT, "repayment/received", "when you last paid us"),
@@ -273,7 +273,6 @@ REPAYMENTS: tuple[Feature, ...] = (
     ),
     _clock("payment_hour_mean", NO_PAYMENT, "repayment/local hour", "the hours at which you pay"),
     _share("payment_night_share", NO_PAYMENT, "repayment/local hour", "the hours at which you pay"),
-    _share("payment_weekend_share", NO_PAYMENT, "repayment/local day", "the days on which you pay"),
     _count("promises", "never missing: 0 for none", "promise/made", "your promises to pay"),
     _share(
         "promises_kept_share", "no promise judged yet", "promise/judged",
@@ -445,10 +444,6 @@ WALLET: tuple[Feature, ...] = (
         "wallet_active_days_90d", NO_WALLET, "wallet/movements", high=91,
         words="you used your wallet on few days", words_good="you use your wallet on many days", hurts=LOW,
     ),
-    _share(
-        "wallet_weekend_share", "no movement in 90 days, or " + NO_WALLET, "wallet/movements",
-        "the days on which you use your wallet",
-    ),
     _days("days_since_last_outflow", NO_OUTFLOW, "wallet/outflows of 90 days", "when you last spent money"),
     _amount("airtime_90d_cents", NO_WALLET, "wallet/airtime", "how much airtime you bought in 3 months"),
     _count("airtime_buys_30d", NO_WALLET, "wallet/airtime", "how often you bought airtime this month"),
@@ -566,7 +561,6 @@ APPLICATION: tuple[Feature, ...] = (
         "days_since_sim_changed", "no change of SIM was seen", "case/sim_changed",
         "your SIM was changed not long ago", "your SIM is the same for long", hurts=LOW,
     ),
-    _count("weekday", ALWAYS, "application/submitted_at", "the day of the week", low=1, high=7),
     _count("month", ALWAYS, "application/submitted_at", "the month", low=1, high=12),
     _count("days_to_month_end", ALWAYS, "application/submitted_at", "the day of the month", high=30),
 )  # fmt: skip
@@ -591,8 +585,9 @@ PROTECTED: tuple[Protected, ...] = (
 FEATURES: tuple[Feature, ...] = HISTORY + REPAYMENTS + SAVINGS + WALLET + BOOK + APPLICATION
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 
-# What we promise, and the network keeps by how it is made: to repay, to repay in time, to save and to read the
-# terms never raises the chance of default; to be late and to ask for more never lowers it.
+# What we promise, and the network keeps by how it is made: to repay more, to repay more in time, to save more and
+# to read the terms never raises the chance of default; to be later and to ask for more never lowers it. That is
+# between two known values: whether a first one is better than none the loans decide.
 MORE_NEVER_HURTS = (
     "loans_settled",
     "on_time_share",
@@ -643,8 +638,7 @@ def version_of(features: tuple[Feature, ...]) -> str:
     Words are left out: a better sentence must not force a new model.
     """
     shaping = [[f.name, f.unit, f.kind, f.low, f.high, f.missing, f.source] for f in features]
-    promises = [MORE_NEVER_HURTS, MORE_NEVER_HELPS]
-    return hashlib.sha256(json.dumps([shaping, promises]).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:12]
 
 
 VERSION = version_of(FEATURES)

@@ -165,7 +165,8 @@ def _begin_wide(
     curves, bias = wide.curves.numpy(), wide.bias.numpy()
     spoken = np.zeros(curves.shape[1:3], bool)
     spoken[:, -network.BESIDE_BINS :] = True
-    spoken[categories] = True
+    # Of a category the places that it has, and no score: its numbers have no order.
+    spoken[categories, : -network.BESIDE_BINS] = weights["encode/scale"][categories] > 0
     spoken[categories, network.SCORE] = False
     for net, learnt in enumerate(own):
         rows = learnt if len(learnt) <= ROWS_OF_LINE else np.sort(rng.choice(learnt, ROWS_OF_LINE, replace=False))

@@ -1,8 +1,8 @@
 """Logistic regression with a penalty on squares: what the network's additive path begins as.
 
 A network that begins at nothing learns from a few hundred rows of many numbers mostly noise: its optimiser moves
-each weight alike, whether or not there is something to learn. Begun here, it is never worse than the line that
-others stop at. Source: le Cessie and van Houwelingen 1992, "Ridge Estimators in Logistic Regression".
+each weight alike, whether or not there is something to learn. So it begins where others stop. Source: le Cessie and
+van Houwelingen 1992, "Ridge Estimators in Logistic Regression".
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float64]
 # From hardly any to nearly nothing but the intercept, for inputs of spread 1.
 PENALTIES = (1_000.0, 300.0, 100.0, 30.0, 10.0, 3.0, 1.0)
 HELD_BACK = 5
+# Log-odds that no step may move a weight by: where all is certain already, the next step would be without end.
+FARTHEST = 30.0
 STEPS = 25
 CLOSE = 1e-3
 
@@ -33,7 +35,7 @@ def fit(x: Array, y: Array, *, seed: int, penalties: Sequence[float] = PENALTIES
     for penalty in penalties:
         theta = _newton(x[~held], y[~held], penalty, theta)
         loss = _loss(y[held], chances(x[held], theta[:-1], theta[-1]))
-        if loss >= least:
+        if not loss < least:
             break
         best, chosen, least = theta, penalty, loss
     best = _newton(x, y, chosen, best)
@@ -62,6 +64,8 @@ def _newton(x: Array, y: Array, penalty: float, theta: Array) -> Array:
         hessian[:-1, -1] = hessian[-1, :-1] = x.T @ spread
         hessian[-1, -1] = spread.sum()
         step = np.linalg.solve(hessian + np.diag(pull + 1e-9), gradient)
+        if not np.abs(step).max() < FARTHEST:
+            break
         theta = theta - step
         if np.abs(step).max() < CLOSE:
             break

@@ -17,6 +17,8 @@ MOST_SHIFT = 2.0
 # A season moves the share lost, too; what chance makes of a season's loans in one of a thousand cases is no sign.
 SHIFT_BY_CHANCE = 0.001
 MOST_OF_ONE = 0.02
+# Where few borrow, each stands behind more: so many times an even share.
+MOST_EVEN_SHARES = 3
 # On a small book some loans of one person are many of all; so few teach nobody anything.
 FEW_ROWS = 30
 MOST_OF_ONE_FEATURE = 0.80
@@ -91,10 +93,12 @@ def one_behind_many(who: str, loans: Groups) -> Check:
     """
     names, counts = np.unique(loans[loans != UNKNOWN_GROUP], return_counts=True)
     most = int(counts.max()) if len(names) else 0
-    share = most / max(len(loans), 1)
-    words = f"one {who} stands behind {most} of {len(loans):,} loans ({share:.1%}), at most {MOST_OF_ONE:.0%}"
-    passed = share <= MOST_OF_ONE or most <= FEW_ROWS
-    return Check(f"one_{who}".replace(" ", "_"), passed, words, share, MOST_OF_ONE)
+    share, limit = most / max(len(loans), 1), max(MOST_OF_ONE, MOST_EVEN_SHARES / max(len(names), 1))
+    # One alone among a few is no even share of anything.
+    limit = min(limit, 0.5)
+    words = f"one {who} stands behind {most} of {len(loans):,} loans ({share:.1%}), at most {limit:.0%}"
+    passed = share <= limit or most <= FEW_ROWS
+    return Check(f"one_{who}".replace(" ", "_"), passed, words, share, limit)
 
 
 def one_feature(score: ScoreRows, later: Dataset, on: Trial, *, seed: int = 0) -> Check:

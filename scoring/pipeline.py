@@ -37,7 +37,7 @@ from ml.fit import Recipe
 from ml.gate import Comparison
 from ml.train import LEAST_LOANS, Learnt, Plan, TooFewLoans, Trained, calibrated, learn
 from scoring import judging, registry, shadow, training
-from scoring.models import ModelVersion, PipelineRun, PipelineStep
+from scoring.models import ModelVersion, PipelineRun, PipelineStep, Promotion
 from scoring.training import Outcomes
 
 logger = logging.getLogger(__name__)
@@ -240,7 +240,12 @@ def judge(work: Work) -> Result:
     """Compare with the champion of this moment on loans that neither has learnt from."""
     champion, reigning = registry.champion_name(), registry.open_champion()
     judgement = judging.judge(
-        work.trained(), reigning, work.dataset(), first=work.run.first, has_rival=reigning is not None
+        work.trained(),
+        reigning,
+        work.dataset(),
+        first=work.run.first,
+        has_rival=reigning is not None,
+        any_size=work.run.any_size,
     )
     return Result(
         {
@@ -288,9 +293,14 @@ def promote(work: Work) -> Result:
     version, verdict = version_of(work.run), work.report("judge")
     if registry.has_served(version):  # people did not wait for the end of its shadow
         return Result(ends=(PipelineRun.State.PROMOTED, "; ".join(verdict["why"])))
+    can_serve = registry.open_champion() is not None
     if not work.report("shadow")["asked"]:
+        if can_serve:
+            return _shelve(version, f"nobody could serve when it was judged, and {registry.champion_name()} does")
         return _let_serve(version, verdict["why"], {}, work.now)
     standing, champion = registry.alias(registry.SHADOW), registry.champion()
+    if not can_serve:
+        return _shelve(version, f"{verdict['champion']}, beside which it was judged, cannot serve any more")
     if champion is None or champion.name != verdict["champion"]:
         return _shelve(version, f"judged beside {verdict['champion']}, which does not serve any more")
     if standing is None or standing.version != version:
@@ -302,6 +312,9 @@ def promote(work: Work) -> Result:
     if seen.decisions < settings.SHADOW_DECISIONS and work.now < standing.since + patience:
         raise NotYet(f"{version.name} has seen {seen.decisions} of {settings.SHADOW_DECISIONS} live decisions")
     against = shadow.too_risky_alone(seen)
+    # Trained on nearly the same loans, it may well be what was rolled back.
+    if registry.came_back():
+        against.append(f"{champion.name} came back by a rollback")
     if against:
         return _leave_to_people(version, against, seen, work.now)
     return _let_serve(version, [*verdict["why"], shadow.in_words(seen)], shadow.as_report(seen), work.now)
@@ -386,9 +399,14 @@ def retrain(
 
 
 def is_due(at: datetime) -> bool:
-    """Say whether the night has something to do: a run that is open, or none of this business date."""
+    """Say whether the night has something to do: a run that is open, or none of this business date.
+
+    As long as no model has ever served there is no night: the first one waits for the lender's word.
+    """
     if PipelineRun.objects.filter(state__in=PipelineRun.OPEN).exists():
         return True
+    if not Promotion.objects.exists():
+        return False
     on = calendar.business_date(at, settings.TIME_ZONE)
     return not PipelineRun.objects.filter(business_date=on).exists()
 

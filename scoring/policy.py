@@ -402,6 +402,8 @@ NEXT_STEPS = {
 def speaks_truly(name: str, value: float | None, usual: float | None) -> bool:
     """Say whether a feature that hurt did so in the direction of its sentence, measured by the usual value."""
     hurts = BY_NAME[name].hurts
+    if usual is None and value is not None and hurts == LOW:
+        return False  # most have none of it at all
     if value is None or usual is None or not hurts:
         return True
     return value < usual if hurts == LOW else value > usual
@@ -488,9 +490,6 @@ SAID: dict[Callable[[Asking], Reason | None], tuple[str, ...]] = {
         "days_since_registered",
         "loans_taken",
         "loans_settled",
-        "repaid_max_cents",
-        "repaid_total_cents",
-        "on_time_max_cents",
     ),
     _in_parts: ("part_payments_mean",),
     _always("few_savings"): (
@@ -502,21 +501,13 @@ SAID: dict[Callable[[Asking], Reason | None], tuple[str, ...]] = {
         "days_since_last_deposit",
         "savings_weeks_12",
         "savings_weeks_26",
-        "savings_net_90d_cents",
-        "savings_growth",
-        "savings_age_days",
-        "savings_deposit_mean_cents",
     ),
     _inflow: (
         "wallet_in_7d_cents",
         "wallet_in_30d_cents",
         "wallet_in_90d_cents",
         "wallet_ins_30d",
-        "wallet_ins_90d",
         "wallet_active_days_30d",
-        "wallet_active_days_90d",
-        "wallet_in_weeks_12",
-        "wallet_age_days",
         "days_since_last_inflow",
     ),
     _known_inflow("irregular_income"): (
@@ -532,8 +523,6 @@ SAID: dict[Callable[[Asking], Reason | None], tuple[str, ...]] = {
         "requested_to_mean_inflow",
         "requested_to_last",
         "requested_to_repaid_max",
-        "requested_to_savings",
-        "requested_to_left",
         "principal_growth",
     ),
 }

@@ -25,7 +25,7 @@ class AlreadyServes(ValueError):
 
 def promote_alone(name: str, *, at: datetime, reason: str) -> ModelVersion:
     """Let a version serve at one person's word: where nobody can serve, it has served before, or its shadow has
-    shown that little changes.
+    shown that little changes. What was rolled back comes again only at the word of two.
 
     Raises:
         TwoPeopleNeeded: none of these; says why.
@@ -33,8 +33,12 @@ def promote_alone(name: str, *, at: datetime, reason: str) -> ModelVersion:
     """
     version = registry.find(name)
     champion = registry.champion()
-    if champion and not registry.has_served(version) and registry.open_champion():
+    rolled_back = registry.was_rolled_back(version)
+    proven = registry.has_served(version) and not rolled_back
+    if champion and not proven and registry.open_champion():
         against = shadow.too_risky_alone(shadow.beside(version, champion))
+        if rolled_back:
+            against.append("was rolled back")
         standing = registry.alias(registry.SHADOW)
         if standing and standing.version == version and at < shadow.ripe_at(standing):
             against.append(f"is in the shadow until {shadow.ripe_at(standing):%Y-%m-%d %H:%M}")

@@ -235,6 +235,18 @@ def has_served(version: ModelVersion) -> bool:
     return Promotion.objects.filter(version=version).exists()
 
 
+def was_rolled_back(version: ModelVersion) -> bool:
+    """Say whether the last time that a version decided was ended by a rollback."""
+    latest = Promotion.objects.filter(version=version).first()
+    return latest is not None and Promotion.objects.filter(undoes=latest).exists()
+
+
+def came_back() -> bool:
+    """Say whether who decides now came back by a rollback."""
+    in_force = Promotion.objects.first()
+    return in_force is not None and in_force.undoes_id is not None
+
+
 def _serve(
     version: ModelVersion,
     *,

@@ -84,17 +84,14 @@ def score_new(at: datetime) -> int:
         return 0
     x = np.array([features.from_json(decision.inputs["features"]) for decision in decisions])
     chances = forward.scores(weights, x)
-    rows = [
-        ShadowScore(
-            decision=decision,
-            version=standing.version,
-            score=chance,
-            approves=approves(decision, chance),
-            champion_approves=approves(decision, decision.score),
-            scored_at=at,
-        )
-        for decision, chance in zip(decisions, map(float, chances), strict=True)
-    ]
+    rows = []
+    for decision, chance in zip(decisions, map(float, chances), strict=True):
+        try:
+            both = {"approves": approves(decision, chance), "champion_approves": approves(decision, decision.score)}
+        except (TypeError, KeyError):  # kept by a policy of other fields: it must not stop the others
+            logger.exception("the shadow cannot judge decision %s", decision.pk)
+            continue
+        rows.append(ShadowScore(decision=decision, version=standing.version, score=chance, scored_at=at, **both))
     # Two workers may have read the same decisions: the first row counts, and both say the same.
     ShadowScore.objects.bulk_create(rows, ignore_conflicts=True)
     return len(rows)

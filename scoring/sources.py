@@ -119,7 +119,6 @@ CROSS JOIN LATERAL (
         avg(first_payment_seconds / 86400 / term_days) AS first_payment,
         sum(unprompted) AS unprompted,
         sum(at_night) AS at_night,
-        sum(at_weekend) AS at_weekend,
         sum(hours) AS hours
     FROM (
         SELECT
@@ -147,13 +146,27 @@ CROSS JOIN LATERAL (
                         SELECT max(plan.due_on)
                         FROM lending_installment plan
                         JOIN lending_loanevent event ON event.key = plan.event_key
-                        WHERE plan.loan_id = loan.id AND plan.source = 'plan' AND event.happened_at < as_of
+                        WHERE plan.loan_id = loan.id AND plan.source = 'plan' AND event.booked_at < as_of
+                            AND NOT EXISTS (
+                                SELECT FROM lending_loanevent undo
+                                WHERE undo.reverses_id = event.id AND undo.booked_at < as_of
+                            )
                     ), due_on)
                 END AS due_by,
                 lag(CASE WHEN settled_at < as_of THEN settled_at END) OVER (ORDER BY disbursed_at, loan.id)
                     AS before_settled_at
             FROM lending_loan loan
-            WHERE loan.borrower_id = asked.borrower_id AND disbursed_at < as_of
+            -- A line is drawn and repaid again and again: neither its sum nor its end is that of a loan. What was
+            -- given back within cooling-off counts for nothing.
+            WHERE loan.borrower_id = asked.borrower_id AND disbursed_at < as_of AND credit_limit_cents IS NULL
+                AND NOT EXISTS (
+                    SELECT FROM lending_loanevent gone
+                    WHERE gone.loan_id = loan.id AND gone.kind = 'cancel' AND gone.booked_at < as_of
+                        AND NOT EXISTS (
+                            SELECT FROM lending_loanevent undo
+                            WHERE undo.reverses_id = gone.id AND undo.booked_at < as_of
+                        )
+                )
         ) known
         CROSS JOIN LATERAL (
             SELECT
@@ -164,7 +177,6 @@ CROSS JOIN LATERAL (
                 max(received_at) AS last_paid_at,
                 count(*) FILTER (WHERE attempt_id IS NULL) AS unprompted,
                 count(*) FILTER (WHERE received::time < '06:00') AS at_night,
-                count(*) FILTER (WHERE extract(isodow FROM received) >= 6) AS at_weekend,
                 sum(extract(hour FROM received) + extract(minute FROM received) / 60) AS hours
             FROM (
                 SELECT
@@ -172,7 +184,7 @@ CROSS JOIN LATERAL (
                     repayment.received_at AT TIME ZONE %(zone)s AS received
                 FROM lending_repayment repayment
                 JOIN lending_receipt receipt ON receipt.id = repayment.receipt_id
-                WHERE repayment.loan_id = known.id AND repayment.received_at < as_of
+                WHERE repayment.loan_id = known.id AND repayment.received_at < as_of AND repayment.amount_cents > 0
             ) each
         ) payment
     ) each
@@ -229,7 +241,6 @@ LEFT JOIN LATERAL (
         "unprompted_share": share("loan.unprompted", "loan.payments"),
         "payment_hour_mean": share("loan.hours", "loan.payments"),
         "payment_night_share": share("loan.at_night", "loan.payments"),
-        "payment_weekend_share": share("loan.at_weekend", "loan.payments"),
         "promises": "promise.made",
         "promises_kept_share": share("promise.kept", "promise.judged"),
         "requested_to_last": share("requested_cents", "loan.principal_last"),
@@ -239,6 +250,14 @@ LEFT JOIN LATERAL (
 
 SAVINGS = Source(
     join="""
+CROSS JOIN LATERAL (
+    -- Whoever said that their savings shall not count reads that they do not.
+    SELECT EXISTS (
+        SELECT FROM lending_consent
+        WHERE lending_consent.borrower_id = asked.borrower_id AND purpose = 'savings' AND NOT granted
+            AND given_at < as_of AND (withdrawn_at IS NULL OR withdrawn_at >= as_of)
+    ) AS yes
+) kept_out
 LEFT JOIN LATERAL (
     -- All pots of a borrower together.
     SELECT
@@ -273,7 +292,7 @@ LEFT JOIN LATERAL (
             ) AS swept
         FROM lending_savingsaccount account
         LEFT JOIN lending_savingsmovement movement ON movement.account_id = account.id AND moved_at < as_of
-        WHERE account.borrower_id = asked.borrower_id AND account.opened_at < as_of
+        WHERE account.borrower_id = asked.borrower_id AND account.opened_at < as_of AND NOT kept_out.yes
     ) each
     HAVING count(account_id) > 0
 ) saved ON TRUE
@@ -287,6 +306,7 @@ CROSS JOIN LATERAL (
         )), 0) AS deposits_90d
     FROM lending_groupmember member
     WHERE member.borrower_id = asked.borrower_id AND joined_at < as_of AND (left_at IS NULL OR left_at >= as_of)
+        AND NOT kept_out.yes
 ) in_group
 """,
     columns={
@@ -351,7 +371,6 @@ LEFT JOIN LATERAL (
         count(DISTINCT moved::date) FILTER (WHERE is_new) AS active_days_30d,
         count(DISTINCT moved::date) AS active_days_90d,
         count(*) FILTER (WHERE moved::time < '06:00') AS night_90d,
-        count(*) FILTER (WHERE extract(isodow FROM moved) >= 6) AS weekend_90d,
         count(*) AS moves_90d
     FROM (
         SELECT
@@ -416,7 +435,6 @@ LEFT JOIN LATERAL (
         "days_since_last_outflow": days_since("wallet.last_out_at"),
         "wallet_in_gap_days": "extract(epoch FROM wallet.in_gap) / 86400",
         "wallet_night_share": share("wallet.night_90d", "wallet.moves_90d"),
-        "wallet_weekend_share": share("wallet.weekend_90d", "wallet.moves_90d"),
         "wallet_month_end_share": share("wallet.month_end_90d", "wallet.in_90d"),
         "wallet_in_mean_cents": share("wallet.in_90d", "wallet.ins_90d"),
         "wallet_in_max_cents": "wallet.in_max",
@@ -519,7 +537,6 @@ CROSS JOIN LATERAL (
         "requested_cents": "requested_cents",
         "hour_local": "extract(hour FROM local) + extract(minute FROM local) / 60",
         "day_of_month": "extract(day FROM local)",
-        "weekday": "extract(isodow FROM local)",
         "month": "extract(month FROM local)",
         "days_to_month_end": """
             (date_trunc('month', local) + interval '1 month')::date - local::date - 1""",

@@ -84,6 +84,7 @@ FROM lending_loan loan
 JOIN lending_application application ON application.id = loan.application_id
 JOIN lending_productversion product ON product.id = loan.product_version_id
 WHERE loan.disbursed_at < %(until)s
+    AND loan.credit_limit_cents IS NULL
     AND loan.due_on + 30 < (%(until)s AT TIME ZONE %(zone)s)::date
     AND NOT EXISTS (
         SELECT FROM lending_loan newer

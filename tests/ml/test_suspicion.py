@@ -89,6 +89,12 @@ class TestOneBehindMany:
         assert suspicion.one_behind_many("person", np.repeat("somebody", 30)).passed
         assert not suspicion.one_behind_many("person", np.repeat("somebody", 31)).passed
 
+    def test_of_few_borrowers_is_measured_by_an_even_share(self):
+        """Forty people with 31 loans each: nobody is at fault; one with four times as many is looked at."""
+        even = np.repeat([f"person {number}" for number in range(40)], 31)
+        assert suspicion.one_behind_many("person", even).passed
+        assert not suspicion.one_behind_many("person", np.append(even, np.repeat("person 7", 93))).passed
+
     def test_does_not_count_of_whom_nothing_is_known(self):
         assert suspicion.one_behind_many("payer", np.repeat(gate.UNKNOWN_GROUP, 500)).passed
 
@@ -111,7 +117,7 @@ class TestOneFeature:
         def weighs(rows):
             columns = (features.NAMES.index(name) for name in ("savings_weeks_12", "requested_to_inflow"))
             saved, asked = (rows[:, column] for column in columns)
-            return 1 / (1 + np.exp(saved / 6 - 2 * asked))
+            return 1 / (1 + np.exp(saved / 8 - 3 * asked))
 
         check = suspicion.one_feature(weighs, book, gate.trial(weighs, None, book))
         assert check.passed and 0.1 < check.figure < 0.8

@@ -98,6 +98,12 @@ def extend(to: Loan, at: datetime, days: int) -> None:
     Loan.objects.filter(id=to.id).update(due_on=to.due_on + timedelta(days=days))
 
 
+def cancel(of: Loan, at: datetime) -> None:
+    LoanEvent.objects.create(
+        loan=of, key=f"cancel:{number()}", kind="cancel", business_date=local_date(at), happened_at=at, booked_at=at
+    )
+
+
 def promise(of: Loan, made_at: datetime, *, kept: bool | None, judged_at: datetime | None = None) -> None:
     """Write down a promise to pay; `kept` None is not judged yet."""
     Promise.objects.create(

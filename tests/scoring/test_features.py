@@ -90,7 +90,7 @@ class TestTheNumbers:
         assert row["paid_by_due_share"] == np.float32(42_400 / 95_400)
         assert row["first_payment_mean"] == np.float32((25 / 30 + 39 / 30) / 2)
         assert (row["unprompted_share"], row["payment_hour_mean"]) == (1, 12)
-        assert (row["payment_night_share"], row["payment_weekend_share"]) == (0, 0)
+        assert row["payment_night_share"] == 0
         assert (row["promises"], row["promises_kept_share"]) == (0, None)
         assert (row["requested_to_repaid_max"], row["requested_to_savings"]) == (np.float32(1.2), 4)
 
@@ -124,7 +124,7 @@ class TestTheNumbers:
         assert (row["wallet_out_90d_cents"], row["wallet_out_trend"], row["wallet_out_to_in"]) == (100_000, 3, 0.25)
         assert (row["cash_out_share"], row["bills_share"], row["sent_share"]) == (0, 0, np.float32(0.8))
         assert (row["wallet_net_30d_cents"], row["wallet_net_90d_cents"]) == (200_000, 300_000)
-        assert (row["wallet_active_days_90d"], row["wallet_weekend_share"]) == (3, 0)
+        assert row["wallet_active_days_90d"] == 3
         assert (row["days_since_last_outflow"], row["wallet_age_days"]) == (3, 80)
         assert (row["airtime_90d_cents"], row["airtime_buys_30d"]) == (20_000, 1)
         assert row["requested_to_mean_inflow"] == np.float32(0.45)
@@ -150,7 +150,7 @@ class TestTheNumbers:
 
     def test_tell_what_the_application_says_and_how_it_came_about(self, amina_with_a_past):
         row = as_of_noon(amina_with_a_past)
-        assert (row["weekday"], row["month"], row["days_to_month_end"]) == (1, 3, 29)
+        assert (row["month"], row["days_to_month_end"]) == (3, 29)
         assert (row["applications"], row["applications_30d"], row["applications_90d"]) == (2, 0, 0)
         assert (row["hesitation_mean_s"], row["terms_read_share"]) == (30, 0)
         assert row["days_since_last_application"] == np.float32(100 + 1 / 1_440)
@@ -187,7 +187,7 @@ class TestTheNumbers:
         assert known == {
             "days_since_registered", "loans_taken", "loans_settled", "defaults_90", "loans_90d", "loans_365d",
             "loans_open", "loans_written_off", "repaid_total_cents", "payments", "promises", "group_member",
-            "requested_cents", "hour_local", "day_of_month", "weekday", "month", "days_to_month_end",
+            "requested_cents", "hour_local", "day_of_month", "month", "days_to_month_end",
             "applications", "applications_30d", "applications_90d", "numbers", "loans_by_other_numbers",
         }  # fmt: skip
 
@@ -198,6 +198,27 @@ class TestTheNumbers:
         assert [name for name in NAMES if name.startswith("wallet") and row[name] is not None] == []
         assert row["requested_to_inflow"] is None
         assert row["savings_balance_cents"] == 15_000
+
+    def test_say_nothing_of_savings_that_shall_not_count(self, amina_with_a_past):
+        Consent.objects.create(
+            borrower=amina_with_a_past, purpose="savings", granted=False, text_version="1", language="en",
+            given_at=NOON - DAYS,
+        )  # fmt: skip
+        row = as_of_noon(amina_with_a_past)
+
+        assert [name for name in NAMES if name.startswith("savings") and row[name] is not None] == []
+        assert (row["requested_to_savings"], row["wallet_in_30d_cents"]) == (None, 300_000)
+
+    def test_count_no_loan_that_was_given_back_and_no_line(self, amina):
+        history.cancel(history.loan(amina, NOON - 60 * DAYS, days_late=-30), NOON - 60 * DAYS)
+        line = history.loan(amina, NOON - 90 * DAYS, days_late=0)
+        Loan.objects.filter(id=line.id).update(credit_limit_cents=50_000)
+        before = at_noon(amina)
+        assert (as_of_noon(amina)["loans_taken"], as_of_noon(amina)["payments"]) == (0, 0)
+
+        history.cancel(history.loan(amina, NOON - 40 * DAYS, days_late=0), NOON)
+        assert as_of_noon(amina)["loans_taken"] == 1
+        assert features.to_json(before)["loans_settled"] == 0
 
     def test_count_an_open_loan_as_late_as_it_stood_and_not_as_it_ended(self, amina):
         history.loan(amina, NOON - 75 * DAYS, days_late=60)  # settled 15 days after NOON

@@ -127,7 +127,7 @@ class TestShuffledLabels:
         judgement = judge(shuffled, champion, book, first=False, has_rival=True)
         assert failing(judgement) >= {"log_loss", "auc", "skill"}
         assert "cannot tell who repays" in " ".join(judgement.why)
-        assert check(judgement, "skill")["interval"][1] < 0.55
+        assert check(judgement, "skill")["figure"] < 0.55
 
     def test_are_refused_as_a_first_model_too(self, db, book, shuffled):
         assert "skill" in failing(judge(shuffled, None, book, first=True, has_rival=False))

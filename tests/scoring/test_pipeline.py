@@ -40,7 +40,7 @@ class Gate:
     def __init__(self) -> None:
         self.loans: list[Dataset] = []
 
-    def judge(self, trained, reigning, loans, *, first, has_rival):  # type: ignore[no-untyped-def]
+    def judge(self, trained, reigning, loans, *, first, has_rival, any_size):  # type: ignore[no-untyped-def]
         self.loans.append(loans)
         return Judgement(self.better, ("made for a test",), NO_RIVAL, {"checks": {"auc": 0.7}})
 
@@ -331,6 +331,24 @@ class TestInTheShadow:
         assert f"judged beside {reigning.name}" in waiting.why
         assert registry.alias(registry.SHADOW) is None
 
+    def test_is_left_to_two_people_after_a_rollback(self, waiting, reigning, trained, monkeypatch):
+        """It was trained on nearly the same loans as what was rolled back, and may be as bad."""
+        other = registry.register(trained, comparison=NO_RIVAL, at=NOON + timedelta(hours=9))
+        registry.promote(other.name, at=NOON + timedelta(hours=9))
+        registry.rollback(at=NOON + timedelta(hours=10), reason="declines everybody")
+        registry.stand(waiting.version, registry.SHADOW, at=NOON)
+        seen = shadow.Beside(decisions=300, approved_champion=0.5, approved_shadow=0.5)
+        monkeypatch.setattr(shadow, "beside", lambda version, champion: seen)
+        pipeline.go_on(waiting, NOON + DAY)
+        assert (waiting.state, registry.champion()) == ("for_people", reigning)
+        assert f"{reigning.name} came back by a rollback" in waiting.why
+
+    def test_is_shelved_where_its_rival_cannot_serve_any_more(self, waiting, reigning, models_dir):
+        (models_dir / reigning.artifact / "weights.npz").write_bytes(b"lost")
+        pipeline.go_on(waiting, NOON + DAY)
+        assert waiting.state == "shelved"
+        assert "cannot serve any more" in waiting.why
+
     def test_is_shelved_at_a_person_s_word(self, waiting, reigning):
         call_command("models", "shelve", waiting.version.name)
         pipeline.go_on(waiting, NOON + DAY)
@@ -349,7 +367,10 @@ class TestClaim:
         with pytest.raises(IntegrityError), transaction.atomic():
             PipelineRun.objects.create(business_date=run.business_date, number=1, started_at=NOON)
 
-    def test_of_a_night_is_made_once_however_often_beat_calls(self, loans, models_dir, gate):
+    def test_of_a_night_waits_for_the_first_model(self, loans, models_dir, gate):
+        assert not pipeline.is_due(NOON)
+
+    def test_of_a_night_is_made_once_however_often_beat_calls(self, loans, models_dir, reigning, gate):
         gate.better = False
         assert pipeline.is_due(NOON)
         first = retrain(nightly=True)
@@ -389,7 +410,7 @@ class TestNightly:
         monkeypatch.setattr(tasks, "run_retraining", lambda *arguments: runs.append(arguments))
         return runs
 
-    def test_starts_a_process_while_there_is_something_to_do(self, db, runs):
+    def test_starts_a_process_while_there_is_something_to_do(self, reigning, runs):
         tasks.retrain_nightly()
         assert runs == [("--nightly", "--fit-seconds", "1200")]
 

@@ -236,6 +236,7 @@ class TestReasons:
             ("savings_balance_cents", 100.0, 500.0, True),
             ("savings_balance_cents", 900.0, 500.0, False),
             ("savings_balance_cents", None, 500.0, True),
+            ("savings_balance_cents", 900.0, None, False),
             ("wallet_in_variation", 0.2, 0.5, False),
             ("wallet_in_variation", 0.9, 0.5, True),
             ("wallet_in_variation", 0.9, None, True),

@@ -284,9 +284,9 @@ class TestCommand:
     def test_lists_promotes_and_rolls_back(self, reigning, trained, capsys):
         challenger = another(trained)
         registry.promote(challenger.name, at=NOON)
-        call_command("models", "rollback")
+        call_command("models", "promote", reigning.name)
         call_command("models")
-        call_command("models", "promote", challenger.name)
+        call_command("models", "rollback")
         call_command("models", "history")
         lines = capsys.readouterr().out.splitlines()
         assert lines[0].startswith(f"{reigning.name} serves")

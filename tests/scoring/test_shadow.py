@@ -280,6 +280,16 @@ class TestOnePerson:
         with pytest.raises(promotion.TwoPeopleNeeded, match="in the shadow until 2026-03-03"):
             promotion.promote_alone(strict.name, at=NOON, reason="x")
 
+    def test_does_not_bring_back_what_was_rolled_back(self, strict, reigning, monkeypatch, settings):
+        settings.SHADOW_HOURS = 0
+        seen = Beside(decisions=300, approved_champion=0.5, approved_shadow=0.5)
+        monkeypatch.setattr(shadow, "beside", lambda version, champion: seen)
+        promotion.promote_alone(strict.name, at=NOON, reason="x")
+        registry.rollback(at=NOON, reason="declines everybody")
+        with pytest.raises(promotion.TwoPeopleNeeded, match="was rolled back"):
+            promotion.promote_alone(strict.name, at=NOON, reason="x")
+        assert registry.champion() == reigning
+
     def test_does_not_let_a_shadow_serve_that_changes_much(self, strict, reigning, monkeypatch):
         seen = Beside(decisions=300, approved_champion=0.5, approved_shadow=0.7)
         monkeypatch.setattr(shadow, "beside", lambda version, champion: seen)
