@@ -124,10 +124,11 @@ def test_texts_that_are_rare_or_new_share_a_number_and_missing_is_none(tmp_path)
 
 @pytest.mark.parametrize("rows", [400, 40_000])
 def test_so_many_texts_are_told_apart_as_have_an_edge_of_their_own(tmp_path, rows):
-    texts = [f"town {n % 80}" for n in range(rows * 2)]
+    bins = recipe_for(rows).bins
+    texts = [f"town {n % (bins + 12)}" for n in range(rows * 2)]
     pq.write_table(pa.table({"b": texts, "label": [0, 1] * rows}), tmp_path / "data.parquet")
     (tmp_path / "schema.json").write_text(json.dumps({"columns": {"b": "categorical"}}))
-    table, bins = tables.read(tmp_path), recipe_for(rows).bins
+    table = tables.read(tmp_path)
     codes = Vocabulary.learn(table, bins).codes(table).astype(np.float32)
 
     assert set(codes[:, 0]) == set(range(bins + 1))
