@@ -13,6 +13,8 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from config.celery import app
+from lending.rules import calendar
+from scoring import pipeline
 from scoring.models import ModelVersion, PipelineRun
 from tests.scoring import portfolio
 from tests.stack import database_url, wait_for
@@ -69,6 +71,8 @@ def beat_calls() -> None:
 
 def test_a_training_has_a_process_of_its_own_and_goes_on_after_its_worker_was_killed(workers, tmp_path):
     portfolio.lend(2_100, timezone.now())
+    # As long as none has ever served no night begins by itself: this one was begun.
+    pipeline.begin(calendar.business_date(timezone.now(), settings.TIME_ZONE), timezone.now(), nightly=True)
     workers.append(Worker(tmp_path / "worker.log"))
     beat_calls()
     learning = PipelineRun.objects.filter(steps__name="train", steps__state="running")
