@@ -121,8 +121,7 @@ def fit(
     for epoch in range(recipe.epochs + 1):
         # Before the first one stands the line that the wide path begins as.
         if epoch:
-            left = (recipe.epochs + 1 - epoch) / recipe.epochs if recipe.falls else 1.0
-            learn(_order(own, recipe.batch, rng), np.float32(recipe.learning_rate * left))
+            learn(_order(own, recipe.batch, rng), _rate(recipe, epoch))
         said = _of_own_part(chances, stops)
         history.append([log_loss(y[stop, 0], p) for stop, p in zip(stops, said, strict=True)])
         best.keep(epoch, history[-1])
@@ -133,18 +132,23 @@ def fit(
         if epoch and recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
             break
     best.restore()
-    left_out = np.full(len(x), np.nan, np.float32)
-    for stop, p in zip(stops, _of_own_part(chances, stops), strict=True):
-        left_out[stop] = p
-    return Fitted(
-        spec=spec,
-        weights=network.weights_of(serving),
-        log_loss=best.losses,
-        epochs=best.epochs,
-        left_out=left_out,
-        seconds=time.monotonic() - started,
-        history=history,
-    )
+    left_out = _left_out(len(x), stops, _of_own_part(chances, stops))
+    took = time.monotonic() - started
+    return Fitted(spec, network.weights_of(serving), best.losses, best.epochs, left_out, took, history)
+
+
+def _rate(recipe: Recipe, epoch: int) -> np.float32:
+    """Return the learning rate of an epoch, the first of which is 1."""
+    left = (recipe.epochs + 1 - epoch) / recipe.epochs if recipe.falls else 1.0
+    return np.float32(recipe.learning_rate * left)
+
+
+def _left_out(rows: int, stops: list[npt.NDArray[np.int64]], said: list[Array]) -> Array:
+    """Return (rows,) what was said of each row by the net that did not learn from it, NaN where all did."""
+    found = np.full(rows, np.nan, np.float32)
+    for stop, p in zip(stops, said, strict=True):
+        found[stop] = p
+    return found
 
 
 def _begin_wide(
