@@ -11,11 +11,13 @@ are found by name; every limit: docs/gate.md.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ml import features
+from ml.events import KIND, PROMISES, Events
 from ml.features import InvalidFeature
 from ml.gate import Check, ScoreRows
 from ml.measures import Array
@@ -86,19 +88,29 @@ class Direction:
 
 
 def behaviours(
-    score: ScoreRows, x: Rows, *, served: ScoreRows | None = None, names: tuple[str, ...] = features.NAMES
+    score: ScoreRows,
+    x: Rows,
+    events: Events | None = None,
+    *,
+    served: ScoreRows | None = None,
+    names: tuple[str, ...] = features.NAMES,
 ) -> list[Check]:
     """Return how a model behaves with up to 1,000 real applicants x: (n, n_features), the first ones.
 
-    score: the model in NumPy. served: the same model as it serves; where given, both must agree.
+    events: (n, 128, 4) what happened to them, where that is known; they add to what the facts say, so what facts do
+    is tried without them. score: the model in NumPy. served: the same model as it serves; where given, both must
+    agree.
     """
     people = People(x[:MOST_VECTORS], names)
+    told = (people.x,) if events is None else (people.x, events[:MOST_VECTORS])
     found = [
         protected_facts(names), everything_missing(score, len(names)), ends_of_ranges(score, people),
         refuses_the_impossible(people), order_of_facts(people), place_in_the_batch(score, people),
     ]  # fmt: skip
     if served is not None:
-        found += [same_on_both_paths(score, served, people), place_in_the_batch(served, people, "served_")]
+        found += [same_on_both_paths(score, served, told), place_in_the_batch(served, people, "served_")]
+    if events is not None:
+        found.append(one_more_event(score, *told))
     return found + [directed(score, people, each) for each in DIRECTIONS]
 
 
@@ -135,9 +147,9 @@ def place_in_the_batch(score: ScoreRows, people: People, prefix: str = "") -> Ch
     return Check(f"{prefix}place_in_the_batch", apart <= SAME, words, apart, SAME)
 
 
-def same_on_both_paths(score: ScoreRows, served: ScoreRows, people: People) -> Check:
+def same_on_both_paths(score: ScoreRows, served: ScoreRows, told: tuple[npt.NDArray[Any], ...]) -> Check:
     """Say whether the model serves what it was judged by."""
-    apart = _apart(served(people.x), score(people.x))
+    apart = _apart(served(*told), score(*told))
     words = f"served and in NumPy scores differ by {apart:.1e}, at most {SAME:.0e}"
     return Check("same_on_both_paths", apart <= SAME, words, apart, SAME)
 
@@ -146,6 +158,23 @@ def _apart(a: Array, b: Array) -> float:
     """Return the largest distance; infinite where one of the two is no number."""
     distance = np.abs(a.astype(np.float64) - b)
     return float(np.where(np.isfinite(distance), distance, np.inf).max()) if len(distance) else 0.0
+
+
+def one_more_event(score: ScoreRows, x: Rows, happened: Events) -> Check:
+    """Say whether one more of what never hurts, such as a repayment in time, raises the chance of anybody.
+
+    Tried where there is room for it, at four ages and amounts.
+    """
+    room = happened[:, -1, KIND] == 0
+    x, happened = x[room], happened[room]
+    before, against = score(x, happened), 0
+    for kind in np.flatnonzero(PROMISES < 0) + 1:
+        for code in (0, 60, 120, 200):
+            more = happened.copy()
+            more[:, -1] = kind, code, code, code
+            against += int((score(x, more) > before + SAME).sum())
+    words = f"one more event that never hurts made {against} of {len(x)} people riskier, at most 0"
+    return Check("one_more_event", not against, words, float(against), 0.0)
 
 
 # --- the least that it must get right ---------------------------------------------------------------------------

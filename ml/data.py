@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml import features
+from ml.events import CODES, KINDS, LAST, Events
 
 OFFERS = ("microloan", "savings", "neither")
 MICROLOAN, SAVINGS, NEITHER = range(3)
@@ -31,6 +32,8 @@ class Dataset:
     x: (n, n_features) float32, NaN where missing. default: (n,) 0 or 1, ever over 30 days late.
     repaid_share: (n,) 0..1 of what was owed, NaN where unknown. best_offer: (n,) index into OFFERS, -1 where
     unknown. decided_at: (n,) whole seconds since 1970 UTC. ids: (n,) text, the application's own.
+    repay_time: (n,) until it was repaid, as a share 0..1 of the time from payout to 30 days after the due date, 1
+    where it was not by then, NaN where unknown. events: (n, 128, 4) as `ml.events` says. Either may be absent.
     """
 
     x: npt.NDArray[np.float32]
@@ -40,6 +43,8 @@ class Dataset:
     decided_at: npt.NDArray[np.int64]
     ids: npt.NDArray[np.str_]
     names: tuple[str, ...] = features.NAMES
+    repay_time: npt.NDArray[np.float32] | None = None
+    events: Events | None = None
 
     def __post_init__(self) -> None:
         """Refuse shapes and labels that no book can have.
@@ -59,8 +64,20 @@ class Dataset:
             raise InvalidDataset("default must be 0 or 1")
         if ((self.repaid_share < 0) | (self.repaid_share > 1)).any():
             raise InvalidDataset("repaid_share must be from 0 to 1, or missing")
+        self._refuse_what_may_be_absent(n)
         if ((self.best_offer < UNKNOWN_OFFER) | (self.best_offer >= len(OFFERS))).any():
             raise InvalidDataset(f"best_offer must be from {UNKNOWN_OFFER} to {len(OFFERS) - 1}")
+
+    def _refuse_what_may_be_absent(self, n: int) -> None:
+        time, events = self.repay_time, self.events
+        if time is not None and (time.shape != (n,) or ((time < 0) | (time > 1)).any()):
+            raise InvalidDataset(f"repay_time must be ({n},), from 0 to 1 or missing")
+        if events is None:
+            return
+        if events.shape != (n, LAST, CODES) or events.dtype != np.uint8:
+            raise InvalidDataset(f"events must be ({n}, {LAST}, {CODES}) of uint8, got {events.shape}")
+        if (events[..., 0] > len(KINDS)).any():
+            raise InvalidDataset(f"events must be of kinds up to {len(KINDS)}")
 
     def __len__(self) -> int:
         """Return the number of loans."""
@@ -68,8 +85,17 @@ class Dataset:
 
     def take(self, rows: npt.NDArray[Any]) -> "Dataset":
         """Return the loans at these positions, or where this mask is true."""
-        arrays = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "names"}
-        return replace(self, **arrays)
+        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
+
+    @property
+    def told(self) -> tuple[npt.NDArray[Any], ...]:
+        """Return what a model is told of the loans: x, and the events where there are any."""
+        return (self.x,) if self.events is None else (self.x, self.events)
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the arrays that are there by name, a loan a row in each."""
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
+        return {name: values for name, values in found.items() if values is not None}
 
     def in_time_order(self) -> "Dataset":
         """Return the same loans, oldest decision first; ties by id, so that any shuffle ends the same."""
@@ -97,7 +123,10 @@ class Dataset:
         """Return the digest of names, numbers and outcomes in time order, however the file was packed."""
         ordered, digest = self.in_time_order(), hashlib.sha256()
         digest.update("\n".join((*self.names, "", *ordered.ids)).encode())
-        for values in (ordered.x, ordered.default, ordered.repaid_share):
+        if ordered.events is not None:
+            digest.update(ordered.events.tobytes())
+        known = (ordered.x, ordered.default, ordered.repaid_share)
+        for values in known if ordered.repay_time is None else (*known, ordered.repay_time):
             # One bit pattern for every NaN: the many that exist are the same missing value.
             digest.update(np.where(np.isnan(values), np.float32("nan"), values).astype("<f4").tobytes())
         for whole in (ordered.best_offer, ordered.decided_at):
@@ -105,7 +134,7 @@ class Dataset:
         return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write one Parquet file: id, decided_at, outcomes, then one column per feature."""
+        """Write one Parquet file: id, decided_at, outcomes, events, then one column per feature."""
         columns: dict[str, Any] = {
             "id": self.ids.tolist(),
             "decided_at": self.decided_at,
@@ -113,6 +142,10 @@ class Dataset:
             "repaid_share": self.repaid_share,
             "best_offer": self.best_offer.astype(np.int8),
         }
+        if self.repay_time is not None:
+            columns["repay_time"] = self.repay_time
+        if self.events is not None:
+            columns["events"] = pa.array([row.tobytes() for row in self.events], pa.binary(LAST * CODES))
         columns |= {name: self.x[:, i] for i, name in enumerate(self.names)}
         pq.write_table(pa.table(columns), path, compression="zstd")
 
@@ -120,7 +153,8 @@ class Dataset:
 def load(path: Path, *, names: tuple[str, ...] = features.NAMES) -> Dataset:
     """Return the data set in a Parquet file that `Dataset.save` or any other tool wrote.
 
-    Nulls count as missing. Columns that are neither an outcome nor in `names` are not read.
+    Nulls count as missing. Columns that are neither an outcome, `events` nor in `names` are not read; `repay_time`
+    and `events` (128 times 4 bytes a loan) may be absent.
 
     Raises:
         InvalidDataset: a column is absent, or its values cannot be.
@@ -128,7 +162,8 @@ def load(path: Path, *, names: tuple[str, ...] = features.NAMES) -> Dataset:
     present = set(pq.read_schema(path).names)
     if absent := [name for name in (*TARGETS, *names) if name not in present]:
         raise InvalidDataset(f"{path.name} lacks the columns {', '.join(absent)}")
-    table = pq.read_table(path, columns=[*TARGETS, *names])
+    more = present & {"repay_time", "events"}
+    table = pq.read_table(path, columns=[*TARGETS, *names, *more])
 
     def numbers(name: str, kind: Any) -> npt.NDArray[Any]:
         values = table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
@@ -144,4 +179,14 @@ def load(path: Path, *, names: tuple[str, ...] = features.NAMES) -> Dataset:
         decided_at=numbers("decided_at", np.int64),
         ids=np.array([str(value) for value in table.column("id").to_pylist()], dtype=np.str_),
         names=names,
+        repay_time=numbers("repay_time", np.float32) if "repay_time" in more else None,
+        events=_events(table) if "events" in more else None,
     )
+
+
+def _events(table: Any) -> Events:
+    """Return the events of each loan; a null is somebody to whom nothing has happened."""
+    packed = [value or bytes(LAST * CODES) for value in table.column("events").to_pylist()]
+    if any(not isinstance(value, bytes) or len(value) != LAST * CODES for value in packed):
+        raise InvalidDataset(f"events must be {LAST * CODES} bytes a loan")
+    return np.frombuffer(b"".join(packed), np.uint8).reshape(-1, LAST, CODES)

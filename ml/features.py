@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml import events
+
 MAX_CENTS = 1e10
 MAX_DAYS = 36_500.0
 MAX_COUNT = 1e6
@@ -632,12 +634,13 @@ HIGHS = np.array([feature.high for feature in FEATURES], dtype=np.float64)
 MONOTONE = np.array([(name in MORE_NEVER_HELPS) - (name in MORE_NEVER_HURTS) for name in NAMES])
 
 
-def version_of(features: tuple[Feature, ...]) -> str:
-    """Return twelve hex digits that change when any declaration that shapes the numbers changes.
+def version_of(features: tuple[Feature, ...], kinds: tuple[events.Kind, ...] = events.KINDS) -> str:
+    """Return twelve hex digits that change when any declaration that shapes the numbers or the events changes.
 
     Words are left out: a better sentence must not force a new model.
     """
     shaping = [[f.name, f.unit, f.kind, f.low, f.high, f.missing, f.source] for f in features]
+    shaping += [[events.LAST, kind.name, kind.source] for kind in kinds]
     return hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:12]
 
 

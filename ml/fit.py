@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import ridge
+from ml.events import KINDS, PROMISES, Events
 from ml.forward import encode
 from ml.measures import log_loss
 
@@ -49,9 +50,10 @@ class Recipe:
     max_seconds: float | None = None
     # The learning rate falls in a line from the first epoch to nothing after the last: for a set number of epochs.
     falls: bool = False
-    # The chance of default decides; the other two outputs must not cost it accuracy.
+    # The chance of default decides; the other outputs must not cost it accuracy.
     share_weight: float = 0.2
     offer_weight: float = 0.2
+    time_weight: float = 0.1
 
 
 @dataclass
@@ -84,14 +86,17 @@ def fit(
     say: Progress,
     monotone: npt.NDArray[np.int64] | None = None,
     categories: npt.NDArray[np.bool_] | None = None,
+    events: Events | None = None,
 ) -> Fitted:
     """Train `recipe.nets` networks on x: (n, f), NaN where missing, and return them as one.
 
-    y: (n, 3) default, share repaid (NaN where unknown), index of the best offer (-1 where unknown).
+    y: (n, 4) default, share repaid (NaN where unknown), index of the best offer (-1 where unknown), time until it
+    was repaid (NaN where unknown).
     parts: (n,) net i learns from the rows whose part is not i, and stops by those whose part is i. Each net needs
     both. The same rows, recipe and seed give the same weights on the same machine.
     monotone: (f,) where it is 1 more of a number never lowers the chance of default, where -1 it never raises it.
     categories: (f,) whose numbers only name something.
+    events: (n, 128, 4) what happened before, as `ml.events` says; with `monotone` their promises are kept, too.
 
     Raises:
         Diverged: a net found no weights that give chances.
@@ -103,8 +108,9 @@ def fit(
 
     keras.utils.set_random_seed(seed)
     spec = network.Spec(
-        x.shape[1], recipe.bins, recipe.embedding, recipe.width, recipe.members, recipe.nets, recipe.dropout
-    )
+        x.shape[1], recipe.bins, recipe.embedding, recipe.width, recipe.members, recipe.nets, recipe.dropout,
+        kinds=0 if events is None else len(KINDS),
+    )  # fmt: skip
     serving, members = network.build(spec, seed=seed)
     serving.get_layer("encode").assign(network.learn_encoding(x[_learnt(parts, recipe.nets)], recipe.bins))
     rng = np.random.default_rng(seed)
@@ -112,9 +118,9 @@ def fit(
     stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
     named = np.zeros(x.shape[1], bool) if categories is None else categories
     _begin_wide(serving, x, y, own, named, seed=seed, rng=rng)
-    keep_promises = _promises(serving, np.zeros(x.shape[1], np.int64) if monotone is None else monotone)
+    keep_promises = (lambda: None) if monotone is None else _promises(serving, monotone)
     keep_promises()
-    learn, chances = _compiled(members, x, y, recipe, keep_promises)
+    learn, chances = _compiled(members, x, y, events, recipe, keep_promises)
 
     best = Best(members.trainable_variables, recipe.nets)
     history: list[list[float]] = []
@@ -187,11 +193,12 @@ def _begin_wide(
 
 def _of_outputs(y: Array) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]]:
     """Yield for each logit where its outcome is known, and the outcome from 0 to 1."""
-    default, share, offer = y.astype(np.float64).T
+    default, share, offer, time = y.astype(np.float64).T
     yield np.ones(len(y), bool), default
     yield ~np.isnan(share), share
     for place in range(3):
         yield offer >= 0, offer == place
+    yield ~np.isnan(time), time
 
 
 def _code(weights: dict[str, Array], x: Array, spoken: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -232,29 +239,33 @@ def _promises(serving: Any, monotone: npt.NDArray[np.int64]) -> Callable[[], Non
     """Return what makes the weights keep the promises: a step of training is followed by it.
 
     A promised number speaks through its additive curve alone, and of that no slope runs the other way, as its
-    positions and its score grow with it. Its mark of what is missing is free, and so are the other outputs.
+    positions and its score grow with it. Its mark of what is missing is free, and so are the other outputs. What an
+    event of a promised kind adds has the sign that was promised.
     """
     from keras import ops
 
     from ml import network
 
-    if not monotone.any():
-        return lambda: None
     wide, embed = serving.get_layer("wide").curves, serving.get_layer("embed").curves
     least, most = (np.full(wide.shape[1:], side * np.inf, np.float32) for side in (-1, 1))
     least[monotone > 0, :-1, network.DEFAULT] = 0
     most[monotone < 0, :-1, network.DEFAULT] = 0
     free = (monotone == 0).astype(np.float32)[:, None, None]
+    story = [layer.out for layer in serving.layers if layer.name == "story"]
+    at_most = np.full((len(KINDS), 1, network.LOGITS), np.inf, np.float32)
+    at_most[PROMISES < 0, :, network.DEFAULT] = 0
 
     def keep() -> None:
         wide.assign(ops.clip(wide, least, most))
         embed.assign(embed * free)
+        for out in story:
+            out.assign(ops.minimum(out, at_most))
 
     return keep
 
 
 def _compiled(
-    members: Any, x: Array, y: Array, recipe: Recipe, keep_promises: Callable[[], None]
+    members: Any, x: Array, y: Array, events: Events | None, recipe: Recipe, keep_promises: Callable[[], None]
 ) -> tuple[Callable[[Any, Any], None], Callable[[Any], Any]]:
     """Return what learns one epoch from rows in an order (steps, batch, g) at a rate, and what gives the chances
     (g, n) that each net gives to rows of its own (n, g)."""
@@ -268,8 +279,12 @@ def _compiled(
     # Decay pulls towards zero: right for kernels, wrong for scalings that start at one, and for biases.
     adam.exclude_from_weight_decay(var_names=["bias", "scale_in", "scale_out"])
     adam.build(variables)
-    rows, outcomes = tf.constant(x), tf.constant(y)
+    rows, outcomes = [tf.constant(x), *([] if events is None else [tf.constant(events)])], tf.constant(y)
     loss = joint_loss(recipe)
+
+    def said(of_nets: Any, *, training: bool) -> Any:
+        taken = [tf.gather(each, of_nets) for each in rows]
+        return members(taken if events is not None else taken[0], training=training)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None, None, recipe.nets], tf.int32), tf.TensorSpec([], tf.float32)]
@@ -279,16 +294,14 @@ def _compiled(
         for step in tf.range(tf.shape(order)[0]):
             of_nets = order[step]
             with tf.GradientTape() as tape:
-                logits = members(tf.gather(rows, of_nets), training=True)
-                cost = tf.reduce_sum(loss(tf.gather(outcomes, of_nets), logits))
+                cost = tf.reduce_sum(loss(tf.gather(outcomes, of_nets), said(of_nets, training=True)))
             gradients = tape.gradient(cost, variables)
             adam.apply([_clipped(gradient, recipe.clip) for gradient in gradients], variables)
             keep_promises()
 
     @tf.function(input_signature=[tf.TensorSpec([None, recipe.nets], tf.int32)])
     def chances(of_nets: Any) -> Any:
-        logits = members(tf.gather(rows, of_nets), training=False)
-        return tf.reduce_mean(tf.sigmoid(logits[..., network.DEFAULT]), axis=-1)
+        return tf.reduce_mean(tf.sigmoid(said(of_nets, training=False)[..., network.DEFAULT]), axis=-1)
 
     return learn, chances
 
@@ -301,7 +314,7 @@ def _learnt(parts: npt.NDArray[np.int64], nets: int) -> npt.NDArray[np.bool_]:
 def joint_loss(recipe: Recipe) -> Callable[[Any, Any], Any]:
     """Return the loss of each net (g,): the mean of its members' own losses, not the loss of their mean.
 
-    y: (batch, g, 3) as `fit` takes it; logits: (g, batch, k, 5). Unknown outcomes cost nothing. Averaging the
+    y: (batch, g, 4) as `fit` takes it; logits: (g, batch, k, 6). Unknown outcomes cost nothing. Averaging the
     losses keeps the members different, which is what makes their mean good (TabM, section 4).
     """
     from keras import ops
@@ -311,17 +324,20 @@ def joint_loss(recipe: Recipe) -> Callable[[Any, Any], Any]:
     def binary(y: Any, logit: Any) -> Any:
         return ops.mean(ops.softplus(logit) - y[..., None] * logit, axis=-1)
 
+    def where_known(y: Any, logit: Any) -> Any:
+        known = ops.logical_not(ops.isnan(y))
+        return ops.where(known, binary(ops.where(known, y, 0.0), logit), 0.0)
+
     def loss(y: Any, logits: Any) -> Any:
         y = ops.transpose(y, (1, 0, 2))
-        default, share, offer = y[..., 0], y[..., 1], ops.cast(y[..., 2], "int32")
-        known = ops.logical_not(ops.isnan(share))
-        share_loss = binary(ops.where(known, share, 0.0), logits[..., network.REPAID_SHARE])
+        default, offer = y[..., 0], ops.cast(y[..., 2], "int32")
         offers = ops.log_softmax(logits[..., network.OFFER], axis=-1)
         # one_hot of -1 is all zeros, so an unknown offer adds nothing.
         offer_loss = -ops.sum(ops.mean(offers, axis=-2) * ops.one_hot(offer, 3), axis=-1)
         each = (
             binary(default, logits[..., network.DEFAULT])
-            + recipe.share_weight * ops.where(known, share_loss, 0.0)
+            + recipe.share_weight * where_known(y[..., 1], logits[..., network.REPAID_SHARE])
+            + recipe.time_weight * where_known(y[..., 3], logits[..., network.REPAY_TIME])
             + recipe.offer_weight * offer_loss
         )
         return ops.mean(each, axis=-1)

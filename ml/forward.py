@@ -3,28 +3,56 @@
 import numpy as np
 import numpy.typing as npt
 
+from ml.events import Events
+
 Array = npt.NDArray[np.float32]
 MARGIN = np.float32(1e-6)
+STORY_SCALE = np.float32(0.25)
 BLOCK = 4_096
 
 
-def forward(weights: dict[str, Array], x: Array) -> dict[str, Array]:
-    """Return `default` (n,), `repaid_share` (n,), `offer` (n, 3) for x: (n, n_features), NaN if missing."""
+def forward(weights: dict[str, Array], x: Array, events: Events | None = None) -> dict[str, Array]:
+    """Return `default`, `repaid_share`, `repay_time` (n,), `offer` (n, 3) for x: (n, n_features), NaN if missing.
+
+    events: (n, 128, 4), or (1, 128, 4) for rows of one applicant; None where nothing has happened.
+    """
     code = encode(weights, np.asarray(x, dtype=np.float32))
     logits = np.stack([logits_of(weights, net, code) for net in range(len(weights["wide/bias"]))])
+    if events is not None and "story/kernel" in weights:
+        logits = logits + story(weights, events)[:, :, None]
     p = np.clip(sigmoid(logits[..., 0]).mean(axis=(0, 2)), MARGIN, 1 - MARGIN)
     log_odds = np.log(p) - np.log1p(-p)
     return {
         "default": sigmoid(log_odds * weights["calibrate/slope"] + weights["calibrate/intercept"]),
         "repaid_share": sigmoid(logits[..., 1]).mean(axis=(0, 2)),
         "offer": softmax(logits[..., 2:5]).mean(axis=(0, 2)),
+        "repay_time": sigmoid(logits[..., 5]).mean(axis=(0, 2)),
     }
 
 
-def scores(weights: dict[str, Array], x: Array) -> Array:
-    """Return the chance of default (n,), in blocks so that memory stays bounded."""
-    blocks = [forward(weights, x[at : at + BLOCK])["default"] for at in range(0, len(x), BLOCK)]
+def scores(weights: dict[str, Array], x: Array, events: Events | None = None) -> Array:
+    """Return the chance of default (n,), in blocks so that memory stays bounded; x and events as in `forward`."""
+    shared = events is None or (len(events) == 1 and len(x) != 1)
+    blocks = []
+    for at in range(0, len(x), BLOCK):
+        rows = slice(at, at + BLOCK)
+        blocks.append(forward(weights, x[rows], events if shared or events is None else events[rows])["default"])
     return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+
+def story(weights: dict[str, Array], events: Events) -> Array:
+    """Return what the events (n, L, 4) add to each logit of each net: (g, n, LOGITS)."""
+    row, place = np.nonzero(events[..., 0])
+    happened = events[row, place]
+    kind = happened[:, 0].astype(np.intp) - 1
+    numbers = np.column_stack([happened[:, 1:].astype(np.float32) / 255, np.ones(len(row), np.float32)])
+    kernel, out = weights["story/kernel"][:, kind], weights["story/out"][:, kind]
+    added = np.maximum(np.einsum("ec,gecs->ges", numbers, kernel), 0)
+    each = np.einsum("ges,gesl->gel", added, out) * STORY_SCALE
+    total = np.zeros((len(each), len(events), each.shape[-1]), np.float32)
+    for net, of_net in enumerate(each):
+        np.add.at(total[net], row, of_net)
+    return total
 
 
 def logits_of(weights: dict[str, Array], net: int, code: Array) -> Array:

@@ -16,8 +16,8 @@ from ml.data import Dataset
 from ml.drift import drift
 from ml.measures import Array, calibration_error, judge, log_losses
 
-# x (n, n_features) -> chance of default (n,).
-ScoreRows = Callable[[npt.NDArray[np.float32]], Array]
+# x (n, n_features), and events (n, 128, 4) where there are any -> chance of default (n,).
+ScoreRows = Callable[..., Array]
 Rows = npt.NDArray[np.int64]
 Groups = npt.NDArray[np.str_]
 # How often each of n loans counts (n,) -> a figure of them.
@@ -136,8 +136,8 @@ def to_be_judged_on(loans: Dataset, seen_until: int) -> npt.NDArray[np.bool_]:
 
 def trial(challenger: ScoreRows, champion: ScoreRows | None, later: Dataset) -> Trial:
     """Ask both models about loans decided after everything either of them learnt from."""
-    y, ours = later.default, challenger(later.x)
-    theirs = champion(later.x) if champion else np.full(len(y), y.mean() if len(y) else 0.5)
+    y, ours = later.default, challenger(*later.told)
+    theirs = champion(*later.told) if champion else np.full(len(y), y.mean() if len(y) else 0.5)
     return Trial(y=y, ours=ours, theirs=theirs, has_champion=champion is not None)
 
 
@@ -427,6 +427,6 @@ def _sum(values: Array) -> Figure:
     return lambda weights: float(weights @ values)
 
 
-def as_score_rows(predict: Callable[[npt.NDArray[np.float32]], Any]) -> ScoreRows:
+def as_score_rows(predict: Callable[..., Any]) -> ScoreRows:
     """Return the default column of `Scorer.predict` or of anything that answers in the same shape."""
-    return lambda x: predict(x).default
+    return lambda *told: predict(*told).default

@@ -1,16 +1,21 @@
-"""The network: raw numbers in, NaN included; chance of default, share repaid and best offer out.
+"""The network: raw numbers in, NaN included, and what happened last; what becomes of a loan out.
 
     x (batch, f) -> encode (piecewise linear, rank, missing marks; quantiles held inside)
         -> wide: one additive curve per feature and output (a scorecard)           \\
         -> embed: some numbers per feature -> two BatchEnsemble layers -> heads    + -> logits
-    -> default: mean probability of all members, calibrated; repaid_share; offer: softmax of 3
+    events (batch, 128, 4) -> story: what each event adds by its kind, age, gap and amount, summed  /
+    -> default: mean probability of all members, calibrated; repaid_share; repay_time; offer: softmax of 3
+
+The events add to the log-odds and touch nothing else, so that what each one did can be told, and what is promised
+of a kind of event (ml/events.py) is kept by the sign of its weights.
 
 It holds a bag of `nets` such networks that share nothing but the encoding, each of `members` that share its
 weights: training lets each net learn without another part of the rows (ml/fit.py).
 
 Sources: numeric encoding, Gorishniy et al. 2022, "On Embeddings for Numerical Features in Tabular Deep
 Learning", eq. 1; members, Wen et al. 2020, "BatchEnsemble", eq. 5, in the form of Gorishniy et al. 2024,
-"TabM"; wide path, Cheng et al. 2016, "Wide & Deep Learning"; bag, Breiman 1996, "Bagging Predictors", with the
+"TabM"; wide path, Cheng et al. 2016, "Wide & Deep Learning"; events as a sum over a set, Zaheer et al. 2017, "Deep
+Sets", theorem 2, with the time between them as a number of each; bag, Breiman 1996, "Bagging Predictors", with the
 parts left out as in cross-validation. ml/forward.py is the same in plain NumPy.
 
 Importing this file imports TensorFlow: in a worker only after the fork.
@@ -26,11 +31,15 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-# One logit for default, one for the share repaid, three for the offer: the last axis of the heads.
-DEFAULT, REPAID_SHARE, OFFER = 0, 1, slice(2, 5)
-LOGITS = 5
+from ml.events import CODES, LAST
+
+# A logit for default, one for the share repaid, three for the offer, one for the time: the last axis of the heads.
+DEFAULT, REPAID_SHARE, OFFER, REPAY_TIME = 0, 1, slice(2, 5), 5
+LOGITS = 6
 # Probabilities stay this far from 0 and 1, or the calibration's log-odds would be infinite.
 MARGIN = 1e-6
+# Codes of events go up to 255. A step of training moves what each of up to 128 events adds: none may move it far.
+MOST_CODE, STORY_SCALE = 1 / 255, 0.25
 # Beside its position in each bin, a value's code holds its normal score and the mark of a missing one.
 BESIDE_BINS, SCORE = 2, -2
 # Normal scores end here: farther out stands one value in some hundreds.
@@ -39,7 +48,10 @@ FARTHEST_SCORE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """The sizes of a network; with the weights, all that is needed to restore it."""
+    """The sizes of a network; with the weights, all that is needed to restore it.
+
+    kinds: of events, 0 for a network that is told of none.
+    """
 
     features: int
     bins: int = 16
@@ -48,6 +60,8 @@ class Spec:
     members: int = 8
     nets: int = 1
     dropout: float = 0.3
+    kinds: int = 0
+    story: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +235,43 @@ class Heads(keras.layers.Layer):
         return ops.transpose(each, (0, 2, 1, 3))
 
 
+class Story(keras.layers.Layer):
+    """What events add to each logit: events (batch, g or 1, L, 4) of whole codes -> (g, batch, LOGITS).
+
+    Of kind c with numbers z, the codes of age, gap and amount from 0 to 1 and a 1, an event adds relu(z K_c) W_c.
+    What is no event adds nothing.
+    """
+
+    def __init__(self, spec: Spec, *, seed: int, **kwargs: Any) -> None:
+        """Start by saying nothing: training begins at the scorecard."""
+        super().__init__(**kwargs)
+        self.kinds = spec.kinds
+        near = keras.initializers.RandomNormal(stddev=0.5, seed=seed)
+        self.kernel = self.add_weight(
+            name="kernel", shape=(spec.nets, spec.kinds, CODES, spec.story), initializer=near
+        )
+        self.out = self.add_weight(
+            name="out", shape=(spec.nets, spec.kinds, spec.story, LOGITS), initializer="zeros"
+        )
+
+    def call(self, events: Any) -> Any:
+        """Return the sum over the events."""
+        nets, kinds, codes, story = self.kernel.shape
+        events = ops.transpose(events, (1, 0, 2, 3))
+        batch, last = ops.shape(events)[1], events.shape[2]
+        events = ops.broadcast_to(events, (nets, batch, last, codes))
+        # Kinds count from 1; one_hot of -1 is all zeros.
+        kind = ops.one_hot(ops.cast(events[..., 0], "int32") - 1, kinds)
+        numbers = ops.cast(events[..., 1:], "float32") * MOST_CODE
+        numbers = ops.concatenate([numbers, ops.ones_like(numbers[..., :1])], axis=-1)
+        own = ops.matmul(ops.reshape(kind, (nets, -1, kinds)), ops.reshape(self.kernel, (nets, kinds, -1)))
+        own = ops.reshape(own, (nets, batch, last, codes, story))
+        hidden = ops.relu(ops.sum(numbers[..., None] * own, axis=-2))
+        of_kinds = ops.matmul(ops.transpose(kind, (0, 1, 3, 2)), hidden)
+        flat = ops.reshape(of_kinds, (nets, batch, kinds * story))
+        return ops.matmul(flat, ops.reshape(self.out, (nets, kinds * story, LOGITS))) * STORY_SCALE
+
+
 class Calibrate(keras.layers.Layer):
     """Mean member probability to calibrated probability: sigmoid(slope * log-odds + intercept)."""
 
@@ -240,8 +291,9 @@ def build(spec: Spec, *, seed: int = 0) -> tuple[keras.Model, keras.Model]:
     """Return (network, members): the same layers, ending in probabilities, and in each member's logits.
 
     `members` is what training fits: each net has rows of its own, (batch, g, f) -> (g, batch, k, LOGITS).
-    `network` is what serves: (batch, f) -> a dictionary of `default` (batch,), `repaid_share` (batch,) and
-    `offer` (batch, 3), all in [0, 1].
+    `network` is what serves: (batch, f) -> a dictionary of `default`, `repaid_share`, `repay_time` (batch,) and
+    `offer` (batch, 3), all in [0, 1]. Where the network is told of events, both take a pair: with them
+    (batch, g, L, 4), and (batch or 1, L, 4).
     """
     encode = Encode(spec, name="encode")
     wide = Curves(spec, LOGITS, seed=seed, total=True, name="wide")
@@ -253,21 +305,27 @@ def build(spec: Spec, *, seed: int = 0) -> tuple[keras.Model, keras.Model]:
     ]
     dropouts = [keras.layers.Dropout(spec.dropout, seed=seed + 4 + place) for place in range(len(hidden))]
     heads = Heads(spec, seed=seed + 6, name="heads")
+    story = Story(spec, seed=seed + 7, name="story") if spec.kinds else None
 
-    def logits_of(code: Any) -> Any:
+    def logits_of(code: Any, events: Any) -> Any:
         deep = ops.expand_dims(embed(code), 2)
         for layer, dropout in zip(hidden, dropouts, strict=True):
             deep = dropout(ops.relu(layer(deep)))
-        return heads(deep) + ops.expand_dims(wide(code), 2)
+        logits = heads(deep) + ops.expand_dims(wide(code), 2)
+        return logits + ops.expand_dims(story(events), 2) if story else logits
 
     own = keras.Input((spec.nets, spec.features), name="x_of_nets")
-    members = keras.Model(own, logits_of(encode(own)), name="members")
+    own_events = keras.Input((spec.nets, LAST, CODES), dtype="uint8", name="events_of_nets")
+    said = logits_of(encode(own), own_events)
+    members = keras.Model([own, own_events] if story else own, said, name="members")
     x = keras.Input((spec.features,), name="x")
-    logits = logits_of(ops.expand_dims(encode(x), 1))
+    events = keras.Input((LAST, CODES), dtype="uint8", name="events")
+    logits = logits_of(ops.expand_dims(encode(x), 1), ops.expand_dims(events, 1))
     default = Calibrate(name="calibrate")(ops.mean(ops.sigmoid(logits[..., DEFAULT]), axis=(0, 2)))
-    share = ops.mean(ops.sigmoid(logits[..., REPAID_SHARE]), axis=(0, 2))
+    share, time = (ops.mean(ops.sigmoid(logits[..., one]), axis=(0, 2)) for one in (REPAID_SHARE, REPAY_TIME))
     offer = ops.mean(ops.softmax(logits[..., OFFER], axis=-1), axis=(0, 2))
-    network = keras.Model(x, {"default": default, "repaid_share": share, "offer": offer}, name="network")
+    answers = {"default": default, "repaid_share": share, "offer": offer, "repay_time": time}
+    network = keras.Model([x, events] if story else x, answers, name="network")
     return network, members
 
 

@@ -5,13 +5,14 @@ Importing this file is cheap; making a `Scorer` imports TensorFlow. Make it afte
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ml import artifact
+from ml.events import CODES, LAST, Events, none
 
 Array = npt.NDArray[np.float32]
 
@@ -22,11 +23,15 @@ class UsedAfterFork(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """default: (n,) chance of over 30 days late. repaid_share: (n,). offer: (n, 3), ordered as OFFERS."""
+    """default: (n,) chance of over 30 days late. repaid_share: (n,). offer: (n, 3), ordered as OFFERS.
+
+    repay_time: (n,) until it is repaid, as a share of the time from payout to 30 days after the due date.
+    """
 
     default: Array
     repaid_share: Array
     offer: Array
+    repay_time: Array
 
 
 class Scorer:
@@ -50,9 +55,14 @@ class Scorer:
         except (TypeError, ValueError) as error:
             raise artifact.ArtifactRefused(f"the weights do not fit the network: {error}") from error
         self._width = spec.features
+        self._knows_events = bool(spec.kinds)
         rows = tf.TensorSpec([None, spec.features], tf.float32)
+        told = [tf.TensorSpec([None, LAST, CODES], tf.uint8)] if spec.kinds else []
         # One fixed signature: a new batch size must not trace and compile again in front of a customer.
-        compiled = tf.function(lambda x: self._network(x, training=False), input_signature=[rows])
+        compiled = tf.function(
+            lambda x, *events: self._network([x, *events] if events else x, training=False),
+            input_signature=[rows, *told],
+        )
         self._answer = compiled.get_concrete_function()
         self._constant = tf.constant
 
@@ -66,8 +76,10 @@ class Scorer:
         for rows in (1, 256):
             self.predict(np.full((rows, self._width), np.nan, np.float32))
 
-    def predict(self, x: Array) -> Prediction:
+    def predict(self, x: Array, events: Events | None = None) -> Prediction:
         """Return the answers for x: (n, n_features) float32, NaN where missing, as `features.row` makes them.
+
+        events: (n, 128, 4), or (1, 128, 4) for rows of one applicant; None where nothing has happened.
 
         Raises:
             UsedAfterFork: made in another process.
@@ -77,5 +89,8 @@ class Scorer:
             raise UsedAfterFork(f"made in process {self._pid}, asked in {os.getpid()}")
         if x.ndim != 2 or x.shape[1] != self._width:
             raise ValueError(f"x must be (n, {self._width}), got {x.shape}")
-        out = self._answer(self._constant(x, dtype="float32"))
-        return Prediction(**{name: out[name].numpy() for name in ("default", "repaid_share", "offer")})
+        if events is not None and len(events) not in (1, len(x)):
+            raise ValueError(f"events must be of {len(x)} rows or of one, got {len(events)}")
+        told = [self._constant(none(1) if events is None else events, "uint8")] if self._knows_events else []
+        out = self._answer(self._constant(x, dtype="float32"), *told)
+        return Prediction(**{f.name: out[f.name].numpy() for f in fields(Prediction)})

@@ -115,7 +115,9 @@ def one_feature(score: ScoreRows, later: Dataset, on: Trial, *, seed: int = 0) -
     for column in suspects.tolist():
         x = later.x.copy()
         x[:, column] = x[rng.permutation(len(x)), column]
-        lost[later.names[column]] = (known - (auc(on.y, score(x)) - 0.5)) / known if known > 0 else 0.0
+        lost[later.names[column]] = (
+            (known - (auc(on.y, score(x, *later.told[1:])) - 0.5)) / known if known > 0 else 0.0
+        )
     name = max(lost, key=lambda each: lost[each])
     words = f"{lost[name]:.0%} of what it knows comes from {name} alone, at most {MOST_OF_ONE_FEATURE:.0%}"
     return Check("one_feature", lost[name] <= MOST_OF_ONE_FEATURE, words, lost[name], MOST_OF_ONE_FEATURE)

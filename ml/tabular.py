@@ -36,8 +36,8 @@ class TableNetwork:
         # With what is rare one more: so each stands at an edge of its own.
         vocabulary = Vocabulary.learn(train, recipe.bins)
         parts = tables.stratified(train.y, max(recipe.nets, tables.FOLDS), seed=seed)
-        unknown = np.full(len(train), np.nan), np.full(len(train), -1)
-        y = np.column_stack([train.y, *unknown]).astype(np.float32)
+        unknown = np.full(len(train), np.nan)
+        y = np.column_stack([train.y, unknown, np.full(len(train), -1), unknown]).astype(np.float32)
         x = _numbers(train, vocabulary)
         named = np.arange(x.shape[1]) >= train.numbers.shape[1]
         fitted = fitting.fit(x, y, parts, recipe, seed=seed, say=say, categories=named)

@@ -108,9 +108,10 @@ def learn(dataset: Dataset, *, seed: int, plan: Plan, progress: Progress) -> Lea
         raise TooFewLoans(f"needs {LEAST_LOANS} loans with both outcomes, got {len(dataset)}")
     progress(0.0, "starting TensorFlow")
     seen = np.concatenate([oldest.x, stop.x]), np.concatenate([targets(oldest), targets(stop)])
+    events = None if oldest.events is None else np.concatenate([oldest.events, stop.events])
     parts = _parts(oldest, stop, plan.recipe.nets, seed)
     promises = features.MONOTONE if dataset.names == features.NAMES else None
-    fitted = fit.fit(*seen, parts, plan.recipe, seed=seed, say=_within(progress), monotone=promises)
+    fitted = fit.fit(*seen, parts, plan.recipe, seed=seed, say=_within(progress), monotone=promises, events=events)
     return Learnt(
         weights=fitted.weights,
         network=asdict(fitted.spec),
@@ -128,12 +129,12 @@ def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Tr
     # seasons, would make every later chance wrong by the same factor. Of it count the chances that a net gives
     # which has not learnt from the loan.
     of_stop = learnt.left_out[len(oldest) :]
-    unseen = np.concatenate([of_stop, scores(learnt.weights, later.x)])
+    unseen = np.concatenate([of_stop, scores(learnt.weights, later.x, later.events)])
     calibration = calibrate(np.concatenate([stop.default, later.default]), unseen)
     weights = learnt.weights | {
         f"calibrate/{name}": np.array(value, np.float32) for name, value in asdict(calibration).items()
     }
-    judged = {"stop": (stop, calibration(of_stop)), "test": (test, scores(weights, test.x))}
+    judged = {"stop": (stop, calibration(of_stop)), "test": (test, scores(weights, test.x, test.events))}
     return Trained(
         weights=weights,
         network=learnt.network,
@@ -163,8 +164,9 @@ def _within(say: Progress) -> Progress:
 
 
 def targets(dataset: Dataset) -> npt.NDArray[np.float32]:
-    """Return (n, 3): default, repaid_share, best_offer; NaN and -1 where unknown."""
-    return np.column_stack([dataset.default, dataset.repaid_share, dataset.best_offer]).astype(np.float32)
+    """Return (n, 4): default, repaid_share, best_offer, repay_time; NaN and -1 where unknown."""
+    time = np.full(len(dataset), np.nan) if dataset.repay_time is None else dataset.repay_time
+    return np.column_stack([dataset.default, dataset.repaid_share, dataset.best_offer, time]).astype(np.float32)
 
 
 def main(argv: list[str] | None = None) -> int:

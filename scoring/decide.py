@@ -17,11 +17,13 @@ import numpy.typing as npt
 from lending.models import Application, Decision
 from lending.ports import Reason, Verdict
 from lending.services.applications import hold_back, verdict_of
+from ml import events as event_list
 from ml import features as feature_list
 from ml.data import OFFERS
+from ml.events import Events
 from ml.explain import WORTH_SAYING, explain
 from ml.features import InvalidFeature
-from scoring import features, policy, worker
+from scoring import events, features, policy, worker
 from scoring.facts import facts_of
 from scoring.features import Asked
 from scoring.policy import Facts, Policy
@@ -60,9 +62,11 @@ class KerasScorer:
         )
         facts = facts_of(application, policy.IN_FORCE)
         values, invalid = _features_of(application) if facts.may_score else (None, "")
+        happened = event_list.to_json(events.build_one(Asked.of(application))) if values else []
         inputs = {
             "as_of": application.submitted_at.isoformat(),
             "features": values,
+            "events": happened,
             "invalid_feature": invalid,
             "facts": asdict(facts),
             "policy": asdict(policy.IN_FORCE),
@@ -84,7 +88,7 @@ def verdict(inputs: Mapping[str, Any], served: Served | None) -> Verdict:
     """Return the judgement that these inputs and this model give; no clock, no database."""
     facts, rules = Facts(**inputs["facts"]), Policy(**inputs["policy"])
     values = inputs["features"]
-    scored = _score(served, features.from_json(values), facts, rules) if served and values else None
+    scored = _score(served, *features.told(inputs), facts, rules) if served and values else None
     judged = policy.judge(
         values or {},
         scored.chance if scored else None,
@@ -159,15 +163,16 @@ def _model_if_any() -> Served | None:
         return None
 
 
-def _score(served: Served, vector: Vector, facts: Facts, rules: Policy) -> Scored:
-    said = served.scorer.predict(vector[None])
+def _score(served: Served, vector: Vector, happened: Events, facts: Facts, rules: Policy) -> Scored:
+    said = served.scorer.predict(vector[None], happened[None])
     chance = float(said.default[0])
     offer = {name: float(weight) for name, weight in zip(OFFERS, said.offer[0], strict=True)}
     if chance < rules.approve_below:
         return Scored(chance, offer)
 
     def ask(x: Vector) -> Vector:
-        return served.scorer.predict(x).default
+        # Whatever else had been true, the same has happened.
+        return served.scorer.predict(x, happened[None]).default
 
     return Scored(chance, offer, against(ask, served, vector), safer_amount(ask, vector, facts, rules))
 

@@ -10,6 +10,7 @@ a decision changes how a loan stood before it; what the decision saw is kept wit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from lending.models import Application
-from ml import features
+from ml import events, features
 from scoring.sources import ASKED, COLUMNS, SOURCES
 
 Vector = npt.NDArray[np.float32]
@@ -84,18 +85,29 @@ def from_json(values: Mapping[str, float | None]) -> Vector:
     return features.row(values)
 
 
+def parameters(asked: Sequence[Asked]) -> dict[str, Any]:
+    """Return what the statement that begins with `scoring.sources.ASKED` is told."""
+    return {
+        "borrowers": [row.borrower_id for row in asked],
+        "moments": [row.as_of for row in asked],
+        "amounts": [row.requested_cents for row in asked],
+        "applications": [row.application_id for row in asked],
+        "zone": settings.TIME_ZONE,
+    }
+
+
+def told(inputs: Mapping[str, Any]) -> tuple[Vector, events.Events]:
+    """Return the vector (n_features,) and the events (128, 4) that a decision kept.
+
+    Raises:
+        ml.features.InvalidFeature, ml.events.InvalidEvents: what is kept cannot be.
+    """
+    return from_json(inputs["features"]), events.from_json(inputs.get("events", ()))
+
+
 def _block(asked: Sequence[Asked]) -> npt.NDArray[np.float64]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            SQL,
-            {
-                "borrowers": [row.borrower_id for row in asked],
-                "moments": [row.as_of for row in asked],
-                "amounts": [row.requested_cents for row in asked],
-                "applications": [row.application_id for row in asked],
-                "zone": settings.TIME_ZONE,
-            },
-        )
+        cursor.execute(SQL, parameters(asked))
         found = cursor.fetchall()
     if len(found) != len(asked):
         known = {position for position, *_ in found}

@@ -22,6 +22,7 @@ from ml import forward, gate, suspicion
 from ml.artifact import Artifact
 from ml.behaviour import MOST_VECTORS, behaviours
 from ml.data import Dataset
+from ml.events import Events
 from ml.gate import Check, Comparison, Groups, Money
 from ml.predict import Scorer
 from scoring import features, policy
@@ -94,7 +95,8 @@ def judge(
     if on.is_enough:
         checks += on_later_loans(on, later, taken(books, is_later), ours, comparison, seed=trained.seed)
     model = Artifact(manifest={"network": trained.network}, weights=trained.weights)
-    checks += how_it_behaves(model, loans.in_time_order().x[-MOST_VECTORS:])
+    latest = np.arange(len(loans))[-MOST_VECTORS:]
+    checks += how_it_behaves(model, *loans.in_time_order().take(latest).told)
     against = tuple(check.words for check in checks if not check.passed)
     why = against or comparison.why
     return Judgement(
@@ -149,14 +151,14 @@ def on_later_loans(
     ]
 
 
-def how_it_behaves(model: Artifact, people: Rows) -> list[Check]:
-    """Try a model on applicants (n, n_features), as it is judged and as it serves."""
-    return behaviours(scores_of(model.weights), people, served=gate.as_score_rows(Scorer(model).predict))
+def how_it_behaves(model: Artifact, people: Rows, happened: Events | None = None) -> list[Check]:
+    """Try a model on applicants (n, n_features) and their events (n, 128, 4), as it is judged and as it serves."""
+    return behaviours(scores_of(model.weights), people, happened, served=gate.as_score_rows(Scorer(model).predict))
 
 
 def scores_of(weights: dict[str, Rows]) -> gate.ScoreRows:
     """Return the NumPy path of a model, which needs no second TensorFlow graph and says the same."""
-    return lambda x: forward.scores(weights, x)
+    return lambda *told: forward.scores(weights, *told)
 
 
 # --- what the books know ----------------------------------------------------------------------------------------
@@ -235,7 +237,7 @@ def taken(books: Books, which: npt.NDArray[np.bool_]) -> Books:
 
 
 SEEN = """
-SELECT position - 1, decision.inputs -> 'features'
+SELECT position - 1, decision.inputs -> 'features', decision.inputs -> 'events'
 FROM unnest(%(ids)s::text[]) WITH ORDINALITY AS given (id, position)
 JOIN lending_decision decision ON decision.application_id::text = given.id
 WHERE decision.feature_version = %(version)s
@@ -249,11 +251,15 @@ def as_decisions_saw(loans: Dataset) -> Check:
         block = loans.take(np.arange(start, min(start + BLOCK, len(loans))))
         with connection.cursor() as cursor:
             cursor.execute(SEEN, {"ids": block.ids.tolist(), "version": feature_list.VERSION})
-            for position, values in cursor.fetchall():
+            for position, values, listed in cursor.fetchall():
                 if kept := json.loads(values or "null"):
                     seen += 1
-                    changed += block.x[position].tobytes() != features.from_json(kept).tobytes()
-    words = f"{changed} of {seen} loans have other features than their decision saw, at most 0"
+                    x, happened = features.told({"features": kept, "events": json.loads(listed or "[]")})
+                    same = block.x[position].tobytes() == x.tobytes()
+                    if block.events is not None:
+                        same &= block.events[position].tobytes() == happened.tobytes()
+                    changed += not same
+    words = f"{changed} of {seen} loans have other features or events than their decision saw, at most 0"
     return Check("as_decisions_saw", not changed, words, float(changed), 0.0)
 
 

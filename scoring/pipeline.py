@@ -149,9 +149,9 @@ def _split(arrays: Arrays, name: str) -> tuple[dict[str, npt.NDArray[Any]], npt.
     return {path: array for path, array in arrays.items() if path != name}, arrays[name]
 
 
-def _columns(of: Any, *besides: str) -> Arrays:
-    """Return the arrays of a data class by name."""
-    return {f.name: getattr(of, f.name) for f in fields(of) if f.name not in besides}
+def _columns(of: Outcomes) -> Arrays:
+    """Return the arrays of the outcomes by name."""
+    return {f.name: getattr(of, f.name) for f in fields(of)}
 
 
 # --- the steps ------------------------------------------------------------------------------------------------
@@ -206,12 +206,12 @@ def last_loans(run: PipelineRun) -> int | None:
 def features(work: Work) -> Result:
     """Take the vector of each loan as its decision saw it."""
     known = work.outcomes()
-    loans = training.believable(known, training.as_decided(known))
+    loans = training.believable(known, *training.as_decided(known))
     impossible = len(known) - len(loans)
     if impossible > MOST_IMPOSSIBLE * len(known):
         raise Refused(f"{impossible} of {len(known)} loans have numbers that cannot be true")
     facts = {"loans": len(loans), "impossible": impossible, "sha256": loans.sha256()}
-    return Result(facts | {"feature_version": feature_list.VERSION}, _columns(loans, "names"))
+    return Result(facts | {"feature_version": feature_list.VERSION}, loans.columns())
 
 
 def train(work: Work) -> Result:

@@ -82,8 +82,8 @@ def score_new(at: datetime) -> int:
         logger.error("the shadow cannot score: %s", error)
         cases.open_case(kind="bad_task", subject_key=f"model:{standing.version.name}", note=str(error), at=at)
         return 0
-    x = np.array([features.from_json(decision.inputs["features"]) for decision in decisions])
-    chances = forward.scores(weights, x)
+    told = [features.told(decision.inputs) for decision in decisions]
+    chances = forward.scores(weights, *map(np.array, zip(*told, strict=True)))
     rows = []
     for decision, chance in zip(decisions, map(float, chances), strict=True):
         try:

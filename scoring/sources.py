@@ -46,6 +46,75 @@ def share(part: str, whole: str) -> str:
     return f"({part})::numeric / nullif({whole}, 0)"
 
 
+# --- what several subjects, and the events of scoring/events.py, share; declared here, typed by nobody ----------
+KNOWN_LOANS = """
+SELECT
+    loan.id, principal_cents, disbursed_at, settled_at, written_off_at,
+    coalesce(settled_at < as_of, FALSE) AS done,
+    -- A settled loan stays as it is. The end of an open one may have moved since: the one known then.
+    CASE
+        WHEN settled_at < as_of THEN due_on
+        ELSE coalesce((
+            SELECT max(plan.due_on)
+            FROM lending_installment plan
+            JOIN lending_loanevent event ON event.key = plan.event_key
+            WHERE plan.loan_id = loan.id AND plan.source = 'plan' AND event.booked_at < as_of
+                AND NOT EXISTS (
+                    SELECT FROM lending_loanevent undo
+                    WHERE undo.reverses_id = event.id AND undo.booked_at < as_of
+                )
+        ), due_on)
+    END AS due_by,
+    lag(CASE WHEN settled_at < as_of THEN settled_at END) OVER (ORDER BY disbursed_at, loan.id)
+        AS before_settled_at
+FROM lending_loan loan
+-- A line is drawn and repaid again and again: neither its sum nor its end is that of a loan. What was
+-- given back within cooling-off counts for nothing.
+WHERE loan.borrower_id = asked.borrower_id AND disbursed_at < as_of AND credit_limit_cents IS NULL
+    AND NOT EXISTS (
+        SELECT FROM lending_loanevent gone
+        WHERE gone.loan_id = loan.id AND gone.kind = 'cancel' AND gone.booked_at < as_of
+            AND NOT EXISTS (
+                SELECT FROM lending_loanevent undo
+                WHERE undo.reverses_id = gone.id AND undo.booked_at < as_of
+            )
+    )
+"""
+
+SAVINGS_KEPT_OUT = """
+CROSS JOIN LATERAL (
+    -- Whoever said that their savings shall not count reads that they do not.
+    SELECT EXISTS (
+        SELECT FROM lending_consent
+        WHERE lending_consent.borrower_id = asked.borrower_id AND purpose = 'savings' AND NOT granted
+            AND given_at < as_of AND (withdrawn_at IS NULL OR withdrawn_at >= as_of)
+    ) AS yes
+) kept_out
+"""
+
+WALLET_SHARED = """
+CROSS JOIN LATERAL (
+    SELECT
+        EXISTS (
+            SELECT FROM lending_consent
+            WHERE lending_consent.borrower_id = asked.borrower_id AND purpose = 'wallet' AND granted
+                AND given_at < as_of AND (withdrawn_at IS NULL OR withdrawn_at >= as_of)
+        ) AND EXISTS (
+            SELECT FROM lending_walletmovement
+            WHERE lending_walletmovement.borrower_id = asked.borrower_id AND moved_at < as_of
+        ) AS yes
+) shared
+"""
+
+STANDING_LINES = """
+FROM lending_bookentry line
+WHERE line.borrower_id = asked.borrower_id AND recorded_at < as_of AND reverses_id IS NULL
+    AND NOT EXISTS (
+        SELECT FROM lending_bookentry undo WHERE undo.reverses_id = line.id AND undo.recorded_at < as_of
+    )
+"""
+
+
 PERSON = Source(
     join="""
 JOIN lending_borrower borrower ON borrower.id = asked.borrower_id
@@ -74,7 +143,7 @@ LEFT JOIN LATERAL (
 )
 
 LOANS = Source(
-    join="""
+    join=f"""
 CROSS JOIN LATERAL (
     SELECT
         count(*) AS taken,
@@ -136,37 +205,7 @@ CROSS JOIN LATERAL (
             extract(epoch FROM first_paid_at - disbursed_at) AS first_payment_seconds,
             payment.*
         FROM (
-            SELECT
-                loan.id, principal_cents, disbursed_at, settled_at, written_off_at,
-                coalesce(settled_at < as_of, FALSE) AS done,
-                -- A settled loan stays as it is. The end of an open one may have moved since: the one known then.
-                CASE
-                    WHEN settled_at < as_of THEN due_on
-                    ELSE coalesce((
-                        SELECT max(plan.due_on)
-                        FROM lending_installment plan
-                        JOIN lending_loanevent event ON event.key = plan.event_key
-                        WHERE plan.loan_id = loan.id AND plan.source = 'plan' AND event.booked_at < as_of
-                            AND NOT EXISTS (
-                                SELECT FROM lending_loanevent undo
-                                WHERE undo.reverses_id = event.id AND undo.booked_at < as_of
-                            )
-                    ), due_on)
-                END AS due_by,
-                lag(CASE WHEN settled_at < as_of THEN settled_at END) OVER (ORDER BY disbursed_at, loan.id)
-                    AS before_settled_at
-            FROM lending_loan loan
-            -- A line is drawn and repaid again and again: neither its sum nor its end is that of a loan. What was
-            -- given back within cooling-off counts for nothing.
-            WHERE loan.borrower_id = asked.borrower_id AND disbursed_at < as_of AND credit_limit_cents IS NULL
-                AND NOT EXISTS (
-                    SELECT FROM lending_loanevent gone
-                    WHERE gone.loan_id = loan.id AND gone.kind = 'cancel' AND gone.booked_at < as_of
-                        AND NOT EXISTS (
-                            SELECT FROM lending_loanevent undo
-                            WHERE undo.reverses_id = gone.id AND undo.booked_at < as_of
-                        )
-                )
+            {KNOWN_LOANS}
         ) known
         CROSS JOIN LATERAL (
             SELECT
@@ -197,7 +236,7 @@ LEFT JOIN LATERAL (
     FROM lending_promise
     WHERE lending_promise.borrower_id = asked.borrower_id AND made_at < as_of
 ) promise ON TRUE
-""",
+""",  # noqa: S608
     columns={
         "loans_taken": "loan.taken",
         "loans_settled": "loan.settled",
@@ -249,16 +288,8 @@ LEFT JOIN LATERAL (
 )
 
 SAVINGS = Source(
-    join="""
-CROSS JOIN LATERAL (
-    -- Whoever said that their savings shall not count reads that they do not.
-    SELECT EXISTS (
-        SELECT FROM lending_consent
-        WHERE lending_consent.borrower_id = asked.borrower_id AND purpose = 'savings' AND NOT granted
-            AND given_at < as_of AND (withdrawn_at IS NULL OR withdrawn_at >= as_of)
-    ) AS yes
-) kept_out
-LEFT JOIN LATERAL (
+    join=f"""
+{SAVINGS_KEPT_OUT}LEFT JOIN LATERAL (
     -- All pots of a borrower together.
     SELECT
         count(DISTINCT account_id) AS pots,
@@ -308,7 +339,7 @@ CROSS JOIN LATERAL (
     WHERE member.borrower_id = asked.borrower_id AND joined_at < as_of AND (left_at IS NULL OR left_at >= as_of)
         AND NOT kept_out.yes
 ) in_group
-""",
+""",  # noqa: S608
     columns={
         "savings_balance_cents": "saved.balance_cents",
         "savings_deposits_90d": "saved.deposits_90d",
@@ -334,19 +365,8 @@ CROSS JOIN LATERAL (
 )
 
 WALLET = Source(
-    join="""
-CROSS JOIN LATERAL (
-    SELECT
-        EXISTS (
-            SELECT FROM lending_consent
-            WHERE lending_consent.borrower_id = asked.borrower_id AND purpose = 'wallet' AND granted
-                AND given_at < as_of AND (withdrawn_at IS NULL OR withdrawn_at >= as_of)
-        ) AND EXISTS (
-            SELECT FROM lending_walletmovement
-            WHERE lending_walletmovement.borrower_id = asked.borrower_id AND moved_at < as_of
-        ) AS yes
-) shared
-LEFT JOIN LATERAL (
+    join=f"""
+{WALLET_SHARED}LEFT JOIN LATERAL (
     SELECT
         coalesce(sum(amount_cents) FILTER (WHERE comes_in AND moved_at >= since_7d), 0) AS in_7d,
         coalesce(sum(amount_cents) FILTER (WHERE comes_in AND is_new), 0) AS in_30d,
@@ -415,7 +435,7 @@ LEFT JOIN LATERAL (
     ORDER BY moved_at
     LIMIT 1
 ) seen ON TRUE
-""",
+""",  # noqa: S608
     columns={
         "wallet_in_7d_cents": "wallet.in_7d",
         "wallet_in_30d_cents": "wallet.in_30d",
@@ -458,7 +478,7 @@ LEFT JOIN LATERAL (
 )
 
 BOOK = Source(
-    join="""
+    join=f"""
 LEFT JOIN LATERAL (
     SELECT
         min(recorded_at) AS first_at,
@@ -475,11 +495,7 @@ LEFT JOIN LATERAL (
             kind, amount_cents, happened_on, recorded_at,
             kind IN ('sale', 'credit_given') AS sold,
             local::date - happened_on AS age
-        FROM lending_bookentry line
-        WHERE line.borrower_id = asked.borrower_id AND recorded_at < as_of AND reverses_id IS NULL
-            AND NOT EXISTS (
-                SELECT FROM lending_bookentry undo WHERE undo.reverses_id = line.id AND undo.recorded_at < as_of
-            )
+        {STANDING_LINES}
     ) each
     WHERE age >= 0
     HAVING count(*) > 0
@@ -489,17 +505,13 @@ LEFT JOIN LATERAL (
     SELECT count(*) AS weeks, sum(cents) AS total, sum(cents ^ 2) AS squares
     FROM (
         SELECT sum(amount_cents) AS cents
-        FROM lending_bookentry line
-        WHERE line.borrower_id = asked.borrower_id AND recorded_at < as_of AND reverses_id IS NULL
+        {STANDING_LINES}
             AND kind IN ('sale', 'credit_given') AND local::date - happened_on BETWEEN 0 AND 55
-            AND NOT EXISTS (
-                SELECT FROM lending_bookentry undo WHERE undo.reverses_id = line.id AND undo.recorded_at < as_of
-            )
         GROUP BY (local::date - happened_on) / 7
     ) week
     HAVING book.first_at IS NOT NULL
 ) sales ON TRUE
-""",
+""",  # noqa: S608
     columns={
         "book_age_days": days_since("book.first_at"),
         "days_since_last_line": days_since("book.last_at"),

@@ -17,9 +17,11 @@ from django.conf import settings
 from django.db import connection
 
 from lending.models import Decision
+from ml import events as event_list
 from ml import features as feature_list
 from ml.data import MICROLOAN, NEITHER, SAVINGS, Dataset
-from scoring import features
+from ml.events import Events
+from scoring import events, features
 from scoring.features import Asked
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,8 @@ class Outcomes:
     """What was asked for and what became of it, a loan a row; (n,) each.
 
     submitted_us: microseconds since 1970 UTC. small: no more than the lowest rung. days_late: of the last payment,
-    inf while the loan is not repaid. repaid_share: of what was owed, by 30 days after the due date.
+    inf while the loan is not repaid. repaid_share: of what was owed, by 30 days after the due date. repay_time:
+    until the last payment, as a share of the time from payout to that day, 1 where it was not repaid by then.
     """
 
     application_ids: npt.NDArray[np.int64]
@@ -47,6 +50,7 @@ class Outcomes:
     written_off: npt.NDArray[np.bool_]
     days_late: npt.NDArray[np.float64]
     repaid_share: npt.NDArray[np.float64]
+    repay_time: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
         """Return the number of loans."""
@@ -79,8 +83,12 @@ SELECT
         WHERE repayment.loan_id = loan.id AND repayment.received_at < %(until)s
             AND (repayment.received_at AT TIME ZONE %(zone)s)::date <= loan.due_on + 30
     )::float8 / (loan.principal_cents - loan.deducted_cents + loan.fee_cents + loan.tax_cents + loan.interest_cents)
-        AS repaid_share
+        AS repaid_share,
+    CASE WHEN loan.settled_at < %(until)s THEN least(
+        ((loan.settled_at AT TIME ZONE %(zone)s)::date - paid_out_on)::float8 / (loan.due_on + 30 - paid_out_on), 1
+    ) ELSE 1 END AS repay_time
 FROM lending_loan loan
+CROSS JOIN LATERAL (SELECT (loan.disbursed_at AT TIME ZONE %(zone)s)::date AS paid_out_on) payout
 JOIN lending_application application ON application.id = loan.application_id
 JOIN lending_productversion product ON product.id = loan.product_version_id
 WHERE loan.disbursed_at < %(until)s
@@ -118,40 +126,43 @@ def outcomes(until: datetime) -> Outcomes:
         written_off=column(5, np.bool_),
         days_late=np.array([np.inf if row[6] is None else row[6] for row in rows], dtype=np.float64),
         repaid_share=column(7, np.float64),
+        repay_time=column(8, np.float64),
     )
 
 
 def training_set(until: datetime) -> Dataset:
     """Return every loan whose outcome was settled before `until`, with its features as of the application."""
     known = outcomes(until)
-    return believable(known, as_decided(known))
+    return believable(known, *as_decided(known))
 
 
-def as_decided(known: Outcomes) -> npt.NDArray[np.float32]:
-    """Return (n, n_features): what each decision saw, as it kept it.
+def as_decided(known: Outcomes) -> tuple[npt.NDArray[np.float32], Events]:
+    """Return (n, n_features) and (n, 128, 4): what each decision saw, as it kept it.
 
     What came to us late, such as a partner's report of a deposit, no decision saw. Only where a decision kept
     nothing for today's features, as before the first model, the row is built now.
     """
-    x = np.zeros((len(known), len(feature_list.NAMES)), np.float32)
+    x, happened = np.zeros((len(known), len(feature_list.NAMES)), np.float32), event_list.none(len(known))
     for start in range(0, len(known), BLOCK):
         rows = range(start, min(start + BLOCK, len(known)))
         kept = _kept(known.application_ids[start : start + BLOCK].tolist())
         without = [row for row in rows if int(known.application_ids[row]) not in kept]
-        x[without] = features.rows([known.asked(row) for row in without]).astype(np.float32)
+        asked = [known.asked(row) for row in without]
+        x[without], happened[without] = features.rows(asked).astype(np.float32), events.build(asked)
         for row in set(rows) - set(without):
-            x[row] = features.from_json(kept[int(known.application_ids[row])])
-    return x
+            x[row], happened[row] = features.told(kept[int(known.application_ids[row])])
+    return x, happened
 
 
-def _kept(application_ids: list[int]) -> dict[int, dict[str, float | None]]:
-    """Return the vectors that decisions kept for today's features, by application."""
+def _kept(application_ids: list[int]) -> dict[int, dict[str, Any]]:
+    """Return the inputs that decisions kept for today's features, by application."""
     decisions = Decision.objects.filter(application_id__in=application_ids, feature_version=feature_list.VERSION)
-    return {key: kept for key, kept in decisions.values_list("application_id", "inputs__features") if kept}
+    kept = decisions.values_list("application_id", "inputs")
+    return {key: inputs for key, inputs in kept if inputs.get("features")}
 
 
-def believable(known: Outcomes, x: npt.NDArray[np.float32]) -> Dataset:
-    """Return outcomes and vectors (n, n_features) as a data set.
+def believable(known: Outcomes, x: npt.NDArray[np.float32], happened: Events | None = None) -> Dataset:
+    """Return outcomes, vectors (n, n_features) and events (n, 128, 4) as a data set.
 
     best_offer, a heuristic: a loan where it came back within 7 days of the due date; savings where it did not and
     the borrower saves, or failed already on the smallest rung; else neither.
@@ -167,6 +178,8 @@ def believable(known: Outcomes, x: npt.NDArray[np.float32]) -> Dataset:
         best_offer=best_offers(x, known.days_late, default & known.small),
         decided_at=known.submitted_us // 1_000_000,
         ids=known.application_ids.astype(np.str_),
+        repay_time=known.repay_time.astype(np.float32),
+        events=happened,
     )
     wrong: npt.NDArray[np.bool_] = np.any(feature_list.impossible(x), axis=1)
     if wrong.any():

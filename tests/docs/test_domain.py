@@ -60,7 +60,7 @@ from lending.services import loans as loan_services
 from lending.services.complaints import complain
 from lending.services.promises import make_promise
 from lending.services.receipts import borrower_of_account
-from ml import features
+from ml import events, features
 from scoring import policy
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
@@ -109,6 +109,7 @@ WHOLE = {
     "arrears.classes",
     "arrears.par",
     "closing.days",
+    "decisions.events",
     "decisions.features",
     "decisions.promises",
     "decisions.reasons",
@@ -1087,6 +1088,13 @@ class TestDecisions:
         columns = ("Feature", "Unit", "Missing when", "Made of")
         told = [tuple(row[column] for column in columns) for row in whole("decisions.features")]
         assert told == [(one.name, one.unit, one.missing, one.source) for one in features.FEATURES]
+
+    def test_the_events_are_those_of_the_model(self) -> None:
+        told = [
+            (row["Event"], row["Made of"], row["The chance of default it"]) for row in whole("decisions.events")
+        ]
+        never_raises = {-1: "never raises", 0: ""}
+        assert told == [(kind.name, kind.source, never_raises[kind.promise]) for kind in events.KINDS]
 
     def test_the_promises_are_those_that_the_network_keeps(self) -> None:
         told = {row["More of"]: row["The chance of default it"] for row in whole("decisions.promises")}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml import behaviour, features
+from ml import behaviour, events, features
 from ml.behaviour import People, behaviours
 from ml.forward import scores
 from ml.train import train
@@ -74,6 +74,40 @@ class TestInvariance:
     def test_finds_no_protected_fact_among_ours(self):
         assert behaviour.protected_facts(features.NAMES).passed
         assert behaviour.protected_facts(("loan_age_days", "average_usage", "languid_days")).passed
+
+
+@pytest.fixture(scope="module")
+def happened():
+    """Return a made-up history of 400 people: 99 repayments in time each."""
+    found = events.none(400)
+    found[:, :99] = np.random.default_rng(2).integers(1, 200, (400, 99, events.CODES))
+    found[:, :99, events.KIND] = 2
+    return found
+
+
+class TestEvents:
+    def test_that_never_hurt_are_tried(self, sound, book, happened):
+        found = {check.name: check for check in behaviours(lambda x, seen=None: sound(x), book.x[:400], happened)}
+        assert found["one_more_event"].passed
+
+    def test_that_hurt_although_they_never_may_are_caught(self, sound, book, happened):
+        def afraid(x, seen=None):
+            """Who repaid lately will soon want more."""
+            lately = 0 if seen is None else ((seen[..., 0] == 2) & (seen[..., 1] < 10)).sum(axis=1)
+            return np.minimum(sound(x) + np.float32(1e-4) * lately, np.float32(0.999))
+
+        checks = behaviours(afraid, book.x[:400], happened)
+        assert [check.name for check in checks if not check.passed] == ["one_more_event"]
+
+    def test_are_told_to_both_paths(self, sound, book, happened):
+        def deaf(x, seen=None):
+            return sound(x)
+
+        def hears(x, seen=None):
+            return sound(x) * (1 - 1e-3 * (seen is not None))
+
+        checks = behaviours(deaf, book.x[:400], happened, served=hears)
+        assert [check.name for check in checks if not check.passed] == ["same_on_both_paths"]
 
 
 class TestMinimum:

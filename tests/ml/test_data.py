@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ml import data
+from ml import data, events
 from ml.data import DAY, InvalidDataset
 
 
@@ -19,6 +19,55 @@ def test_a_file_gives_back_the_same_loans(loans, tmp_path):
     np.testing.assert_array_equal(again.x, loans.x)
     np.testing.assert_array_equal(again.ids, loans.ids)
     assert again.sha256() == loans.sha256()
+
+
+class TestWhatMayBeAbsent:
+    @pytest.fixture
+    def told(self, loans):
+        rng = np.random.default_rng(5)
+        happened = events.none(len(loans))
+        happened[:, :9] = rng.integers(0, 1 + len(events.KINDS), (len(loans), 9, events.CODES))
+        return replace(loans, events=happened, repay_time=rng.random(len(loans)).astype(np.float32))
+
+    def test_comes_back_from_a_file(self, told, tmp_path):
+        told.save(tmp_path / "loans.parquet")
+        again = data.load(tmp_path / "loans.parquet")
+        np.testing.assert_array_equal(again.events, told.events)
+        np.testing.assert_array_equal(again.repay_time, told.repay_time)
+        assert again.sha256() == told.sha256()
+
+    def test_counts_in_the_digest(self, loans, told):
+        other = told.events.copy()
+        other[0, 0, 1] ^= 1
+        digests = {
+            each.sha256() for each in (loans, told, replace(told, events=other), replace(told, repay_time=None))
+        }
+        assert len(digests) == 4
+
+    def test_is_taken_with_its_loan(self, told):
+        assert told.take(np.array([7, 3])).events.tobytes() == told.events[[7, 3]].tobytes()
+        assert [len(values) for values in told.take(np.array([7, 3])).told] == [2, 2]
+
+    def test_is_nothing_where_a_file_says_nothing(self, told, tmp_path):
+        told.save(tmp_path / "loans.parquet")
+        table = pq.read_table(tmp_path / "loans.parquet")
+        blank = pa.array([None] * len(told), pa.binary(events.LAST * events.CODES))
+        pq.write_table(
+            table.set_column(table.schema.get_field_index("events"), "events", blank), tmp_path / "blank"
+        )
+        assert not data.load(tmp_path / "blank").events.any()
+
+    @pytest.mark.parametrize(
+        ("changes", "words"),
+        [
+            ({"events": events.none(3)}, "events must be"),
+            ({"events": np.full((1600, events.LAST, events.CODES), 200, np.uint8)}, "kinds up to 11"),
+            ({"repay_time": np.full(1600, 1.5, np.float32)}, "repay_time must be"),
+        ],
+    )
+    def test_is_refused_where_it_cannot_be(self, loans, changes, words):
+        with pytest.raises(InvalidDataset, match=words):
+            replace(loans, **changes)
 
 
 def test_the_digest_ignores_row_order_and_notices_one_changed_number(loans):

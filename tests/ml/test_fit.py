@@ -5,13 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml import fit, network
+from ml import events, fit, network
 from ml.fit import Recipe
 from ml.forward import forward
 from ml.measures import auc, log_loss
 from ml.tables import stratified
 
 BAG = Recipe(bins=8, embedding=4, width=16, members=2, nets=3, epochs=8, patience=8, batch=64, learning_rate=5e-3)
+
+
+def of_default(bad):
+    """Return y as `fit` takes it, where nothing but the default is known."""
+    unknown = np.full(len(bad), np.nan)
+    return np.column_stack([bad, unknown, np.full(len(bad), -1), unknown]).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +28,7 @@ def rows():
     x[rng.random(x.shape) < 0.1] = np.nan
     known = np.nan_to_num(x)
     bad = rng.random(600) < 1 / (1 + np.exp(1 - 2 * known[:, 0] + known[:, 1] * known[:, 2]))
-    y = np.column_stack([bad, np.full(600, np.nan), np.full(600, -1)]).astype(np.float32)
+    y = of_default(bad)
     return x, y, stratified(y[:, 0], 3, seed=1)
 
 
@@ -106,7 +112,7 @@ def test_a_line_knows_categories_apart_that_no_order_tells():
     kinds = rng.integers(1, 8, 800)
     bad = rng.random(800) < np.where(kinds % 2 == 0, 0.7, 0.2)
     x = np.column_stack([kinds, rng.normal(size=800)]).astype(np.float32)
-    y = np.column_stack([bad, np.full(800, np.nan), np.full(800, -1)]).astype(np.float32)
+    y = of_default(bad)
     rows, line = (x, y, stratified(y[:, 0], 3, seed=1)), replace(BAG, epochs=0)
 
     found = fitted(rows, line, categories=np.array([True, False]))
@@ -133,6 +139,78 @@ def test_without_a_promise_the_rows_decide(rows, bag):
     many = np.repeat(rows[0][:50], 2, axis=0)
     many[:, 0] = np.tile([-2, 2], 50)
     assert (np.diff(forward(bag.weights, many)["default"].reshape(50, 2), axis=1) > 0.1).all()
+
+
+@pytest.fixture(scope="module")
+def told():
+    """Numbers that mean nothing; who was paid lately is good, and who repaid in time lately is bad."""
+    rng = np.random.default_rng(8)
+    happened = events.none(600)
+    for person in happened:
+        count = rng.integers(1, 40)
+        person[:count, events.KIND] = rng.choice([2, 6, 7], count)
+        person[:count, 1:] = rng.integers(0, 250, (count, 3))
+        person[:count] = person[np.argsort(person[:count, events.AGE])]
+    lately = [(happened[..., 0] == kind) & (happened[..., events.AGE] < 60) for kind in (6, 2)]
+    paid, repaid = (each.sum(axis=1) for each in lately)
+    bad = rng.random(600) < 1 / (1 + np.exp(2.0 * paid - 2.0 * repaid))
+    x = rng.normal(size=(600, 5)).astype(np.float32)
+    return (x, of_default(bad), stratified(bad, 3, seed=1)), happened
+
+
+STORY = replace(BAG, epochs=40, patience=40)
+
+
+@pytest.fixture(scope="module")
+def knows(told):
+    return fitted(told[0], STORY, events=told[1])
+
+
+class TestEvents:
+    def test_are_learnt_from(self, told, knows):
+        (x, y, _), happened = told
+        assert auc(y[:, 0], knows.left_out) > 0.75
+        assert auc(y[:, 0], fitted(told[0]).left_out) < 0.6
+        assert auc(y[:, 0], forward(knows.weights, x, happened)["default"]) > 0.75
+
+    def test_say_the_same_in_numpy(self, told, knows):
+        (x, _, _), happened = told
+        plain = forward(knows.weights, x, happened)
+        for name, values in network.restore(knows.spec, knows.weights).predict([x, happened], verbose=0).items():
+            np.testing.assert_allclose(values, plain[name], atol=1e-6, err_msg=name)
+        for name, values in forward(knows.weights, x, happened[:1]).items():
+            alone = forward(knows.weights, x, np.repeat(happened[:1], len(x), axis=0))[name]
+            np.testing.assert_allclose(values, alone, atol=1e-6, err_msg=name)
+
+    def test_of_which_something_is_promised_keep_the_promise(self, told, knows):
+        (x, _, _), happened = told
+        held = fitted(told[0], STORY, events=told[1], monotone=np.zeros(5, np.int64))
+
+        def with_another(weights):
+            """How much one more repayment in time, of any age and amount, adds to the chance."""
+            more = happened.copy()
+            more[:, -1] = [2, 0, 0, 0]
+            more[:, -1, 1:] = np.random.default_rng(3).integers(0, 256, (len(x), 3))
+            return forward(weights, x, more)["default"] - forward(weights, x, happened)["default"]
+
+        assert (with_another(held.weights) <= 1e-6).all()
+        assert (with_another(knows.weights) > 0.01).any(), "the rows say the opposite"
+
+    def test_decide_the_weights_with_rows_recipe_and_seed(self, told):
+        once = replace(BAG, epochs=1)
+        first, again = (fitted(told[0], once, events=told[1]) for _ in range(2))
+        np.testing.assert_array_equal(first.weights["story/out"], again.weights["story/out"])
+        assert first.weights["story/out"].any()
+
+
+def test_when_a_loan_is_repaid_is_learnt_where_it_is_known(rows):
+    x, y, _ = rows
+    known = y.copy()
+    known[:, 3] = np.where(np.arange(600) % 3 == 0, np.nan, 1 / (1 + np.exp(-np.nan_to_num(x[:, 3]))))
+    said = forward(fitted(rows, replace(BAG, epochs=30, patience=30), known).weights, x)["repay_time"]
+
+    assert np.corrcoef(said, np.nan_to_num(x[:, 3]))[0, 1] > 0.9
+    np.testing.assert_allclose(said.mean(), np.nanmean(known[:, 3]), atol=0.05)
 
 
 def test_rows_recipe_and_seed_decide_the_weights(rows, bag):

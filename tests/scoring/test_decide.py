@@ -87,8 +87,8 @@ class TestWithoutAScore:
         self.is_referred(decided(amina))
 
     def test_a_network_that_answers_nonsense_refers(self, amina, reigning, monkeypatch):
-        nonsense = Prediction(*(np.full(shape, np.nan, np.float32) for shape in ((1,), (1,), (1, 3))))
-        monkeypatch.setattr(worker.Scorer, "predict", lambda self, x: nonsense)
+        nonsense = Prediction(*(np.full(shape, np.nan, np.float32) for shape in ((1,), (1,), (1, 3), (1,))))
+        monkeypatch.setattr(worker.Scorer, "predict", lambda self, x, events: nonsense)
         self.is_referred(decided(amina))
 
     def test_a_damaged_artifact_refers_and_opens_a_case(self, amina, reigning, models_dir):
@@ -229,9 +229,9 @@ def set_thresholds(monkeypatch, **changes) -> None:
 def defaults_above(cents: int):
     """Return a predict() of a network that trusts amounts up to `cents` and nothing above."""
 
-    def predict(self, x):
+    def predict(self, x, events):
         column = x[:, features.features.NAMES.index("requested_cents")]
         chance = np.where(column > cents, 0.9, 0.01).astype(np.float32)
-        return Prediction(chance, 1 - chance, np.full((len(x), 3), 1 / 3, np.float32))
+        return Prediction(chance, 1 - chance, np.full((len(x), 3), 1 / 3, np.float32), chance)
 
     return predict

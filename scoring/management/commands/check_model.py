@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
@@ -29,22 +30,23 @@ class Command(BaseCommand):
             model = registry.open_artifact(name)
         except (registry.UnknownModel, ArtifactRefused) as error:
             raise CommandError(str(error)) from error
-        people, whose = latest_applicants(timezone.now())
-        if not len(people):
+        told, whose = latest_applicants(timezone.now())
+        if not len(told[0]):
             raise CommandError("there is no decision and no ended loan yet to try it on")
-        checks = judging.how_it_behaves(model, people)
-        self.stdout.write(f"{name} on {len(people):,} {whose}")
+        checks = judging.how_it_behaves(model, *told)
+        self.stdout.write(f"{name} on {len(told[0]):,} {whose}")
         for check in checks:
             self.stdout.write(f"{'ok  ' if check.passed else 'FAIL'}  {check.name}: {check.words}")
         if not all(check.passed for check in checks):
             sys.exit(1)
 
 
-def latest_applicants(until: datetime) -> tuple[judging.Rows, str]:
-    """Return up to 1,000 vectors and whose they are: of the latest decisions; before any, of ended loans."""
+def latest_applicants(until: datetime) -> tuple[tuple[npt.NDArray[Any], ...], str]:
+    """Return vectors and events of up to 1,000 people, and whose: of the latest decisions; before any, of loans."""
     decided = Decision.objects.filter(feature_version=feature_list.VERSION, decided_at__lt=until).order_by("-id")
-    kept = decided.values_list("inputs__features", flat=True)[:MOST_VECTORS]
-    vectors = [features.from_json(values) for values in kept if values]
-    if vectors:
-        return np.array(vectors), "applicants as their decisions saw them"
-    return training.training_set(until).in_time_order().x[-MOST_VECTORS:], "applicants whose loans have ended"
+    kept = decided.values_list("inputs", flat=True)[:MOST_VECTORS]
+    told = [features.told(inputs) for inputs in kept if inputs.get("features")]
+    if told:
+        return tuple(map(np.array, zip(*told, strict=True))), "applicants as their decisions saw them"
+    ended = training.training_set(until).in_time_order()
+    return ended.take(np.arange(len(ended))[-MOST_VECTORS:]).told, "applicants whose loans have ended"
