@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from ml import features
+from ml import events, features
 from ml.train import train
 from scoring import registry, training
 from scoring.management.commands.check_model import latest_applicants
@@ -50,16 +50,17 @@ class TestCheckModel:
     def test_prefers_what_decisions_saw(self, amina, reigning):
         history.loan(amina, NOON - 100 * DAYS, days_late=0)
         decision = decided(amina)
-        people, whose = latest_applicants(NOON + DAYS)
+        (people, happened), whose = latest_applicants(NOON + DAYS)
         assert whose == "applicants as their decisions saw them"
         assert people.shape == (1, len(features.NAMES))
+        assert events.to_json(happened[0]) == decision.inputs["events"] != []
         asked = people[0, features.NAMES.index("requested_cents")]
         assert asked == np.float32(decision.inputs["features"]["requested_cents"])
 
     def test_leaves_out_decisions_of_other_features(self, amina, reigning, fixed_scorer):
         factories.decide(factories.apply(amina), "decline", inputs={"features": {"gone": 1}}, feature_version="old")
-        people, whose = latest_applicants(NOON + DAYS)
-        assert (len(people), whose) == (0, "applicants whose loans have ended")
+        told, whose = latest_applicants(NOON + DAYS)
+        assert (len(told[0]), whose) == (0, "applicants whose loans have ended")
 
     @pytest.mark.parametrize(("arguments", "words"), [((), "nobody serves"), (("gone",), "no model is named gone")])
     def test_refuses_what_it_cannot_try(self, db, models_dir, arguments, words):

@@ -58,9 +58,10 @@ class TestScoring:
         scorer = worker.load(strict.name).scorer
         for decision in decisions:
             kept = decision.shadow_score
-            vector = shadow.features.from_json(decision.inputs["features"])
+            vector, happened = shadow.features.told(decision.inputs)
             assert kept.version == strict
-            assert kept.score == pytest.approx(float(scorer.predict(vector[None]).default[0]), abs=1e-6)
+            chance = float(scorer.predict(vector[None], happened[None]).default[0])
+            assert kept.score == pytest.approx(chance, abs=1e-6)
             assert kept.score > 0.9 and not kept.approves
 
     def test_changes_nothing_of_a_decision(self, amina, reigning, trained, monkeypatch):

@@ -142,8 +142,8 @@ def number() -> int:
 
 def test_the_network_says_the_same_in_the_worker_and_here(law, first, scoring_worker):
     decision = decision_of(apply_as("Amina Wanjiru", 1))
-    vector = decide.features.from_json(decision.inputs["features"])
-    here = worker.load(first.name).scorer.predict(vector[None])
+    vector, happened = decide.features.told(decision.inputs)
+    here = worker.load(first.name).scorer.predict(vector[None], happened[None])
     assert decision.score == float(here.default[0])
 
 
