@@ -68,6 +68,7 @@ def manifest_of(trained: "Trained", *, weights_sha256: str, commit: str | None) 
         "data_sha256": trained.data_sha256,
         "loans": trained.loans,
         "seen_until": trained.seen_until,
+        "lineage": asdict(trained.lineage),
         "epochs": trained.epochs,
         "seconds": round(trained.seconds, 1),
         "code_commit": commit,

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import tables
+from ml.memory import peak_mib
 from ml.tables import Table
 
 Chances = npt.NDArray[np.floating]
@@ -209,22 +210,16 @@ def main(argv: list[str] | None = None) -> int:
     fold = next(one for one in tables.folds_of(table, asked.folds) if one.name == asked.fold)
     train, test = table.take(fold.train), table.take(fold.test)
     del table
-    began, before_mib = time.monotonic(), _peak_mib()
+    began, before_mib = time.monotonic(), peak_mib()
     chances = np.asarray(CONTESTANTS[asked.name](train, test, asked.seed), np.float64)
     took = time.monotonic() - began
     if chances.shape != (len(test),) or not ((chances >= 0) & (chances <= 1)).all():
         print(f"{asked.name} gave no chances from 0 to 1", file=sys.stderr)  # noqa: T201
         return 1
     np.save(asked.out, chances)
-    peak_mib = _peak_mib()
-    print(json.dumps({"seconds": round(took, 2), "peak_mib": peak_mib, "read_mib": before_mib}))  # noqa: T201
+    peak = peak_mib()
+    print(json.dumps({"seconds": round(took, 2), "peak_mib": peak, "read_mib": before_mib}))  # noqa: T201
     return 0
-
-
-def _peak_mib() -> int:
-    """Return the most memory that this process has held, what reading the table took among it."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 if __name__ == "__main__":

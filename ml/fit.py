@@ -21,6 +21,8 @@ from ml.measures import log_loss
 Array = npt.NDArray[np.float32]
 # (fraction of the work done 0..1, what is going on)
 Progress = Callable[[float, str], None]
+# (epoch, mean log-loss of the nets' best so far); what it raises ends the fitting
+Watch = Callable[[int, float], None]
 # A part is looked at in blocks of so many rows, so that memory stays bounded.
 BLOCK = 4_096
 # So many rows are enough for a straight line.
@@ -87,6 +89,8 @@ def fit(
     monotone: npt.NDArray[np.int64] | None = None,
     categories: npt.NDArray[np.bool_] | None = None,
     events: Events | None = None,
+    start: dict[str, Array] | None = None,
+    watch: Watch = lambda epoch, best: None,
 ) -> Fitted:
     """Train `recipe.nets` networks on x: (n, f), NaN where missing, and return them as one.
 
@@ -97,9 +101,12 @@ def fit(
     monotone: (f,) where it is 1 more of a number never lowers the chance of default, where -1 it never raises it.
     categories: (f,) whose numbers only name something.
     events: (n, 128, 4) what happened before, as `ml.events` says; with `monotone` their promises are kept, too.
+    start: the weights of an earlier bag of the same sizes to go on from, its encoding kept. Whether that bag learnt
+    from rows by which this one stops is the caller's to know.
 
     Raises:
         Diverged: a net found no weights that give chances.
+        ValueError: `start` is of another network.
     """
     started = time.monotonic()
     import keras
@@ -107,17 +114,18 @@ def fit(
     from ml import network
 
     keras.utils.set_random_seed(seed)
-    spec = network.Spec(
-        x.shape[1], recipe.bins, recipe.embedding, recipe.width, recipe.members, recipe.nets, recipe.dropout,
-        kinds=0 if events is None else len(KINDS),
-    )  # fmt: skip
+    spec = spec_of(recipe, x.shape[1], 0 if events is None else len(KINDS))
     serving, members = network.build(spec, seed=seed)
-    serving.get_layer("encode").assign(network.learn_encoding(x[_learnt(parts, recipe.nets)], recipe.bins))
     rng = np.random.default_rng(seed)
     own = [np.flatnonzero(parts != net) for net in range(recipe.nets)]
     stops = [np.flatnonzero(parts == net) for net in range(recipe.nets)]
-    named = np.zeros(x.shape[1], bool) if categories is None else categories
-    _begin_wide(serving, x, y, own, named, seed=seed, rng=rng)
+    if start is None:
+        learnt = _learnt(parts, recipe.nets)
+        serving.get_layer("encode").assign(network.learn_encoding(x, recipe.bins, learnt))
+        named = np.zeros(x.shape[1], bool) if categories is None else categories
+        _begin_wide(serving, x, y, own, named, seed=seed, rng=rng)
+    else:
+        network.take_over(serving, start | network.UNCALIBRATED)
     keep_promises = (lambda: None) if monotone is None else _promises(serving, monotone)
     keep_promises()
     learn, chances = _compiled(members, x, y, events, recipe, keep_promises)
@@ -125,7 +133,7 @@ def fit(
     best = Best(members.trainable_variables, recipe.nets)
     history: list[list[float]] = []
     for epoch in range(recipe.epochs + 1):
-        # Before the first one stands the line that the wide path begins as.
+        # Before the first one stands the line that the wide path begins as, or what was gone on from.
         if epoch:
             learn(_order(own, recipe.batch, rng), _rate(recipe, epoch))
         said = _of_own_part(chances, stops)
@@ -133,6 +141,7 @@ def fit(
         best.keep(epoch, history[-1])
         now, mean = (sum(losses) / recipe.nets for losses in (history[-1], best.losses))
         say(epoch / max(1, recipe.epochs), f"epoch {epoch}: log-loss {now:.4f}, best {mean:.4f}")
+        watch(epoch, mean)
         if all(epoch - at >= recipe.patience for at in best.epochs):
             break
         if epoch and recipe.max_seconds and time.monotonic() - started > recipe.max_seconds:
@@ -141,6 +150,15 @@ def fit(
     left_out = _left_out(len(x), stops, _of_own_part(chances, stops))
     took = time.monotonic() - started
     return Fitted(spec, network.weights_of(serving), best.losses, best.epochs, left_out, took, history)
+
+
+def spec_of(recipe: Recipe, count: int, kinds: int = 0) -> Any:
+    """Return the sizes of the network (`ml.network.Spec`) that a recipe makes for so many features and kinds of event."""
+    from ml import network
+
+    return network.Spec(
+        count, recipe.bins, recipe.embedding, recipe.width, recipe.members, recipe.nets, recipe.dropout, kinds
+    )
 
 
 def _rate(recipe: Recipe, epoch: int) -> np.float32:

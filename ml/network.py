@@ -40,6 +40,8 @@ LOGITS = 6
 MARGIN = 1e-6
 # Codes of events go up to 255. A step of training moves what each of up to 128 events adds: none may move it far.
 MOST_CODE, STORY_SCALE = 1 / 255, 0.25
+# What the calibration does before it is learnt: nothing.
+UNCALIBRATED = {"calibrate/slope": np.ones((), np.float32), "calibrate/intercept": np.zeros((), np.float32)}
 # Beside its position in each bin, a value's code holds its normal score and the mark of a missing one.
 BESIDE_BINS, SCORE = 2, -2
 # Normal scores end here: farther out stands one value in some hundreds.
@@ -84,14 +86,18 @@ class Encoding:
     reference: npt.NDArray[np.float32]
 
 
-def learn_encoding(x: npt.NDArray[np.float32], bins: int) -> Encoding:
-    """Return bin edges at the quantiles of x: (n, f); a value that repeats much takes one edge, not many."""
+def learn_encoding(
+    x: npt.NDArray[np.float32], bins: int, rows: npt.NDArray[np.bool_] | slice = slice(None)
+) -> Encoding:
+    """Return bin edges at the quantiles of these rows of x: (n, f); a value that repeats much takes one edge."""
     f = x.shape[1]
     low, scale, step = (np.zeros((f, bins), np.float32) for _ in range(3))
     start, seen, code = np.zeros(f, np.float32), np.zeros(f, np.float32), np.zeros((f, bins + 1), np.float32)
     reference = np.full(f, np.nan, np.float32)
     for j in range(f):
-        known = np.sort(x[~np.isnan(x[:, j]), j])
+        # A column at a time: a million rows are not copied as a whole.
+        values = x[rows, j]
+        known = np.sort(values[~np.isnan(values)])
         if not len(known):
             continue
         edges = edges_of(known, bins)
@@ -101,11 +107,11 @@ def learn_encoding(x: npt.NDArray[np.float32], bins: int) -> Encoding:
         scores = normal_scores(known, edges)
         start[j], step[j, :used] = scores[0], np.diff(scores)
         median = np.float32(np.quantile(known, 0.5, method="nearest"))
-        seen[j] = len(known) < len(x)
+        seen[j] = len(known) < len(values)
         if not seen[j]:
             code[j, :bins] = np.clip((median - low[j]) * scale[j], 0, 1)
             code[j, bins] = start[j] + code[j, :bins] @ step[j]
-        if len(known) * 2 >= len(x):
+        if len(known) * 2 >= len(values):
             reference[j] = median
     return Encoding(low, scale, start, step, seen, code, reference)
 
@@ -341,11 +347,21 @@ def restore(spec: Spec, weights: dict[str, npt.NDArray[np.float32]]) -> keras.Mo
         ValueError: a weight is absent, unknown or of another shape than `spec` asks for.
     """
     network, _ = build(spec)
+    take_over(network, weights)
+    return network
+
+
+def take_over(network: keras.Model, weights: dict[str, npt.NDArray[np.float32]]) -> None:
+    """Put weights as `weights_of` returns them into a network, all or none.
+
+    Raises:
+        ValueError: as `restore` says.
+    """
     wanted = {variable.path: variable for variable in network.weights}
     if wanted.keys() != weights.keys():
         raise ValueError(f"weights must be {sorted(wanted)}, got {sorted(weights)}")
     for path, variable in wanted.items():
         if tuple(variable.shape) != weights[path].shape:
             raise ValueError(f"{path} must be {tuple(variable.shape)}, got {weights[path].shape}")
+    for path, variable in wanted.items():
         variable.assign(weights[path])
-    return network

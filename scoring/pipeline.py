@@ -35,7 +35,7 @@ from ml.calibrate import Calibration
 from ml.data import Dataset
 from ml.fit import Recipe
 from ml.gate import Comparison
-from ml.train import LEAST_LOANS, Learnt, Plan, TooFewLoans, Trained, calibrated, learn
+from ml.train import LEAST_LOANS, Learnt, Lineage, Plan, TooFewLoans, Trained, calibrated, learn
 from scoring import judging, registry, shadow, training
 from scoring.models import ModelVersion, PipelineRun, PipelineStep, Promotion
 from scoring.training import Outcomes
@@ -47,6 +47,8 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 # A step that was begun so often and never ended, because it kills its process, ends its run.
 MOST_TRIES = 5
+# However well the champion's weights serve as a start, so often a training begins at nothing.
+FRESH_EVERY_DAYS = 7
 # Against the last run that ended: more or fewer loans than this is a broken import or a lost table.
 ROWS_CHANGE = 0.5
 # A share of losses outside of these no book has; it is a wrong join, or outcomes that never arrived.
@@ -114,7 +116,9 @@ class Work:
 
     def learnt(self) -> Learnt:
         weights, left_out = _split(self.arrays("train"), "left_out")
-        return Learnt(weights=weights, left_out=left_out, **self.report("train"))
+        facts = self.report("train")
+        kept = {"recipe": Recipe(**facts["recipe"]), "lineage": Lineage(**facts["lineage"])}
+        return Learnt(weights=weights, left_out=left_out, **facts | kept)
 
     def trained(self) -> Trained:
         facts = self.report("calibrate")
@@ -122,8 +126,13 @@ class Work:
         return Trained(
             weights=dict(self.arrays("calibrate")),
             names=feature_list.NAMES,
-            plan=self.plan,
-            **facts | {"calibration": Calibration(**facts["calibration"]), "metrics": measured},
+            **facts
+            | {
+                "calibration": Calibration(**facts["calibration"]),
+                "metrics": measured,
+                "lineage": Lineage(**facts["lineage"]),
+                "plan": plan_from(facts["plan"]),
+            },
         )
 
 
@@ -137,7 +146,8 @@ def directory_name(run: PipelineRun) -> str:
 
 def plan_from(stored: Mapping[str, Any]) -> Plan:
     """Return a plan from the JSON of its row."""
-    return Plan(shares=tuple(stored["shares"]), gap_days=stored["gap_days"], recipe=Recipe(**stored["recipe"]))
+    recipe = Recipe(**stored["recipe"]) if stored["recipe"] else None
+    return Plan(**{**stored, "shares": tuple(stored["shares"]), "recipe": recipe})
 
 
 def _with_nan(measures: Mapping[str, float | None]) -> dict[str, float]:
@@ -215,25 +225,36 @@ def features(work: Work) -> Result:
 
 
 def train(work: Work) -> Result:
-    """Find the weights."""
+    """Find the weights: from those of the champion, or from nothing where it has been long enough."""
     try:
         learnt = learn(
             work.dataset(),
             seed=work.run.seed,
             plan=work.plan,
             progress=lambda part, what: work.say(f"{part:4.0%} {what}"),
+            parent=None if fresh_is_due(work.run) else registry.open_champion(),
         )
     except TooFewLoans as error:
         raise Refused(str(error)) from error
-    facts = {"network": learnt.network, "epochs": learnt.epochs, "seconds": learnt.seconds}
-    return Result(facts, {**learnt.weights, "left_out": learnt.left_out})
+    facts = {f.name: getattr(learnt, f.name) for f in fields(learnt) if f.name not in ("weights", "left_out")}
+    kept = {"recipe": asdict(learnt.recipe), "lineage": asdict(learnt.lineage)}
+    return Result(facts | kept, {**learnt.weights, "left_out": learnt.left_out})
+
+
+def fresh_is_due(run: PipelineRun) -> bool:
+    """Say whether no training of the last days began at nothing: one a week does, however the warm ones fare."""
+    since = run.business_date - timedelta(days=FRESH_EVERY_DAYS)
+    steps = PipelineStep.objects.filter(name="train", state=PipelineStep.State.DONE)
+    recent = steps.filter(run__business_date__gt=since, run__business_date__lte=run.business_date)
+    return not recent.filter(report__lineage__parent_sha256="").exclude(run=run).exists()
 
 
 def calibrate(work: Work) -> Result:
     """Make the chances come true, and measure them on the latest loans."""
     trained = calibrated(work.dataset(), work.learnt(), seed=work.run.seed, plan=work.plan)
-    kept = {f.name: getattr(trained, f.name) for f in fields(trained) if f.name not in ("weights", "names", "plan")}
-    return Result(kept | {"calibration": asdict(trained.calibration)}, trained.weights)
+    kept = {f.name: getattr(trained, f.name) for f in fields(trained) if f.name not in ("weights", "names")}
+    plain = {name: asdict(getattr(trained, name)) for name in ("calibration", "lineage", "plan")}
+    return Result(kept | plain, trained.weights)
 
 
 def judge(work: Work) -> Result:

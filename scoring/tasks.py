@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from scoring import pipeline, shadow, worker
 
-# Of one training process. Some hundred thousand loans take less; whatever takes longer is hung.
+# Of one training process. To learn from a million loans takes a third of it (docs/network.md); what takes longer is
+# hung.
 LIMIT_SECONDS = 1_800
 # Fitting stops after the epoch that crosses it, well before the process is ended.
 FIT_SECONDS = 1_200

@@ -96,6 +96,18 @@ def test_a_gap_drops_loans_whose_outcome_was_not_known_yet(loans):
     assert len(test) == 320
 
 
+def test_parts_of_loans_in_order_are_no_copies(loans):
+    """A million loans take 400 MB, and so would each copy."""
+    assert loans.in_time_order() is loans
+    assert all(np.shares_memory(part.x, loans.x) for part in loans.split((0.7, 0.1, 0.1, 0.1), gap_days=20))
+
+
+def test_the_digest_is_that_of_the_whole_read_in_pieces(loans, monkeypatch):
+    whole = loans.sha256()
+    monkeypatch.setattr(data, "BLOCK", 100)
+    assert loans.sha256() == whole
+
+
 def test_later_loans_are_strictly_later(loans):
     moment = int(loans.decided_at[99])
     assert len(loans.after(moment)) == len(loans) - 100

@@ -229,3 +229,49 @@ def test_what_no_net_has_learnt_from_is_not_in_the_encoding(rows):
         "missing counts as the usual value: nothing was learnt of it"
     )
     assert alone.weights["encode/missing_code"][3].any()
+
+
+def test_a_rate_that_falls_begins_as_the_other_and_ends_quietly(rows):
+    """At ten times the usual rate the log-loss swings from epoch to epoch, unless the rate falls to nothing."""
+    wild = replace(BAG, epochs=12, patience=12, learning_rate=5e-2)
+    falls, stays = (np.array(fitted(rows, replace(wild, falls=one)).history) for one in (True, False))
+
+    np.testing.assert_array_equal(falls[:2], stays[:2])
+    swings = [np.abs(np.diff(history[-4:], axis=0)).mean() for history in (falls, stays)]
+    assert swings[0] < swings[1] / 3
+
+
+def test_what_goes_on_from_weights_begins_where_they_ended(rows, bag):
+    calibrated = bag.weights | {"calibrate/slope": np.float32(2), "calibrate/intercept": np.float32(-1)}
+    went_on = fitted(rows, replace(BAG, epochs=2, learning_rate=1e-4), start=calibrated)
+
+    assert went_on.history[0] == pytest.approx(bag.log_loss, abs=1e-6)
+    assert all(now <= before + 1e-6 for now, before in zip(went_on.log_loss, bag.log_loss, strict=True))
+    assert went_on.weights["calibrate/slope"] == 1, "a calibration is learnt anew"
+    for part in ("low", "scale", "score_start", "missing_seen", "missing_code", "reference"):
+        np.testing.assert_array_equal(went_on.weights[f"encode/{part}"], bag.weights[f"encode/{part}"])
+
+
+def test_weights_of_another_network_are_refused_in_words(rows, bag):
+    with pytest.raises(ValueError, match=r"hidden_1/kernel must be \(3, 20, 8\), got \(3, 20, 16\)"):
+        fitted(rows, replace(BAG, width=8), start=bag.weights)
+    without = {path: weight for path, weight in bag.weights.items() if path != "heads/kernel"}
+    with pytest.raises(ValueError, match="heads/kernel"):
+        fitted(rows, start=without)
+
+
+def test_whoever_watches_can_end_it(rows):
+    class Enough(Exception):
+        pass
+
+    told = []
+
+    def watch(epoch: int, loss: float) -> None:
+        told.append((epoch, loss))
+        if epoch == 2:
+            raise Enough
+
+    with pytest.raises(Enough):
+        fitted(rows, watch=watch)
+    assert [epoch for epoch, _ in told] == [0, 1, 2]
+    assert told[2][1] <= told[1][1] <= told[0][1], "the best so far"

@@ -13,7 +13,8 @@ from django.db import IntegrityError, connection, transaction
 
 from lending.models import Application, Case, Loan
 from ml.data import Dataset
-from ml.train import Learnt, train
+from ml.recipes import WARM_RATE
+from ml.train import Learnt, Lineage, Plan, train
 from scoring import judging, pipeline, registry, shadow, tasks, training
 from scoring.judging import Judgement
 from scoring.models import ModelVersion, PipelineRun, Promotion
@@ -56,10 +57,10 @@ def gate(monkeypatch) -> Gate:
 def learnt_before(monkeypatch) -> None:
     """Let the same loans, seed and plan give what they gave before: TensorFlow compiles once for all tests here."""
 
-    def learn(loans, *, seed, plan, progress):  # type: ignore[no-untyped-def]
-        key = (loans.x.tobytes(), loans.default.tobytes(), seed, repr(plan))
+    def learn(loans, *, seed, plan, progress, parent):  # type: ignore[no-untyped-def]
+        key = (loans.x.tobytes(), loans.default.tobytes(), seed, repr(plan), parent and parent.sha256)
         if key not in _learnt:
-            _learnt[key] = real(loans, seed=seed, plan=plan, progress=progress)
+            _learnt[key] = real(loans, seed=seed, plan=plan, progress=progress, parent=parent)
         return _learnt[key]
 
     real = pipeline.learn
@@ -251,6 +252,44 @@ class TestOneByOne:
         for path in made:
             with np.load(path, allow_pickle=False) as arrays:
                 assert all(arrays[name].dtype.kind in "biufU" for name in arrays.files)
+
+
+class TestWarmStart:
+    @pytest.fixture
+    def served(self, loans, models_dir, gate, no_shadow) -> PipelineRun:
+        return retrain(first=True)
+
+    def lineage(self, run: PipelineRun) -> Lineage:
+        return Lineage(**registry.open_artifact(run.version.name).manifest["lineage"])
+
+    def test_begins_at_the_weights_of_the_champion_and_says_so_in_the_manifest(self, served):
+        run = retrain(NOON + DAY, nightly=True)
+
+        assert (self.lineage(served).parent_sha256, self.lineage(served).warm_starts) == ("", 0)
+        assert (self.lineage(run).parent_sha256, self.lineage(run).warm_starts) == (served.version.sha256, 1)
+        kept, before = (registry.open_artifact(one.version.name) for one in (run, served))
+        np.testing.assert_array_equal(kept.weights["encode/low"], before.weights["encode/low"])
+        assert kept.manifest["plan"]["recipe"]["learning_rate"] == PLAN.recipe.learning_rate * WARM_RATE
+
+    def test_is_not_made_by_the_first_training_of_a_week(self, served):
+        days = pipeline.FRESH_EVERY_DAYS
+        assert self.lineage(retrain(NOON + (days - 1) * DAY)).warm_starts == 1
+        assert self.lineage(retrain(NOON + days * DAY)).warm_starts == 0
+        assert self.lineage(retrain(NOON + (days + 1) * DAY)).warm_starts == 1
+
+    def test_is_not_made_where_a_fresh_one_is_asked_for(self, served):
+        run = pipeline.retrain(NOON + DAY, plan=replace(PLAN, fresh=True))
+        assert self.lineage(run).warm_starts == 0
+
+    def test_is_not_made_from_a_model_whose_files_are_refused(self, served, models_dir):
+        (models_dir / served.version.artifact / "weights.npz").write_bytes(b"lost")
+        assert self.lineage(retrain(NOON + DAY)).warm_starts == 0
+
+
+@pytest.mark.parametrize("plan", [PLAN, Plan(), Plan(epochs=3, max_seconds=9.5, fresh=True, gap_days=30)])
+def test_a_plan_survives_its_row(db, plan):
+    row = pipeline.begin(NOON.date(), NOON, plan=plan)
+    assert pipeline.plan_from(PipelineRun.objects.get(id=row.id).plan) == plan
 
 
 class TestShelved:

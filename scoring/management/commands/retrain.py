@@ -5,12 +5,13 @@ import os
 import signal
 import sys
 import time
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from ml import recipes
 from ml.train import Plan
 from scoring import pipeline, registry
 from scoring.models import PipelineRun
@@ -28,9 +29,9 @@ class Command(BaseCommand):
         parser.add_argument("--nightly", action="store_true", help="nothing if this date has had its run")
         parser.add_argument("--any-size", action="store_true", help="however many loans there are now")
         parser.add_argument("--seed", type=int, default=1)
-        parser.add_argument(
-            "--epochs", type=int, help=f"at most; {Plan().recipe.epochs}, and {FIRST_EPOCHS} for the first"
-        )
+        parser.add_argument("--epochs", type=int, help=f"at most; {FIRST_EPOCHS} for the first")
+        parser.add_argument("--recipe", type=Path, help="JSON file, as ml.tune writes it; else by how many loans")
+        parser.add_argument("--fresh", action="store_true", help="begin at nothing, not at the champion's weights")
         parser.add_argument("--fit-seconds", type=float, help="stop fitting after the epoch that crosses it")
         parser.add_argument("--time-limit", type=int, default=0, help="end this process after so many seconds")
         parser.add_argument("--parent", type=int, help="process with which this one ends")
@@ -49,8 +50,7 @@ class Command(BaseCommand):
             self.stdout.write(f"[{time.monotonic() - began:5.1f} s] {text}")
             self.stdout.flush()
 
-        epochs = options["epochs"] or (FIRST_EPOCHS if options["first"] else Plan().recipe.epochs)
-        plan = Plan(recipe=replace(Plan().recipe, epochs=epochs, max_seconds=options["fit_seconds"]))
+        plan = plan_of(options)
         asked = {name: options[name] for name in ("nightly", "first", "any_size", "seed")}
         try:
             run = pipeline.retrain(timezone.now(), **asked, plan=plan, say=say)
@@ -59,6 +59,16 @@ class Command(BaseCommand):
             return
         if run and run.state == PipelineRun.State.REFUSED:
             raise CommandError(run.why)
+
+
+def plan_of(options: dict[str, Any]) -> Plan:
+    """Return the plan that was asked for."""
+    try:
+        recipe = recipes.read(options["recipe"]) if options["recipe"] else None
+    except recipes.InvalidRecipe as error:
+        raise CommandError(str(error)) from error
+    epochs = options["epochs"] or (FIRST_EPOCHS if options["first"] else None)
+    return Plan(recipe=recipe, epochs=epochs, max_seconds=options["fit_seconds"], fresh=options["fresh"])
 
 
 def end_with(parent: int) -> None:
