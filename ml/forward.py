@@ -11,7 +11,11 @@ BLOCK = 4_096
 def forward(weights: dict[str, Array], x: Array) -> dict[str, Array]:
     """Return `default` (n,), `repaid_share` (n,), `offer` (n, 3) for x: (n, n_features), NaN if missing."""
     code = encode(weights, np.asarray(x, dtype=np.float32))
-    logits = np.stack([logits_of(weights, net, code) for net in range(len(weights["wide/bias"]))])
+    return answers(weights, np.stack([logits_of(weights, net, code) for net in range(len(weights["wide/bias"]))]))
+
+
+def answers(weights: dict[str, Array], logits: Array) -> dict[str, Array]:
+    """Return what `forward` does for what all members say: (g, n, k, LOGITS), g nets."""
     p = np.clip(sigmoid(logits[..., 0]).mean(axis=(0, 2)), MARGIN, 1 - MARGIN)
     log_odds = np.log(p) - np.log1p(-p)
     return {
@@ -29,11 +33,16 @@ def scores(weights: dict[str, Array], x: Array) -> Array:
 
 def logits_of(weights: dict[str, Array], net: int, code: Array) -> Array:
     """Return what the members of one net say: (n, k, LOGITS)."""
-    flat = code.reshape(len(code), -1)
+    flat = code.reshape(len(code), code.shape[1] * code.shape[2])
     wide = flat @ weights["wide/curves"][net].reshape(flat.shape[1], -1) + weights["wide/bias"][net]
     # One matrix product per feature: several times faster than einsum.
     deep = np.matmul(code.transpose(1, 0, 2), weights["embed/curves"][net]).transpose(1, 0, 2)
-    deep = deep.reshape(len(code), 1, -1)
+    return above(weights, net, wide, deep.reshape(len(code), deep.shape[1] * deep.shape[2]))
+
+
+def above(weights: dict[str, Array], net: int, wide: Array, deep: Array) -> Array:
+    """Return what `logits_of` does for what the features add: wide (n, LOGITS), and deep (n, f * embedding)."""
+    deep = deep[:, None, :]
     for name in ("hidden_1", "hidden_2"):
         deep = members(weights, name, net, deep)
     heads = np.matmul(deep.transpose(1, 0, 2), weights["heads/kernel"][net]).transpose(1, 0, 2)
@@ -56,7 +65,10 @@ def members(weights: dict[str, Array], name: str, net: int, x: Array) -> Array:
     scale_in, kernel, scale_out, bias = (
         weights[f"{name}/{part}"][net] for part in ("scale_in", "kernel", "scale_out", "bias")
     )
-    return np.maximum((x * scale_in) @ kernel * scale_out + bias, 0)
+    scaled = x * scale_in
+    # One matrix product for all: NumPy would make one of each row.
+    y = (scaled.reshape(-1, scaled.shape[-1]) @ kernel).reshape(*scaled.shape[:-1], kernel.shape[1])
+    return np.maximum(y * scale_out + bias, 0)
 
 
 def sigmoid(z: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml import artifact, data, features, fit, measures
+from ml import artifact, data, features, fit, measures, parity, predict
 from ml.calibrate import Calibration, calibrate
 from ml.data import Dataset
 from ml.fit import Progress, Recipe
@@ -64,7 +64,7 @@ class Trained:
     """A trained network as plain arrays and facts, ready to be saved or scored with ml.forward.
 
     seen_until: latest decision (seconds since 1970 UTC) among loans learnt from, stopped by or calibrated on.
-    metrics: `test` and `stop`, each as `measures.judge` returns it.
+    metrics: `test` and `stop`, each as `measures.judge` returns it. answers: what Keras says (ml/parity.py).
     """
 
     weights: dict[str, npt.NDArray[np.float32]]
@@ -79,6 +79,7 @@ class Trained:
     plan: Plan = field(default_factory=Plan)
     seconds: float = 0.0
     epochs: int = 0
+    answers: parity.Kept = field(default_factory=dict)
 
 
 def train(dataset: Dataset, *, seed: int, plan: Plan | None = None, progress: Progress | None = None) -> Trained:
@@ -133,6 +134,7 @@ def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Tr
     weights = learnt.weights | {
         f"calibrate/{name}": np.array(value, np.float32) for name, value in asdict(calibration).items()
     }
+    network = predict.by_keras(artifact.Artifact({"network": learnt.network}, weights))
     judged = {"stop": (stop, calibration(of_stop)), "test": (test, scores(weights, test.x))}
     return Trained(
         weights=weights,
@@ -147,6 +149,7 @@ def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Tr
         plan=plan,
         seconds=learnt.seconds + time.monotonic() - started,
         epochs=learnt.epochs,
+        answers=parity.kept(network, weights),
     )
 
 
