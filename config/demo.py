@@ -336,7 +336,7 @@ def workers() -> list[Child]:
     quiet = ["--without-gossip", "--without-mingle", "--loglevel", "info"]
     celery = [sys.executable, "-m", "celery", "-A", "config"]
     light = [*celery, "worker", "-Q", "money,messages,default", "--concurrency", "2", "-n", "worker@%h", *quiet]
-    # TensorFlow takes 600 MB a process, so there is one.
+    # One, since with SERVING_PATH=keras each would hold 600 MB.
     heavy = [*celery, "worker", "-Q", "scoring", "--concurrency", "1", "-n", "scoring@%h", *quiet]
     # Each training is a process of its own below this one, and out of everybody's way.
     training = [*celery, "worker", "-Q", "training", "--concurrency", "1", "-n", "training@%h", *quiet]

@@ -151,8 +151,8 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 # What load_fixtures loads beyond the tables of lending.
 ALSO_LOADED = ("config.schedule.load_schedule", "ussd.campaigns.load")
 CELERY_TIMEZONE = TIME_ZONE
-# A child of the scoring worker imports TensorFlow before it says that it is up; after the default of four
-# seconds Celery would kill it, and the next, and the next.
+# On the path `keras` a child of the scoring worker imports TensorFlow before it says that it is up; after the
+# default of four seconds Celery would kill it, and the next, and the next.
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 120
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
@@ -241,6 +241,8 @@ SANDBOX_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8100").rstrip("/"
 
 # --- scoring --------------------------------------------------------------------------------------------
 MODELS_DIR = Path(env.str("MODELS_DIR", default=str(JIRANI_VAR / "models")))
+# How a model answers: `tables`, NumPy alone, or `keras` (ml/predict.py).
+SERVING_PATH = env.str("SERVING_PATH", default="tables")
 # Of the code, for the manifests of the models that it trains; an image has no git to ask.
 CODE_COMMIT = env.str("CODE_COMMIT", default="")
 # A challenger scores so many live decisions for so many hours before it serves.

@@ -63,6 +63,7 @@ def manifest_of(trained: "Trained", *, weights_sha256: str, commit: str | None) 
         "network": trained.network,
         "calibration": asdict(trained.calibration),
         "metrics": trained.metrics,
+        "answers": trained.answers,
         "plan": asdict(trained.plan),
         "seed": trained.seed,
         "data_sha256": trained.data_sha256,

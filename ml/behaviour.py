@@ -9,7 +9,7 @@ are found by name; every limit: docs/gate.md.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from ml.gate import Check, ScoreRows
 from ml.measures import Array
 
 Rows = npt.NDArray[np.float32]
+Paths = Mapping[str, ScoreRows]
 
 MOST_VECTORS = 1_000
 ALONE = 20
@@ -92,14 +93,14 @@ def behaviours(
     x: Rows,
     events: Events | None = None,
     *,
-    served: ScoreRows | None = None,
+    served: Paths | None = None,
     names: tuple[str, ...] = features.NAMES,
 ) -> list[Check]:
     """Return how a model behaves with up to 1,000 real applicants x: (n, n_features), the first ones.
 
     events: (n, 128, 4) what happened to them, where that is known; they add to what the facts say, so what facts do
-    is tried without them. score: the model in NumPy. served: the same model as it serves; where given, both must
-    agree.
+    is tried without them. score: the model in NumPy. served: the same model on each path by which it can serve; all
+    must agree.
     """
     people = People(x[:MOST_VECTORS], names)
     told = (people.x,) if events is None else (people.x, events[:MOST_VECTORS])
@@ -107,8 +108,9 @@ def behaviours(
         protected_facts(names), everything_missing(score, len(names)), ends_of_ranges(score, people),
         refuses_the_impossible(people), order_of_facts(people), place_in_the_batch(score, people),
     ]  # fmt: skip
-    if served is not None:
-        found += [same_on_both_paths(score, served, told), place_in_the_batch(served, people, "served_")]
+    if served:
+        found.append(same_on_all_paths(score, served, told))
+        found += [place_in_the_batch(path, people, f"{name}_") for name, path in served.items()]
     if events is not None:
         found.append(one_more_event(score, *told))
     return found + [directed(score, people, each) for each in DIRECTIONS]
@@ -147,11 +149,13 @@ def place_in_the_batch(score: ScoreRows, people: People, prefix: str = "") -> Ch
     return Check(f"{prefix}place_in_the_batch", apart <= SAME, words, apart, SAME)
 
 
-def same_on_both_paths(score: ScoreRows, served: ScoreRows, told: tuple[npt.NDArray[Any], ...]) -> Check:
+def same_on_all_paths(score: ScoreRows, served: Paths, told: tuple[npt.NDArray[Any], ...]) -> Check:
     """Say whether the model serves what it was judged by."""
-    apart = _apart(served(*told), score(*told))
-    words = f"served and in NumPy scores differ by {apart:.1e}, at most {SAME:.0e}"
-    return Check("same_on_both_paths", apart <= SAME, words, apart, SAME)
+    judged = score(*told)
+    farthest = {name: _apart(path(*told), judged) for name, path in served.items()}
+    name = max(farthest, key=lambda path: farthest[path])
+    words = f"served by {name} and as judged scores differ by {farthest[name]:.1e}, at most {SAME:.0e}"
+    return Check("same_on_all_paths", farthest[name] <= SAME, words, farthest[name], SAME)
 
 
 def _apart(a: Array, b: Array) -> float:

@@ -153,7 +153,7 @@ def fit(
 
 
 def spec_of(recipe: Recipe, count: int, kinds: int = 0) -> Any:
-    """Return the sizes of the network (`ml.network.Spec`) that a recipe makes for so many features and kinds of event."""
+    """Return the sizes of the network (`ml.network.Spec`) that a recipe makes for so many features and kinds."""
     from ml import network
 
     return network.Spec(

@@ -18,8 +18,18 @@ def forward(weights: dict[str, Array], x: Array, events: Events | None = None) -
     """
     code = encode(weights, np.asarray(x, dtype=np.float32))
     logits = np.stack([logits_of(weights, net, code) for net in range(len(weights["wide/bias"]))])
-    if events is not None and "story/kernel" in weights:
-        logits = logits + story(weights, events)[:, :, None]
+    return answers(weights, with_story(weights, logits, events))
+
+
+def with_story(weights: dict[str, Array], logits: Array, events: Events | None) -> Array:
+    """Return what all members say (g, n, k, LOGITS) with what events (n or 1, 128, 4) add to it."""
+    if events is None or "story/kernel" not in weights:
+        return logits
+    return logits + story(weights, events)[:, :, None]
+
+
+def answers(weights: dict[str, Array], logits: Array) -> dict[str, Array]:
+    """Return what `forward` does for what all members say: (g, n, k, LOGITS), g nets."""
     p = np.clip(sigmoid(logits[..., 0]).mean(axis=(0, 2)), MARGIN, 1 - MARGIN)
     log_odds = np.log(p) - np.log1p(-p)
     return {
@@ -50,18 +60,24 @@ def story(weights: dict[str, Array], events: Events) -> Array:
     added = np.maximum(np.einsum("ec,gecs->ges", numbers, kernel), 0)
     each = np.einsum("ges,gesl->gel", added, out) * STORY_SCALE
     total = np.zeros((len(each), len(events), each.shape[-1]), np.float32)
-    for net, of_net in enumerate(each):
-        np.add.at(total[net], row, of_net)
+    if len(row):
+        firsts = np.flatnonzero(np.diff(row, prepend=-1))
+        total[:, row[firsts]] = np.add.reduceat(each, firsts, axis=1)
     return total
 
 
 def logits_of(weights: dict[str, Array], net: int, code: Array) -> Array:
     """Return what the members of one net say: (n, k, LOGITS)."""
-    flat = code.reshape(len(code), -1)
+    flat = code.reshape(len(code), code.shape[1] * code.shape[2])
     wide = flat @ weights["wide/curves"][net].reshape(flat.shape[1], -1) + weights["wide/bias"][net]
     # One matrix product per feature: several times faster than einsum.
     deep = np.matmul(code.transpose(1, 0, 2), weights["embed/curves"][net]).transpose(1, 0, 2)
-    deep = deep.reshape(len(code), 1, -1)
+    return above(weights, net, wide, deep.reshape(len(code), deep.shape[1] * deep.shape[2]))
+
+
+def above(weights: dict[str, Array], net: int, wide: Array, deep: Array) -> Array:
+    """Return what `logits_of` does for what the features add: wide (n, LOGITS), and deep (n, f * embedding)."""
+    deep = deep[:, None, :]
     for name in ("hidden_1", "hidden_2"):
         deep = members(weights, name, net, deep)
     heads = np.matmul(deep.transpose(1, 0, 2), weights["heads/kernel"][net]).transpose(1, 0, 2)
@@ -84,7 +100,10 @@ def members(weights: dict[str, Array], name: str, net: int, x: Array) -> Array:
     scale_in, kernel, scale_out, bias = (
         weights[f"{name}/{part}"][net] for part in ("scale_in", "kernel", "scale_out", "bias")
     )
-    return np.maximum((x * scale_in) @ kernel * scale_out + bias, 0)
+    scaled = x * scale_in
+    # One matrix product for all: NumPy would make one of each row.
+    y = (scaled.reshape(-1, scaled.shape[-1]) @ kernel).reshape(*scaled.shape[:-1], kernel.shape[1])
+    return np.maximum(y * scale_out + bias, 0)
 
 
 def sigmoid(z: Array) -> Array:

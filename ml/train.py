@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml import artifact, data, features, fit, measures, memory, recipes
+from ml import artifact, data, features, fit, measures, memory, parity, predict, recipes
 from ml.artifact import Artifact
 from ml.calibrate import Calibration, calibrate
 from ml.data import Dataset
@@ -100,7 +100,7 @@ class Trained:
     """A trained network as plain arrays and facts, ready to be saved or scored with ml.forward.
 
     seen_until: latest decision (seconds since 1970 UTC) among loans learnt from, stopped by or calibrated on.
-    metrics: `test` and `stop`, each as `measures.judge` returns it.
+    metrics: `test` and `stop`, each as `measures.judge` returns it. answers: what Keras says (ml/parity.py).
     """
 
     weights: dict[str, npt.NDArray[np.float32]]
@@ -116,6 +116,7 @@ class Trained:
     plan: Plan = field(default_factory=Plan)
     seconds: float = 0.0
     epochs: int = 0
+    answers: parity.Kept = field(default_factory=dict)
 
 
 def train(
@@ -255,6 +256,7 @@ def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Tr
     weights = learnt.weights | {
         f"calibrate/{name}": np.array(value, np.float32) for name, value in asdict(calibration).items()
     }
+    network = predict.by_keras(artifact.Artifact({"network": learnt.network}, weights))
     judged = {"stop": (stop, calibration(of_stop)), "test": (test, scores(weights, test.x, test.events))}
     return Trained(
         weights=weights,
@@ -270,6 +272,7 @@ def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Tr
         plan=replace(plan, recipe=learnt.recipe),
         seconds=learnt.seconds + time.monotonic() - started,
         epochs=learnt.epochs,
+        answers=parity.kept(network, weights),
     )
 
 

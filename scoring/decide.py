@@ -72,6 +72,7 @@ class KerasScorer:
             "policy": asdict(policy.IN_FORCE),
         }
         served = _model_if_any() if values is not None else None
+        inputs["path"] = served.scorer.path if served else ""
         try:
             return verdict(inputs, served)
         except Exception:  # whatever went wrong inside the model, it must not approve, and a person can
@@ -120,7 +121,9 @@ def replay(decision: Decision) -> Verdict:
     """
     if "facts" not in decision.inputs:
         raise NotOurs(f"policy {decision.policy_version} kept no facts to judge again")
-    served = _load_for_replay(decision.model_version) if decision.model_version else None
+    # Two paths differ in the last digits, and a replay has to give every one.
+    path = decision.inputs.get("path")
+    served = _load_for_replay(decision.model_version, path) if decision.model_version else None
     judged = verdict(decision.inputs, served)
     why = decision.inputs.get("held_back")
     return hold_back(judged, why) if why else judged
@@ -136,10 +139,10 @@ def replays(decision: Decision) -> bool:
     return as_bytes(asdict(replay(decision))) == as_bytes(verdict_of(decision))
 
 
-# Replaying many decisions asks few models; the cache keeps the latest ones compiled.
+# Replaying many decisions asks few models; the cache keeps the latest ones ready.
 @lru_cache(maxsize=4)
-def _load_for_replay(name: str) -> Served:
-    return worker.load(name)
+def _load_for_replay(name: str, path: str | None) -> Served:
+    return worker.load(name, path)
 
 
 def _features_of(application: Application) -> tuple[dict[str, float | None] | None, str]:

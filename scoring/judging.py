@@ -18,13 +18,13 @@ from django.db import connection
 
 from lending.selectors.limits import BLOCK_DIGITS
 from ml import features as feature_list
-from ml import forward, gate, suspicion
-from ml.artifact import Artifact
+from ml import forward, gate, parity, suspicion
+from ml.artifact import Artifact, ArtifactRefused
 from ml.behaviour import MOST_VECTORS, behaviours
 from ml.data import Dataset
 from ml.events import Events
 from ml.gate import Check, Comparison, Groups, Money
-from ml.predict import Scorer
+from ml.predict import PATHS, Scorer
 from scoring import features, policy
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def judge(
     ]
     if on.is_enough:
         checks += on_later_loans(on, later, taken(books, is_later), ours, comparison, seed=trained.seed)
-    model = Artifact(manifest={"network": trained.network}, weights=trained.weights)
+    model = Artifact({"network": trained.network, "answers": trained.answers}, trained.weights)
     latest = np.arange(len(loans))[-MOST_VECTORS:]
     checks += how_it_behaves(model, *loans.in_time_order().take(latest).told)
     against = tuple(check.words for check in checks if not check.passed)
@@ -152,8 +152,20 @@ def on_later_loans(
 
 
 def how_it_behaves(model: Artifact, people: Rows, happened: Events | None = None) -> list[Check]:
-    """Try a model on applicants (n, n_features) and their events (n, 128, 4), as it is judged and as it serves."""
-    return behaviours(scores_of(model.weights), people, happened, served=gate.as_score_rows(Scorer(model).predict))
+    """Try a model on applicants (n, n_features) and their events (n, 128, 4), as it is judged and by each path on
+    which it can serve."""
+    score = scores_of(model.weights)
+    try:
+        paths = {path: Scorer(model, path) for path in PATHS}
+    except ArtifactRefused as error:
+        return [Check("same_as_trained", False, str(error)), *behaviours(score, people, happened)]
+    served = {path: gate.as_score_rows(scorer.predict) for path, scorer in paths.items()}
+    apart, limit = max(scorer.apart for scorer in paths.values()), parity.LIMIT
+    words = f"on every path the answers are {apart:.1e} from those that Keras gave in training, at most {limit:.0e}"
+    return [
+        Check("same_as_trained", True, words, apart, limit),
+        *behaviours(score, people, happened, served=served),
+    ]
 
 
 def scores_of(weights: dict[str, Rows]) -> gate.ScoreRows:

@@ -19,6 +19,7 @@ from lending.services import audit
 from lending.wake import wake
 from ml import artifact
 from ml.artifact import Artifact
+from ml.predict import Scorer
 from scoring.models import Alias, ModelVersion, Promotion
 
 if TYPE_CHECKING:
@@ -101,16 +102,17 @@ def code_commit() -> str | None:
 
 
 def open_artifact(name: str) -> Artifact:
-    """Return the model of a version after checking signature and digests.
+    """Return the model of a version after checking signature, digests and that it says what it said in training.
 
     Raises:
         UnknownModel: nothing is registered under the name.
-        ml.artifact.ArtifactRefused: the files are not those that were registered.
+        ml.artifact.ArtifactRefused: the files are not those that were registered, or here they give other answers.
     """
     version = find(name)
     model = artifact.load(directory_of(version), key=signing_key())
     if model.sha256 != version.sha256:
         raise artifact.ArtifactRefused(f"{name}: the files are signed, but of another model than registered")
+    Scorer(model)
     return model
 
 

@@ -1,18 +1,22 @@
 """The model inside a process: loaded once, swapped when another is promoted, never loaded before a fork.
 
 A Celery worker that serves the queue `scoring` loads and warms the champion in `worker_process_init`, which
-runs in the child after the fork and before it takes work (a TensorFlow used before a fork hangs its children).
-Other Celery workers are told never to load it. Importing this file does not import TensorFlow.
+runs in the child after the fork and before it takes work. The path `keras` needs that, since a TensorFlow used
+before a fork hangs its children; the path `tables` does not (ml/predict.py). Other Celery workers are told never to
+load a model. Importing this file does not import TensorFlow.
 """
 
 import logging
+import resource
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from celery.signals import celeryd_after_setup, worker_process_init
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.utils import timezone
 
@@ -40,15 +44,31 @@ class Served:
     scorer: Scorer
 
 
-def load(name: str) -> Served:
-    """Return a version restored, compiled and warmed: about two seconds, more for the first in a process.
+def load(name: str, path: str | None = None) -> Served:
+    """Return a version restored, compared and warmed, by the path of the settings unless another is named.
+
+    It says in the log what that took: some hundredths of a second by tables, some seconds by Keras.
 
     Raises:
         UnknownModel, ArtifactRefused: it must not serve.
     """
-    scorer = Scorer(registry.open_artifact(name))
+    before, began = resident_mib(), time.perf_counter()
+    scorer = Scorer(registry.open_artifact(name), path or settings.SERVING_PATH)
     scorer.warm()
+    logger.info(
+        "model %s loaded by %s in %.3f s, %.1e from Keras as it was trained; this process held %d MiB, now %d",
+        *(name, scorer.path, time.perf_counter() - began, scorer.apart, before, resident_mib()),
+    )
     return Served(name, scorer)
+
+
+def resident_mib() -> int:
+    """Return how much memory this process holds; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * resource.getpagesize() // 2**20
 
 
 class Champion:
@@ -123,7 +143,7 @@ def remember_queues(sender: str, instance: Any, **_: Any) -> None:
 
 @worker_process_init.connect
 def prepare_process(**_: Any) -> None:
-    """Load and warm the champion in a child that will score; keep TensorFlow out of every other."""
+    """Load and warm the champion in a child that will score; keep it out of every other."""
     global _may_load
     _may_load = QUEUE in _queues
     if not _may_load:

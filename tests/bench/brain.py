@@ -1,15 +1,19 @@
-"""How fast features are built, the network answers, and it learns.
+"""How fast features are built, the network answers and is explained, and it learns; and what a worker holds.
 
     python -m tests.bench.brain            (part of make bench)
+    python -m tests.bench.brain --million  (features of a million loans, built and not worked out from a block)
 
-Runs on the portfolio of the other figures, and makes it where it is not there yet.
+Runs on the portfolio of the other figures, and makes it where it is not there yet. How the ways of serving compare
+that were not chosen, `python -m tests.bench.paths` says.
 """
 
 import argparse
 import json
 import os
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -27,22 +31,26 @@ django.setup()
 
 import numpy as np
 import numpy.typing as npt
-from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from lending.models import Borrower
+from lending.models import Borrower, Loan
 from ml import fit, forward, train
 from ml.evaluate import PEERS_PYTHON
+from ml.explain import explain
 from ml.features import NAMES
-from ml.predict import Scorer
+from ml.predict import PATHS, Scorer
 from scoring import features, registry
 from scoring.features import Asked
 from tests.bench.portfolio import set_up
 from tests.bench.report import median, report, timed
 
+Rows = npt.NDArray[np.float32]
+Ask = Callable[[Rows], Rows]
+
 BATCHES = ((1, 400), (32, 200), (10_000, 6))
-ROWS_OF_FEATURES = 20_000
+ROWS_OF_FEATURES, MILLION = 20_000, 1_000_000
+EXPLAINED = 20
 ROWS_TO_LEARN = 20_000
 EPOCHS = 3
 # What a borrower's row costs at the least: to be found by its key, over the same connection.
@@ -61,7 +69,17 @@ print(json.dumps(time.perf_counter() - began))
 """
 
 
-def bench_features() -> None:
+WORKER = """
+import sys, django
+django.setup()
+from scoring import registry, worker
+before = worker.resident_mib()
+worker.load(registry.champion_name(), sys.argv[1])
+print(before, worker.resident_mib())
+"""
+
+
+def bench_features(count: int) -> None:
     """Build the row of one applicant, and the rows of many in blocks."""
     ids = list(Borrower.objects.filter(loans__isnull=False).order_by("id").values_list("id", flat=True).distinct())
     at = timezone.now()
@@ -79,41 +97,70 @@ def bench_features() -> None:
             features=len(NAMES),
         )  # fmt: skip
         many = [Asked(borrower, at, 50_000) for borrower in islice(cycle(ids), ROWS_OF_FEATURES)]
-        took = timed(lambda: features.build(many))
+        # What is built is let go, so that a million takes no more memory than a block.
+        took = sum(timed(lambda: features.build(many)) for _ in range(count // ROWS_OF_FEATURES))
         bare_took = timed(lambda: [bare([row.borrower_id]) for row in many])
     report(
-        "feature_rows_per_second", round(ROWS_OF_FEATURES / took * 1000), "rows/s", "one indexed read for each row",
-        round(ROWS_OF_FEATURES / bare_took * 1000),
-        minutes_for_a_million=round(took / ROWS_OF_FEATURES / 60 * 1000, 1),
+        "feature_rows_per_second", round(count / took * 1000), "rows/s", "one indexed read for each row",
+        round(ROWS_OF_FEATURES / bare_took * 1000), rows_built=count,
+        minutes_for_a_million=round(took / count / 60 * 1000, 1), extrapolated=count < MILLION,
     )  # fmt: skip
 
 
-def bench_predictions() -> None:
-    """Ask the network that serves at three batch sizes, beside the same weights in plain NumPy."""
-    champion = registry.champion()
-    assert champion is not None
-    before = held_kib()
-    scorer = Scorer.restore(settings.MODELS_DIR / champion.artifact, key=registry.signing_key())
-    scorer.warm()
-    held = held_kib() - before
-    weights = scorer.model.weights
-    noise = np.random.default_rng(7)
+def bench_predictions(path: str, scorer: Scorer) -> None:
+    """Ask the network by a path at three batch sizes, in turns with the same weights in plain NumPy."""
+    noise, plain = np.random.default_rng(7), scorer.model.weights
     for rows, repeats in BATCHES:
         x = noise.uniform(0, 30, (rows, len(NAMES))).astype(np.float32)
-        network = median([timed(lambda x=x: scorer.predict(x)) for _ in range(repeats)])  # type: ignore[misc]
-        plain = median([timed(lambda x=x: forward.forward(weights, x)) for _ in range(repeats)])  # type: ignore[misc]
+        both: list[tuple[float, float]] = [
+            (timed(lambda x=x: scorer.predict(x)), timed(lambda x=x: forward.forward(plain, x)))  # type: ignore[misc]
+            for _ in range(repeats)
+        ]
+        asked, reference = (median(list(side)) for side in zip(*both, strict=True))
         report(
-            f"prediction_ms_batch_{rows}", network, "ms", "the same network in plain NumPy", plain,
-            scorer_mib=held // 1024,
+            f"prediction_ms_by_{path}_batch_{rows}", asked, "ms", "the same network in plain NumPy", reference,
+            from_keras_in_training=scorer.apart,
         )  # fmt: skip
 
 
-def held_kib() -> int:
-    """Return how much memory this process holds."""
-    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+def bench_explanation(path: str, scorer: Scorer) -> None:
+    """Explain the scores of some applicants by a path; each asks the network some two thousand times."""
+    borrowers = Loan.objects.order_by("-id").values_list("borrower_id", flat=True)[:EXPLAINED]
+    vectors = features.build([Asked(borrower, timezone.now(), 50_000) for borrower in borrowers])
+    asked: list[int] = []
+
+    def by_path(x: Rows) -> Rows:
+        asked.append(len(x))
+        return scorer.predict(x).default
+
+    def by_numpy(x: Rows) -> Rows:
+        return forward.scores(scorer.model.weights, x)
+
+    def took(score: Ask) -> float:
+        return median([timed(lambda x=x: explain(score, x, scorer.model.reference)) for x in vectors])  # type: ignore[misc]
+
+    report(
+        f"explanation_ms_by_{path}", took(by_path), "ms", "the same by plain NumPy", took(by_numpy),
+        rows_asked=round(sum(asked) / len(vectors)), explained=len(vectors),
+    )  # fmt: skip
 
 
-def bench_learning(scratch: Path) -> None:
+def champion_by(path: str) -> Scorer:
+    """Return the model that serves, ready by a path."""
+    scorer = Scorer(registry.open_artifact(registry.champion_name() or ""), path)
+    scorer.warm()
+    return scorer
+
+
+def bench_memory() -> None:
+    """Load the champion in a process like a scoring worker, by each path."""
+    for path in PATHS:
+        ended = subprocess.run([sys.executable, "-c", WORKER, path], capture_output=True, text=True, check=True)
+        before, after = map(int, ended.stdout.split())
+        report(f"worker_mib_by_{path}", after, "MiB", "the same process before it loads a model", before)
+
+
+def bench_learning(scratch: Path, peers: Path) -> None:
     """Train the nightly network for some epochs, and LightGBM for 300 rounds, on the same rows."""
     noise = np.random.default_rng(8)
     x = noise.normal(size=(ROWS_TO_LEARN, len(NAMES))).astype(np.float32)
@@ -127,7 +174,7 @@ def bench_learning(scratch: Path) -> None:
     fitted = fit.fit(x, outcomes, parts, recipe, seed=1, say=lambda part, what: None)
     learnt = (parts != 0).sum() * EPOCHS
     np.savez(scratch / "rows.npz", x=x, y=y)
-    peer = _lightgbm_seconds(scratch / "rows.npz")
+    peer = _lightgbm_seconds(scratch / "rows.npz", peers)
     report(
         "training_rows_per_second", round(learnt / fitted.seconds), "rows/s",
         "LightGBM, rows times its 300 rounds" if peer else "LightGBM: not there, `make peers` brings it",
@@ -136,21 +183,28 @@ def bench_learning(scratch: Path) -> None:
     )  # fmt: skip
 
 
-def _lightgbm_seconds(rows: Path) -> float:
+def _lightgbm_seconds(rows: Path, python: Path) -> float:
     """Return how long LightGBM took for 300 rounds; 0 where it is not installed."""
-    if not PEERS_PYTHON.exists():
+    if not python.exists():
         return 0.0
-    ended = subprocess.run([PEERS_PYTHON, "-c", LIGHTGBM, str(rows)], capture_output=True, text=True, check=True)
+    ended = subprocess.run([python, "-c", LIGHTGBM, str(rows)], capture_output=True, text=True, check=True)
     return float(json.loads(ended.stdout))
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0]).parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--million", action="store_true", help="build the features of a million loans")
+    parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="a Python that has LightGBM (make peers)")
+    asked = parser.parse_args()
     set_up()
-    bench_features()
-    bench_predictions()
+    bench_memory()
+    for path in PATHS:
+        scorer = champion_by(path)
+        bench_predictions(path, scorer)
+        bench_explanation(path, scorer)
+    bench_features(MILLION if asked.million else ROWS_OF_FEATURES)
     with tempfile.TemporaryDirectory(prefix="jirani-bench-") as scratch:
-        bench_learning(Path(scratch))
+        bench_learning(Path(scratch), asked.peers)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml import features
+from ml import features, parity
 from ml.data import DAY, Dataset
 from ml.fit import Recipe
+from ml.forward import forward
 from ml.train import Plan, Trained, train
 
 KEY = b"a key that only the tests know"
@@ -43,6 +44,25 @@ def book(n: int = 1600, *, seed: int = 7) -> Dataset:
         decided_at=1_700_000_000 + np.arange(n) * DAY // 4,
         ids=np.array([f"loan-{i:05d}" for i in range(n)]),
     )
+
+
+def with_weights(trained: Trained, changes: dict[str, np.ndarray]) -> Trained:
+    """Return another network of the same kind, and what it says; Keras would say it, and take seconds."""
+    weights = trained.weights | changes
+    return replace(trained, weights=weights, answers=parity.kept(lambda x: forward(weights, x), weights))
+
+
+def swapped(weights, feature=0, one=0, other=2):
+    """Return the very same network with two bins of a feature in each other's place: their sum does not care."""
+    order = np.arange(weights["encode/low"].shape[1])
+    order[[one, other]] = other, one
+    changed = {name: weights[name].copy() for name in weights}
+    for name in ("low", "scale", "score_step"):
+        changed[f"encode/{name}"][feature] = weights[f"encode/{name}"][feature][order]
+    changed["encode/missing_code"][feature, :-1] = weights["encode/missing_code"][feature][order]
+    for name in ("wide/curves", "embed/curves"):
+        changed[name][:, feature, : len(order)] = weights[name][:, feature][:, order]
+    return changed
 
 
 @contextmanager

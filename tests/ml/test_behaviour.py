@@ -30,7 +30,7 @@ def failing(score, book, **how):
 
 class TestASoundNetwork:
     def test_behaves(self, sound, book):
-        assert failing(sound, book, served=sound) == []
+        assert failing(sound, book, served={"tables": sound}) == []
 
     def test_is_tried_on_as_many_people_as_there_are(self, sound, book):
         found = {check.name: check for check in behaviours(sound, book.x[:10])}
@@ -58,11 +58,10 @@ class TestInvariance:
         assert "place_in_the_batch" in failing(lambda x: sound(x) + 1e-5 * np.arange(len(x)), book)
 
     def test_catches_two_paths_that_disagree(self, sound, book):
-        assert failing(sound, book, served=lambda x: sound(x) + np.float32(2e-5)) == ["same_on_both_paths"]
-        assert failing(sound, book, served=lambda x: sound(x) + np.float32("nan")) == [
-            "same_on_both_paths",
-            "served_place_in_the_batch",
-        ]
+        paths = {"tables": sound, "keras": lambda x: sound(x) + np.float32(2e-5)}
+        assert failing(sound, book, served=paths) == ["same_on_all_paths"]
+        paths = {"tables": lambda x: sound(x) + np.float32("nan"), "keras": sound}
+        assert failing(sound, book, served=paths) == ["same_on_all_paths", "tables_place_in_the_batch"]
 
     @pytest.mark.parametrize(
         "name", ["sex", "age", "age_years", "home_region", "language", "msisdn_prefix", "date_of_birth"]
@@ -99,15 +98,15 @@ class TestEvents:
         checks = behaviours(afraid, book.x[:400], happened)
         assert [check.name for check in checks if not check.passed] == ["one_more_event"]
 
-    def test_are_told_to_both_paths(self, sound, book, happened):
+    def test_are_told_to_all_paths(self, sound, book, happened):
         def deaf(x, seen=None):
             return sound(x)
 
         def hears(x, seen=None):
             return sound(x) * (1 - 1e-3 * (seen is not None))
 
-        checks = behaviours(deaf, book.x[:400], happened, served=hears)
-        assert [check.name for check in checks if not check.passed] == ["same_on_both_paths"]
+        checks = behaviours(deaf, book.x[:400], happened, served={"tables": hears})
+        assert [check.name for check in checks if not check.passed] == ["same_on_all_paths"]
 
 
 class TestMinimum:

@@ -1,6 +1,8 @@
-"""The served network answers as NumPy does, alone or in a crowd, and never after a fork."""
+"""The served network answers as NumPy does on each path, alone or in a crowd, and after a fork or not at all."""
 
 import os
+import select
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import combinations
@@ -13,16 +15,27 @@ from ml import artifact, features
 from ml.artifact import Artifact, ArtifactRefused
 from ml.explain import explain, reasons
 from ml.forward import forward
-from ml.predict import Scorer, UsedAfterFork
+from ml.predict import KERAS, PATHS, TABLES, Scorer, UsedAfterFork
 
 
 @pytest.fixture(scope="module")
-def scorer(trained, tmp_path_factory):
+def saved(trained, tmp_path_factory):
     directory = tmp_path_factory.mktemp("models") / "champion"
     artifact.save(trained, directory, key=b"a key of this module only")
-    served = Scorer.restore(directory, key=b"a key of this module only")
-    served.warm()
-    return served
+    return artifact.load(directory, key=b"a key of this module only")
+
+
+@pytest.fixture(scope="module")
+def scorers(saved):
+    made = {path: Scorer(saved, path) for path in PATHS}
+    for scorer in made.values():
+        scorer.warm()
+    return made
+
+
+@pytest.fixture(params=list(PATHS))
+def scorer(request, scorers):
+    return scorers[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +48,12 @@ def people(loans):
 def test_the_restored_network_equals_the_trained_one_and_numpy(scorer, trained, people):
     served, plain = scorer.predict(people), forward(trained.weights, people)
 
+    assert scorer.apart <= 1e-6
+
     assert served.default.shape == (503,)
     assert served.offer.shape == (503, 3)
     for name in ("default", "repaid_share", "offer"):
-        np.testing.assert_allclose(getattr(served, name), plain[name], atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(getattr(served, name), plain[name], rtol=0, atol=1e-6, err_msg=name)
     assert np.isfinite(served.default).all()
     assert ((served.default > 0) & (served.default < 1)).all()
 
@@ -56,10 +71,44 @@ def test_threads_share_one_scorer(scorer, people):
             np.testing.assert_array_equal(answer, expected)
 
 
-def test_a_forked_child_is_told_instead_of_hanging(scorer, people, monkeypatch):
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    with pytest.raises(UsedAfterFork):
-        scorer.predict(people)
+def test_nobody_asked_is_nobody_answered(scorer, people):
+    said = scorer.predict(people[:0])
+    assert (said.default.shape, said.repaid_share.shape, said.offer.shape) == ((0,), (0,), (0, 3))
+
+
+def test_a_forked_child_answers_by_tables_and_is_told_by_keras_instead_of_hanging(scorers, people):
+    """Also after the parent has used all its threads: one product of many rows."""
+    crowd = np.tile(people, (20, 1))
+    expected = scorers[TABLES].predict(crowd).default
+
+    def says_the_same():
+        return np.array_equal(scorers[TABLES].predict(crowd).default, expected)
+
+    def is_told():
+        with pytest.raises(UsedAfterFork):
+            scorers[KERAS].predict(people)
+        return True
+
+    assert in_a_forked_child(says_the_same) and in_a_forked_child(is_told)
+    assert not in_a_forked_child(lambda: False)
+
+
+def in_a_forked_child(holds):
+    """Return whether something holds in a child of this process; a child that hangs does not hold."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(write, b"yes" if holds() else b"no")
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as told:
+        answered, _, _ = select.select([told], [], [], 60)
+        said = told.read() if answered else b"hangs"
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return said == b"yes"
 
 
 def test_a_row_of_another_width_is_refused(scorer):
@@ -69,16 +118,41 @@ def test_a_row_of_another_width_is_refused(scorer):
         scorer.predict(np.zeros(len(features.NAMES), np.float32))
 
 
-def test_weights_that_do_not_fit_the_network_are_refused(scorer):
-    short = {path: weight for path, weight in scorer.model.weights.items() if path != "wide/bias"}
-    with pytest.raises(ArtifactRefused, match="do not fit"):
-        Scorer(Artifact(scorer.model.manifest, short))
-    with pytest.raises(ArtifactRefused, match="do not fit"):
-        Scorer(replace(scorer.model, manifest=scorer.model.manifest | {"network": {"layers": 3}}))
+@pytest.mark.parametrize("path", PATHS)
+class TestAModelIsRefused:
+    def test_whose_weights_do_not_fit_the_network(self, saved, path):
+        for lost in ("wide/bias", "encode/low", "hidden_2/kernel", "calibrate/slope"):
+            short = {name: weight for name, weight in saved.weights.items() if name != lost}
+            with pytest.raises(ArtifactRefused, match="do not fit"):
+                Scorer(Artifact(saved.manifest, short), path)
+        for name in ("encode/scale", "embed/curves", "hidden_1/kernel", "heads/kernel"):
+            with pytest.raises(ArtifactRefused, match="do not fit"):
+                Scorer(Artifact(saved.manifest, saved.weights | {name: saved.weights[name][..., 1:]}), path)
+        with pytest.raises(ArtifactRefused, match="do not fit"):
+            Scorer(replace(saved, manifest=saved.manifest | {"network": {"layers": 3}}), path)
+
+    def test_that_says_something_else_than_it_did_in_training(self, saved, path):
+        moved = saved.weights["calibrate/intercept"] + np.float32(1e-4)
+        with pytest.raises(ArtifactRefused, match=f"by {path} the answers are .* from those that Keras gave"):
+            Scorer(Artifact(saved.manifest, saved.weights | {"calibrate/intercept": moved}), path)
+
+    @pytest.mark.parametrize("answers", [{}, {"default": [0.5]}], ids=["none", "another"])
+    def test_of_which_nobody_kept_what_it_said(self, saved, path, answers):
+        with pytest.raises(ArtifactRefused, match="answers are inf"):
+            Scorer(replace(saved, manifest=saved.manifest | {"answers": answers}), path)
+
+
+def test_a_path_that_nobody_knows_is_refused(saved):
+    with pytest.raises(ValueError, match="path must be one of tables, keras"):
+        Scorer(saved, "telepathy")
 
 
 class TestExplain:
     """What each feature did to the log-odds."""
+
+    @pytest.fixture
+    def scorer(self, scorers):
+        return scorers[TABLES]
 
     def contributions(self, scorer, **changes):
         person = scorer.model.reference.copy()

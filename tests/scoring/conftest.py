@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from ml.gate import Comparison
-from ml.predict import Scorer
 from ml.train import Trained, train
 from scoring import registry, shadow, worker
 from scoring.models import ModelVersion
@@ -24,22 +23,9 @@ def trained() -> Trained:
 def models_dir(settings, tmp_path, monkeypatch):  # type: ignore[no-untyped-def]
     """A shelf of this test's own, and a process that has loaded nothing yet."""
     settings.MODELS_DIR = tmp_path / "models"
-    monkeypatch.setattr(worker, "load", load_quickly)
-    monkeypatch.setattr(worker, "champion", worker.Champion(load_quickly))
+    monkeypatch.setattr(worker, "champion", worker.Champion())
     shadow._weights_of.cache_clear()
     return settings.MODELS_DIR
-
-
-def load_quickly(name: str) -> worker.Served:
-    """Check the files of this test as ever, but compile the one network of these tests only once."""
-    model = registry.open_artifact(name)
-    if model.sha256 not in _compiled:
-        _compiled[model.sha256] = Scorer(model)
-        _compiled[model.sha256].warm()
-    return worker.Served(name, _compiled[model.sha256])
-
-
-_compiled: dict[str, Scorer] = {}
 
 
 @pytest.fixture

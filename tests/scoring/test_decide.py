@@ -178,6 +178,18 @@ class TestReplay:
         assert (first.outcome, second.outcome) == ("approve", "decline")
         assert decide.replays(first) and decide.replays(second)
 
+    def test_gives_the_same_bytes_by_the_path_that_decided(self, amina, reigning, settings):
+        history.steady_wallet(amina, NOON)
+        settings.SERVING_PATH = "keras"
+        decision = decided(amina)
+        assert decision.inputs["path"] == "keras"
+
+        settings.SERVING_PATH = "tables"
+        decide._load_for_replay.cache_clear()
+        assert decide.replays(decision)
+        decide._load_for_replay(reigning.name, "keras")
+        assert decide._load_for_replay.cache_info().hits == 1, "asked by another path"
+
     def test_notices_an_altered_input(self, amina, reigning):
         history.steady_wallet(amina, NOON)
         decision = decided(amina)

@@ -2,7 +2,6 @@ import json
 import pickle
 import shutil
 import threading
-from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -17,6 +16,7 @@ from ml.artifact import ArtifactRefused
 from scoring import registry
 from scoring.models import Alias, ModelVersion, Promotion
 from tests.factories import NOON
+from tests.ml.conftest import with_weights
 from tests.scoring.conftest import NO_RIVAL, another
 
 MINUTE = timedelta(minutes=1)
@@ -205,6 +205,13 @@ def of_an_old_format(directory):
     sign_again(directory, format=1)
 
 
+def of_other_answers(directory):
+    """Whose tables, processor or library would say something else than Keras did when it was trained."""
+    answers = json.loads((directory / artifact.MANIFEST).read_bytes())["answers"]
+    answers["default"][0] += 2e-6
+    sign_again(directory, answers=answers)
+
+
 def for_other_features(directory):
     sign_again(directory, features_version="0123456789ab")
 
@@ -242,6 +249,7 @@ REFUSED = {
     unsigned: "cannot be read",
     of_another_key: "not signed by our key",
     of_an_old_format: f"format must be {artifact.FORMAT}, got 1",
+    of_other_answers: "by tables the answers are 2.* from those that Keras gave",
     for_other_features: "features must be",
     linked: "cannot be read",
     pickled: "no plain arrays",
@@ -271,7 +279,7 @@ class TestAFileThatMustNotServe:
 
     def test_may_be_another_model_of_ours_in_its_place(self, reigning, trained, models_dir):
         challenger = another(trained)
-        other = replace(trained, weights=trained.weights | {"calibrate/slope": np.float32(2)})
+        other = with_weights(trained, {"calibrate/slope": np.float32(2)})
         foreign = registry.register(other, comparison=NO_RIVAL, at=NOON + timedelta(hours=5))
         shutil.rmtree(models_dir / challenger.artifact)
         (models_dir / foreign.artifact).rename(models_dir / challenger.artifact)

@@ -21,6 +21,7 @@ from scoring.shadow import Beside
 from tests import factories
 from tests.factories import NOON
 from tests.lending.admin.conftest import staff
+from tests.ml.conftest import with_weights
 from tests.scoring import history
 from tests.scoring.conftest import NO_RIVAL
 from tests.scoring.test_decide import set_thresholds
@@ -30,7 +31,7 @@ MINUTE = timedelta(minutes=1)
 
 def stern(trained, intercept: float = 9.0):
     """Return a network that expects nearly everybody to default."""
-    return replace(trained, weights=trained.weights | {"calibrate/intercept": np.float32(intercept)})
+    return with_weights(trained, {"calibrate/intercept": np.float32(intercept)})
 
 
 def stand(trained, at=NOON - 5 * MINUTE) -> ModelVersion:

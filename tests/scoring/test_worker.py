@@ -1,5 +1,6 @@
 """Which process loads a model, and when. The proof with a real worker is in test_worker_process.py."""
 
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from lending.models import Case
 from scoring import registry, worker
 from tests.factories import NOON
-from tests.scoring.conftest import another, load_quickly
+from tests.scoring.conftest import another
 from tests.scoring.test_registry import REFUSED
 
 
@@ -27,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def champion(clock: Clock) -> worker.Champion:
-    return worker.Champion(load_quickly, clock)
+    return worker.Champion(clock=clock)
 
 
 class TestChampion:
@@ -83,7 +84,7 @@ class TestChampion:
         def load(name: str) -> worker.Served:
             if name != reigning.name:
                 raise MemoryError
-            return load_quickly(name)
+            return worker.load(name)
 
         champion = worker.Champion(load, clock)
         old = champion.current()
@@ -104,6 +105,18 @@ class TestChampion:
         assert champion.current().name == reigning.name
         clock.seconds += 2
         assert champion.current().name == challenger.name
+
+
+class TestLoading:
+    @pytest.mark.parametrize("path", ["tables", "keras"])
+    def test_says_what_it_took_and_how_near_the_answers_are(self, reigning, settings, caplog, path):
+        settings.SERVING_PATH = path
+        with caplog.at_level("INFO", logger="scoring.worker"):
+            assert worker.load(reigning.name).scorer.path == path
+        line = (
+            rf"model {reigning.name} loaded by {path} in \d+\.\d+ s, \d\.\de[-+]0\d from Keras as it was trained; "
+        )
+        assert re.search(line + r"this process held [1-9]\d* MiB, now [1-9]\d*$", caplog.text, re.MULTILINE)
 
 
 class TestProcesses:

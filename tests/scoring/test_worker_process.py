@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -25,6 +24,7 @@ from lending.models import Application, Decision, OutboxMessage
 from scoring import decide, registry, worker
 from scoring.models import ModelVersion, ShadowScore
 from tests import factories
+from tests.ml.conftest import with_weights
 from tests.scoring import history
 from tests.scoring.conftest import NO_RIVAL
 
@@ -112,7 +112,7 @@ def test_a_rollback_is_one_command_and_the_worker_follows(law, first, trained, s
 
 def test_the_worker_scores_in_the_shadow_when_beat_calls(law, first, trained, scoring_worker):
     amina, brian = (decision_of(apply_as(name, number())) for name in ("Amina Wanjiru", "Brian Otieno"))
-    stern = replace(trained, weights=trained.weights | {"calibrate/intercept": np.float32(9)})
+    stern = with_weights(trained, {"calibrate/intercept": np.float32(9)})
     shadow = registry.register(stern, comparison=NO_RIVAL, at=amina.decided_at)
     registry.stand(shadow, registry.SHADOW, at=amina.decided_at)
 
