@@ -269,7 +269,7 @@ PAGE = """<!doctype html>
 <title>Model card: {name}</title>
 <style>
 body {{ margin: 0 auto; max-width: 62rem; padding: 1rem; font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a;
-  background: #fff; overflow-wrap: anywhere }}
+  background: #fff; overflow-wrap: break-word }}
 h1 {{ font-size: 1.5rem; line-height: 1.25 }} h2 {{ font-size: 1.2rem; margin: 2rem 0 .5rem }}
 h3 {{ font-size: 1rem; margin: 0 }}
 p {{ max-width: 44rem; margin: .5rem 0 }} .hint {{ color: #595959 }}
@@ -278,8 +278,9 @@ figure {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20re
 img {{ width: 100%; max-width: 32rem; height: auto }}
 .wide {{ overflow-x: auto }} table {{ border-collapse: collapse; font-size: .875rem; width: 100% }}
 th, td {{ text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #d9d9d9;
-  min-width: 3.5rem }} td:nth-child(n + 3) {{ white-space: nowrap }} th:nth-child(2), td:nth-child(2) {{
-  min-width: 14rem }}
+  overflow-wrap: anywhere }}
+th, td:first-child {{ overflow-wrap: normal }} td:nth-child(n + 3) {{ white-space: nowrap }}
+th:nth-child(2), td:nth-child(2) {{ min-width: 14rem }}
 </style>
 </head>
 <body>

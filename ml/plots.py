@@ -94,8 +94,8 @@ def framed(ax: Axes, x: str, y: str, *, legend: bool = True) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color=LIGHT, linewidth=0.5)
     ax.set_axisbelow(True)
-    if legend:
-        ax.legend(frameon=False)
+    if legend:  # above the plot, where it hides nothing
+        ax.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
 
 
 def in_percent(ax: Axes, *axes: str) -> None:
@@ -290,7 +290,7 @@ def importance(found: Figures) -> Plot:
     first = ", ".join(f"{each['name']} ({each['part']:.0%})" for each in strongest[:3])
     says = (
         f"The strongest of what moves the score, as a part of all: {first or 'none'}. "
-        f"Mean of |Shapley value| over {found['applicants']} applicants."
+        f"Mean of Shapley values without their sign over {found['applicants']} applicants."
     )
     alt = "; ".join(f"{each['name']} {each['log_odds']:.2f}" for each in strongest)
     return Plot(
@@ -318,6 +318,8 @@ def spread(ax: Axes, figures: Sequence[float], intervals: Sequence[Sequence[floa
     low = [max(figure - one[0], 0) for figure, one in zip(figures, intervals, strict=True)]
     high = [max(one[1] - figure, 0) for figure, one in zip(figures, intervals, strict=True)]
     places = range(len(figures))
+    ax.margins(x=0.1)
+    ax.xaxis.set_major_locator(MaxNLocator(6, prune="both"))
     ax.errorbar(figures, places, xerr=[low, high], fmt="o", markersize=4, color=BLUE, capsize=2, label=label)
 
 
