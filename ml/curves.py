@@ -14,8 +14,7 @@ from ml import measures
 from ml.data import Dataset
 from ml.drift import binned, drift
 from ml.explain import explain
-from ml.gate import SLICE_LOANS, UNKNOWN_GROUP, Groups, Money, ScoreRows, Trial, enough, weigh
-from ml.gate import profit as profits
+from ml.gate import INTERVAL, SLICE_LOANS, UNKNOWN_GROUP, Groups, Money, ScoreRows, Trial, enough, resamples
 from ml.measures import Array, score_groups, share_interval
 
 Figures = dict[str, Any]
@@ -127,24 +126,34 @@ def distribution(y: Array, p: Array) -> Figures:
 def profit(on: Trial, money: Money, *, approve_below: float, seed: int) -> list[Figures]:
     """Return by currency what is earned where all loans below a threshold are approved, with its interval.
 
-    What `ml.gate.profit` measures at the threshold in force, measured at others, too.
+    What `ml.gate.profit` measures at the threshold in force, on the same resamples at all thresholds at once.
     """
     most = min(float(np.quantile(on.ours, NEARLY_ALL)), 1.0)
     thresholds = np.unique([*np.round(np.linspace(0, most, THRESHOLDS + 1)[1:], 3), approve_below])
-    asked = [(t, measure) for t in thresholds.tolist() for measure in profits(on, money, approve_below=t)]
-    weighed = weigh([measure for _, measure in asked], len(on.y), seed=seed) if asked else []
-    found: dict[str, list[Figures]] = {}
-    for (threshold, _), check in zip(asked, weighed, strict=True):
-        what, currency = check.name.rsplit("_", 1)
-        curve = found.setdefault(currency, [])
-        if what == "profit":
-            share = float((on.ours < threshold)[money.currency == currency].mean())
-            curve.append(
-                {"below": threshold, "approved": share, "earned": check.figure, "interval": check.interval}
-            )
-        elif what == "profit_of_champion" and on.has_champion:
-            curve[-1]["champion"] = check.figure
-    return [{"currency": currency, "curve": plain(curve)} for currency, curve in found.items()]
+
+    def below(values: Array, p: Array) -> Array:
+        """Return the sum of the values (n,) of the loans below each threshold."""
+        first = np.searchsorted(thresholds.astype(p.dtype), p, side="right")
+        return np.asarray(np.cumsum(np.bincount(first, values, minlength=len(thresholds) + 1))[:-1], np.float64)
+
+    found = []
+    for currency in np.unique(money.currency[money.currency != UNKNOWN_GROUP]).tolist():
+        within = (money.currency == currency).astype(np.float64)
+        earned = money.earned / 100 * within
+        drawn = [below(weights * earned, on.ours) for weights in resamples(len(earned), seed)]
+        columns = {
+            "below": thresholds,
+            "approved": below(within, on.ours) / within.sum(),
+            "earned": below(earned, on.ours),
+            "interval": np.quantile(drawn, INTERVAL, axis=0).T,
+        }
+        if on.has_champion:
+            columns["champion"] = below(earned, on.theirs)
+        curve = [
+            dict(zip(columns, point, strict=True)) for point in zip(*map(plain, columns.values()), strict=True)
+        ]
+        found.append({"currency": currency, "curve": curve})
+    return found
 
 
 # --- what moves the score -----------------------------------------------------------------------------------------

@@ -252,10 +252,8 @@ def profit(found: Figures, approve_below: float) -> Plot:
         ax.yaxis.set_major_formatter(AMOUNT)
         framed(ax, "approved below this chance of default", f"earned, {currency}")
 
-    now, best = (
-        next(each for each in curve if each["below"] == approve_below),
-        max(curve, key=lambda e: e["earned"]),
-    )
+    now = min(curve, key=lambda point: abs(point["below"] - approve_below))
+    best = max(curve, key=lambda point: point["earned"])
     low, high = now["interval"]
     says = (
         f"Approving below {approve_below:.0%} lends {percent(now['approved'])} of these loans and earns {currency} "

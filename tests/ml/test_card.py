@@ -127,6 +127,8 @@ class TestFigures:
         assert error == pytest.approx(measures.calibration_error(on.y, on.ours))
         assert all(each["low"] < each["share"] < each["high"] for each in bins if 0 < each["share"] < 1)
         assert sum(each["loans"] for each in bins) == 1_500
+        promised = [each["promised"] for each in bins]
+        assert promised == sorted(promised)
 
     def test_of_the_distribution_count_each_loan_once(self, on, found):
         assert sum(found["distribution"]["defaulters"]) == on.y.sum() == found["defaults"]
@@ -148,10 +150,16 @@ class TestFigures:
             assert now["champion"] == pytest.approx(champion["figure"])
         assert [each["currency"] for each in found["profit"]] == ["KES", "UGX"]
 
-    def test_name_what_moves_the_score_and_nothing_else(self, found):
+    def test_name_what_moves_the_score_and_nothing_else(self, found, later, reference):
         strongest = [each["name"] for each in found["importance"]["features"]]
         assert strongest == ["mean_days_late", "requested_to_inflow"]
         assert sum(each["part"] for each in found["importance"]["features"]) == pytest.approx(1)
+        # The score adds the two up, so each Shapley value is what the log-odds change with this fact alone.
+        people = later.x[np.linspace(0, 1_499, curves.EXPLAINED).astype(int)]
+        usual = np.tile(reference, (len(people), 1))
+        usual[:, STRONG] = people[:, STRONG]
+        alone = np.abs(odds(usual) - odds(reference[None]))
+        assert found["importance"]["features"][0]["log_odds"] == pytest.approx(alone.mean(), rel=1e-3)
 
     def test_of_groups_are_those_of_their_loans(self, on, groups, found):
         swahili = groups["language"] == "sw"
