@@ -27,7 +27,7 @@ COPY --from=build /srv/jirani /srv/jirani
 # docker build --build-arg CODE_COMMIT=$(git rev-parse HEAD): it goes into the manifest of each model.
 ARG CODE_COMMIT=
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 MODELS_DIR=/models \
-    TF_CPP_MIN_LOG_LEVEL=2 CODE_COMMIT=$CODE_COMMIT
+    MPLCONFIGDIR=/tmp/matplotlib TF_CPP_MIN_LOG_LEVEL=2 CODE_COMMIT=$CODE_COMMIT
 WORKDIR /srv/jirani
 USER 10001
 VOLUME /models

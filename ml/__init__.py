@@ -1,4 +1,4 @@
-"""The credit model: features, network, training, calibration, artifact, scoring. Keras and NumPy only."""
+"""The credit model: features, network, training, calibration, artifact, scoring, card. Keras and NumPy only."""
 
 import os
 

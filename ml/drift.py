@@ -34,14 +34,22 @@ def drift(reference: Array, now: Array, *, bins: int = 10) -> Drift:
     """
     if not len(reference) or not len(now):
         return Drift(0.0, float("inf"))
-    known = reference[~np.isnan(reference)]
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.zeros(0)
-    p, q = (_shares(values, edges) for values in (reference, now))
+    _, p, q = binned(reference, now, bins=bins)
     used = (p > 0) | (q > 0)
     # Half a row in an empty bin: its logarithm must be large, not infinite.
     p, q = np.maximum(p[used], 0.5 / len(reference)), np.maximum(q[used], 0.5 / len(now))
     psi = float(((q - p) * np.log(q / p)).sum())
     return Drift(psi, threshold(len(reference), len(now), bins=int(used.sum())))
+
+
+def binned(reference: Array, now: Array, *, bins: int = 10) -> tuple[Array, Array, Array]:
+    """Return the edges between bins that hold equal parts of `reference`, and the share of both in each bin.
+
+    The last bin holds what is missing.
+    """
+    known = reference[~np.isnan(reference)]
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.zeros(0)
+    return edges, _shares(reference, edges), _shares(now, edges)
 
 
 def threshold(n: int, m: int, *, bins: int) -> float:

@@ -1,6 +1,7 @@
 """How good chances are, in NumPy alone: of y: (n,) 0 or 1 and p: (n,) the chance that was given to 1."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -65,9 +66,27 @@ def brier(y: Array, p: Array) -> float:
 
 def calibration_error(y: Array, p: Array, *, bins: int = 10) -> float:
     """Return the mean gap between promised and observed default rate over `bins` equal groups by score."""
-    groups = np.array_split(np.argsort(p, kind="stable"), bins)
+    groups = score_groups(p, bins=bins)
     gaps = [len(g) * abs(float(p[g].mean()) - float(y[g].mean())) for g in groups if len(g)]
     return float(sum(gaps) / len(y))
+
+
+def score_groups(p: Array, *, bins: int = 10) -> list[npt.NDArray[np.int64]]:
+    """Return the rows in `bins` groups of equal size, the lowest scores first."""
+    return list(np.array_split(np.argsort(p, kind="stable"), bins))
+
+
+def share_interval(found: int, of: int, *, confidence: float = 0.90) -> tuple[float, float]:
+    """Return between which shares the true one lies; also where none or all were found.
+
+    Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference".
+    """
+    if not of:
+        return 0.0, 1.0
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    share, spread = found / of, z * z / of
+    middle, half = share + spread / 2, z * math.sqrt(share * (1 - share) / of + spread / (4 * of))
+    return max((middle - half) / (1 + spread), 0.0), min((middle + half) / (1 + spread), 1.0)
 
 
 def judge(y: Array, p: Array) -> dict[str, float]:

@@ -1,14 +1,17 @@
-"""Models, who served when, and the training runs. A model is proposed here; `manage.py models` rolls back."""
+"""Models and their cards, who served when, and the training runs. A model is proposed here, not rolled back."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.http import content_disposition_header
 from unfold.decorators import action, display
 
 from lending.admin import cells
@@ -16,7 +19,7 @@ from lending.admin.changes import Refused, in_words, pending
 from lending.admin.dialogs import ReasonForm, act
 from lending.admin.history import History, HistoryInline
 from ml.artifact import ArtifactRefused
-from scoring import promotion, registry
+from scoring import cards, promotion, registry
 from scoring.models import Alias, ModelVersion, PipelineRun, PipelineStep, Promotion
 
 
@@ -24,7 +27,7 @@ from scoring.models import Alias, ModelVersion, PipelineRun, PipelineStep, Promo
 class ModelVersionAdmin(History):
     list_display = ("name", "state_label", "loans", "trained_at", "feature_version")
     list_filter = ("aliases__name",)
-    actions_detail = ("propose",)
+    actions_detail = ("card_page", "card_pdf", "propose")
     fieldsets = (
         (None, {"fields": (("name", "state_label"), ("trained_at", "loans", "seen_until"))}),
         ("Artifact", {"fields": (("artifact", "feature_version", "seed"), "sha256", "data_sha256", "code_commit")}),
@@ -59,7 +62,7 @@ class ModelVersionAdmin(History):
 
     @display(description="Every check")
     def checks(self, row: ModelVersion) -> str:
-        return as_text(row.report)
+        return as_text(without_card(row.report))
 
     @display(description="Waits for a second person")
     def waiting(self, row: ModelVersion) -> str:
@@ -69,9 +72,22 @@ class ModelVersionAdmin(History):
         return request.user.has_perm("lending.add_proposal")
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        """Offer every version but the one that serves."""
+        """Propose every version but the one that serves."""
+        offered = super().get_actions_detail(request, object_id)
         serves = Alias.objects.filter(name=Alias.Name.CHAMPION, version=object_id).exists()
-        return [] if serves else super().get_actions_detail(request, object_id)
+        return [one for one in offered if not (serves and one.action_name.endswith("_propose"))]
+
+    @action(description="Model card", permissions=["view"], icon="description")
+    def card_page(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return HttpResponse(cards.html(get_object_or_404(ModelVersion, pk=object_id)))
+
+    @action(description="Model card as PDF", permissions=["view"], icon="picture_as_pdf")
+    def card_pdf(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        version = get_object_or_404(ModelVersion, pk=object_id)
+        name = content_disposition_header(as_attachment=True, filename=f"model-card-{version.name}.pdf")
+        return HttpResponse(
+            cards.pdf(version), content_type="application/pdf", headers={"Content-Disposition": name}
+        )
 
     @action(
         description="Propose to let it serve",
@@ -121,7 +137,7 @@ class StepInline(HistoryInline):
 
     @display(description="Report")
     def report_text(self, row: PipelineStep) -> str:
-        return as_text(row.report)
+        return as_text(without_card(row.report))
 
 
 @admin.register(PipelineRun)
@@ -161,6 +177,15 @@ def words(name: str) -> str:
 def figure(value: Any) -> str:
     """Return a count whole and a measure with four digits."""
     return cells.NOTHING if value is None else f"{value:.4f}" if isinstance(value, float) else f"{value:,}"
+
+
+def without_card(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a report without the figures of the plots, which the card draws."""
+    return {
+        name: without_card(value) if isinstance(value, Mapping) else value
+        for name, value in report.items()
+        if name != "card"
+    }
 
 
 def as_text(value: Any) -> str:

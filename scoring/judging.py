@@ -6,6 +6,7 @@ which no model ever sees, what the money of each loan became, and who stands beh
 """
 
 import json
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,9 +18,9 @@ from django.conf import settings
 from django.db import connection
 
 from lending.selectors.limits import BLOCK_DIGITS
+from ml import curves, forward, gate, parity, suspicion
 from ml import features as feature_list
-from ml import forward, gate, parity, suspicion
-from ml.artifact import Artifact, ArtifactRefused
+from ml.artifact import Artifact, ArtifactRefused, without_nan
 from ml.behaviour import MOST_VECTORS, behaviours
 from ml.data import Dataset
 from ml.events import Events
@@ -29,6 +30,8 @@ from scoring import features, policy
 
 if TYPE_CHECKING:
     from ml.train import Trained
+
+logger = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.float32]
 # By these nobody may be approved less often. Sex, age and region belong here and are in no table of ours.
@@ -41,7 +44,8 @@ BLOCK = 2_000
 class Judgement:
     """Whether a challenger may serve, and why or why not, in words for officers.
 
-    report: ready for JSON, each check with `name`, `passed`, `words`, `figure`, `limit`, `interval`.
+    report: ready for JSON, each check with `name`, `passed`, `words`, `figure`, `limit`, `interval`; `card` is what
+    the plots of its model card show.
     """
 
     better: bool
@@ -83,6 +87,7 @@ def judge(
     seen_until = max(trained.seen_until, reigning.seen_until if reigning else 0)
     is_later = gate.to_be_judged_on(loans, seen_until)
     later, books = loans.take(is_later), books_of(loans)
+    of_later = taken(books, is_later)
     ours, theirs = scores_of(trained.weights), scores_of(reigning.weights) if reigning else None
     on = gate.trial(ours, theirs, later)
     comparison = gate.compare(on, seed=trained.seed)
@@ -93,7 +98,7 @@ def judge(
         gate.enough(on),
     ]
     if on.is_enough:
-        checks += on_later_loans(on, later, taken(books, is_later), ours, comparison, seed=trained.seed)
+        checks += on_later_loans(on, later, of_later, ours, comparison, seed=trained.seed)
     model = Artifact({"network": trained.network, "answers": trained.answers}, trained.weights)
     latest = np.arange(len(loans))[-MOST_VECTORS:]
     checks += how_it_behaves(model, *loans.in_time_order().take(latest).told)
@@ -103,7 +108,11 @@ def judge(
         better=not against,
         why=why,
         comparison=replace(comparison, better=not against, why=why),
-        report={"later_loans": len(later), "checks": [as_json(check) for check in checks]},
+        report={
+            "later_loans": len(later),
+            "checks": [as_json(check) for check in checks],
+            "card": for_the_card(trained, on, later, of_later),
+        },
     )
 
 
@@ -149,6 +158,26 @@ def on_later_loans(
         suspicion.one_feature(ours, later, on, seed=seed),
         *([gate.score_drift(on, is_better=is_better)] if on.has_champion else []),
     ]
+
+
+def for_the_card(trained: "Trained", on: gate.Trial, later: Dataset, books: Books) -> dict[str, Any]:
+    """Return what the model card shows of this day; nothing where it cannot be worked out: that is no verdict."""
+    try:
+        figures = curves.figures(
+            on,
+            later,
+            scores_of(trained.weights),
+            trained.weights["encode/reference"],
+            approve_below=policy.IN_FORCE.approve_below,
+            facts=books.facts,
+            money=books.money,
+            seed=trained.seed,
+        )
+    except Exception:
+        logger.exception("the model card of a challenger goes without plots")
+        figures = {}
+    made = {"network": trained.network, "calibration_of_scores": asdict(trained.calibration)}
+    return dict(without_nan(figures | made))
 
 
 def how_it_behaves(model: Artifact, people: Rows, happened: Events | None = None) -> list[Check]:

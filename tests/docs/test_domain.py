@@ -77,6 +77,7 @@ TABLES = {
     not in (
         "operations",
         "architecture",
+        "card",
         "metrics",
         "history",
         "gateways",

@@ -104,6 +104,25 @@ class TestASoundChallenger:
         assert measured >= {"auc_loan_first", "auc_loan_repeated", "auc_country_KE", "one_payer", "one_person"}
         assert all(check["interval"] for check in judgement.report["checks"] if check["name"] in ACCURACY)
         assert json.loads(json.dumps(judgement.report, allow_nan=False)) == judgement.report
+        drawn = judgement.report["card"]
+        assert drawn["roc"]["challenger"]["auc"] == judgement.comparison.challenger["auc"]
+        assert {each["group"] for each in drawn["groups"]["large"]} == {
+            "en",
+            "sw",
+            "first",
+            "repeated",
+            "KE",
+            "jirani-30",
+        }
+
+    def test_is_judged_the_same_where_its_card_cannot_be_drawn(
+        self, db, book, sound, champion, monkeypatch, caplog
+    ):
+        monkeypatch.setattr(judging.curves, "figures", lambda *given, **more: 1 / 0)
+        judgement = judge(sound, champion, book, first=False, has_rival=True)
+        assert judgement.better
+        assert "roc" not in judgement.report["card"] and judgement.report["card"]["network"] == sound.network
+        assert "goes without plots" in caplog.text and "ZeroDivisionError" in caplog.text
 
     def test_serves_first_only_when_asked(self, db, book, sound):
         assert judge(sound, None, book, first=True, has_rival=False).better

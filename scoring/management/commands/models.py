@@ -1,5 +1,6 @@
-"""List the model versions, let one serve, propose one to a second person, or roll back."""
+"""List the model versions, let one serve, propose one to a second person, roll back, or write a model card."""
 
+from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -8,7 +9,7 @@ from django.utils import timezone
 
 from lending.services.proposals import AlreadyPending
 from ml.artifact import ArtifactRefused
-from scoring import promotion, registry
+from scoring import cards, promotion, registry
 from scoring.models import ModelVersion, Promotion
 
 REFUSALS = (
@@ -22,18 +23,21 @@ REFUSALS = (
 
 
 class Command(BaseCommand):
-    help = "Show which models there are and what each is for; promote or propose one by name, or roll back."
+    help = "Show the models and what each is for; promote or propose one by name, write its card, or roll back."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        actions = ["list", "history", "promote", "propose", "shelve", "rollback"]
+        actions = ["list", "history", "promote", "propose", "shelve", "rollback", "card"]
         parser.add_argument("action", nargs="?", default="list", choices=actions)
-        parser.add_argument("name", nargs="?", help="of the version to promote, propose or shelve")
+        parser.add_argument(
+            "name", nargs="?", help="of the version to promote, propose, shelve or write the card of"
+        )
         parser.add_argument("--reason", default="by command", help="for the audit trail")
+        parser.add_argument("--out", type=Path, default=Path(), help="directory for the card; otherwise this one")
         parser.add_argument("--by", help="user name of whoever proposes; somebody else approves in the admin")
 
     def handle(self, *args: Any, **options: Any) -> None:
         action, name, reason = options["action"], options["name"] or "", options["reason"]
-        if action in ("promote", "propose", "shelve") and not name:
+        if action in ("promote", "propose", "shelve", "card") and not name:
             raise CommandError(f"{action} needs the name of a version; `manage.py models` lists them")
         try:
             match action:
@@ -49,6 +53,8 @@ class Command(BaseCommand):
                     self.shelve(name)
                 case "rollback":
                     self.roll_back(reason)
+                case "card":
+                    self.write_card(name, options["out"])
         except REFUSALS as error:
             raise CommandError(f"{error}; nothing changed") from error
 
@@ -89,3 +95,7 @@ class Command(BaseCommand):
     def roll_back(self, reason: str) -> None:
         version = registry.rollback(at=timezone.now(), reason=f"rollback {reason}")
         self.stdout.write(f"{version.name} serves; workers follow within a second")
+
+    def write_card(self, name: str, directory: Path) -> None:
+        for path in cards.write(registry.find(name), directory):
+            self.stdout.write(str(path))
