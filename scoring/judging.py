@@ -16,10 +16,11 @@ import numpy.typing as npt
 from django.conf import settings
 from django.db import connection
 
+from lending.models import Decision
 from lending.selectors.limits import BLOCK_DIGITS
 from ml import features as feature_list
 from ml import forward, gate, suspicion
-from ml.artifact import Artifact
+from ml.artifact import Artifact, without_nan
 from ml.behaviour import MOST_VECTORS, behaviours
 from ml.data import Dataset
 from ml.gate import Check, Comparison, Groups, Money
@@ -101,7 +102,11 @@ def judge(
         better=not against,
         why=why,
         comparison=replace(comparison, better=not against, why=why),
-        report={"later_loans": len(later), "checks": [as_json(check) for check in checks]},
+        report={
+            "later_loans": len(later),
+            "checks": [as_json(check) for check in checks],
+            "refused": without_nan(gate.with_and_without(on, propensities(later))),
+        },
     )
 
 
@@ -232,6 +237,14 @@ def taken(books: Books, which: npt.NDArray[np.bool_]) -> Books:
         payers=books.payers[which],
         places=books.places[which],
     )
+
+
+def propensities(loans: Dataset) -> npt.NDArray[np.float64]:
+    """Return the chance that each loan had of being made (n,): of the computer's loans as their decision kept it; 1
+    for what a person approved, whose chance nobody knows, and for what came before the first decision."""
+    lots = Decision.objects.filter(outcome=Decision.Outcome.APPROVE, propensity__lt=1)
+    chances = {str(key): chance for key, chance in lots.values_list("application_id", "propensity")}
+    return np.array([chances.get(key, 1.0) for key in loans.ids.tolist()])
 
 
 SEEN = """
