@@ -243,6 +243,8 @@ SANDBOX_URL = env.str("SANDBOX_URL", default="http://127.0.0.1:8100").rstrip("/"
 MODELS_DIR = Path(env.str("MODELS_DIR", default=str(JIRANI_VAR / "models")))
 # How a model answers: `tables`, NumPy alone, or `keras` (ml/predict.py).
 SERVING_PATH = env.str("SERVING_PATH", default="tables")
+# False: the computer approves nothing by itself; officers stop it for a time with `manage.py stop_lending`.
+COMPUTER_APPROVES = env.bool("COMPUTER_APPROVES", default=True)
 # Of the code, for the manifests of the models that it trains; an image has no git to ask.
 CODE_COMMIT = env.str("CODE_COMMIT", default="")
 # A challenger scores so many live decisions for so many hours before it serves.

@@ -96,8 +96,22 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Exploration:
+    """An approval by lot, lent to learn from a pot of so many loans and so much money a day over all products of a
+    country. `otherwise`: what is decided where the pot is empty."""
+
+    loans_per_day: int
+    cents_per_day: int
+    otherwise: "Verdict"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The scorer's whole judgement of one application; stored as the Decision."""
+    """The scorer's whole judgement of one application; stored as the Decision.
+
+    propensity: the chance that this outcome had before a lot was looked at, 1 where none decided. exploration: is
+    settled when the verdict is recorded, so no Decision keeps it.
+    """
 
     outcome: str
     score: float | None
@@ -110,6 +124,8 @@ class Verdict:
     feature_version: str
     policy_version: str
     propensity: float = 1.0
+    step_values: Mapping[str, Any] = field(default_factory=dict)
+    exploration: Exploration | None = None
 
 
 class CreditScorer(Protocol):

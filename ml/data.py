@@ -87,7 +87,8 @@ class Dataset:
 
     def take(self, rows: npt.NDArray[Any] | slice) -> "Dataset":
         """Return the loans at these positions, or where this mask is true; a slice copies nothing."""
-        return replace(self, **{name: values[rows] for name, values in self.columns().items()})
+        taken: dict[str, Any] = {name: values[rows] for name, values in self.columns().items()}
+        return replace(self, **taken)
 
     @property
     def told(self) -> tuple[npt.NDArray[Any], ...]:

@@ -49,6 +49,8 @@ SLICE_AUC_TOLERANCE = 0.03
 # The four-fifths rule of the US Uniform Guidelines on Employee Selection Procedures, 1978, section 4D.
 LEAST_APPROVAL_RATIO = 0.80
 UNKNOWN_GROUP = ""
+# One loan that was lent by lot must not speak for more than so many.
+MOST_WEIGHT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,32 @@ def _held(measure: Measure, figure: float, drawn: Array) -> Check:
     better = float((drawn > 0).mean())
     words = measure.words.format(figure=figure, low=low, high=high, better=better, limit=measure.limit)
     return Check(measure.name, bool(passed), words, figure, measure.limit, (low, high))
+
+
+# --- what it means for the refused -----------------------------------------------------------------------------
+def with_and_without(on: Trial, propensity: Array) -> dict[str, Any]:
+    """Return the measures of both models plain, and with each loan counted 1 / propensity times, up to MOST_WEIGHT.
+
+    propensity: (n,) chance that each loan had of being made. What was lent by lot stands for all who were refused
+    but for a lot (Horvitz and Thompson 1952); who is refused for sure stands nowhere.
+    """
+    weights = np.minimum(1 / propensity, MOST_WEIGHT)
+    every: dict[str, Any] = {"loans_by_lot": int((propensity < 1).sum()), "speak_for": float(weights.sum())}
+    for name, p in (("challenger", on.ours), ("champion", on.theirs if on.has_champion else None)):
+        if p is not None and len(on.y):
+            every[name] = {"plain": _weighted(on.y, p, np.ones(len(p))), "weighted": _weighted(on.y, p, weights)}
+    return every
+
+
+def _weighted(y: Array, p: Array, weights: Array) -> dict[str, float]:
+    p = p.astype(np.float64)
+    return {
+        "default_rate": float(weights @ y / weights.sum()),
+        "mean_chance": float(weights @ p / weights.sum()),
+        "auc": Ranking(y, p).auc(weights),
+        "log_loss": float(weights @ log_losses(y, p) / weights.sum()),
+        "brier": float(weights @ (p - y) ** 2 / weights.sum()),
+    }
 
 
 # --- how well the later loans are told apart, and how true the chances are -----------------------------------

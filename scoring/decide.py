@@ -6,7 +6,7 @@ Nothing here imports TensorFlow; only asking a model for a score does (scoring.w
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lending.models import Application, Decision
-from lending.ports import Reason, Verdict
+from lending.ports import Exploration, Reason, Verdict
 from lending.services.applications import hold_back, verdict_of
 from ml import events as event_list
 from ml import features as feature_list
@@ -23,26 +23,34 @@ from ml.data import OFFERS
 from ml.events import Events
 from ml.explain import WORTH_SAYING, explain
 from ml.features import InvalidFeature
-from scoring import events, features, policy, worker
+from ml.predict import Prediction
+from scoring import events, features, policy, scorecard, worker
 from scoring.facts import facts_of
 from scoring.features import Asked
-from scoring.policy import Facts, Policy
+from scoring.policy import Facts, Judgement, Policy
 from scoring.worker import Served
 
 logger = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
 Ask = Callable[[Vector], Vector]
+Predict = Callable[[Vector], Prediction]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What the model said of one vector, and what of it hurt. `safer_cents`: see policy.Asking."""
+    """What `by`, a model or the scorecard, said of one vector, and what of it hurt. The rest: see policy.Asking."""
 
+    by: str
     chance: float
     offer: Mapping[str, float]
+    repaid_share: float | None = None
     against: tuple[str, ...] = ()
     safer_cents: int | None = None
+
+
+class NotAChance(ValueError):
+    """A model answered with what cannot be a chance."""
 
 
 class NotOurs(LookupError):
@@ -55,7 +63,8 @@ class KerasScorer:
     def assess(self, application_id: int, at: datetime) -> Verdict:
         """Judge an application by what was known when it was submitted; `at` decides nothing.
 
-        Never raises for want of a model or of a believable row: then a person decides.
+        Never raises for want of a model, for which the scorecard stands in, or of a believable row: then a person
+        decides.
         """
         application = Application.objects.select_related("borrower", "product_version", "country_pack").get(
             id=application_id
@@ -75,7 +84,7 @@ class KerasScorer:
         inputs["path"] = served.scorer.path if served else ""
         try:
             return verdict(inputs, served)
-        except Exception:  # whatever went wrong inside the model, it must not approve, and a person can
+        except Exception:  # whatever went wrong inside the model, it must not approve
             logger.exception("application %s could not be scored", application_id)
             return verdict(inputs, None)
 
@@ -86,10 +95,17 @@ def scorer() -> KerasScorer:
 
 
 def verdict(inputs: Mapping[str, Any], served: Served | None) -> Verdict:
-    """Return the judgement that these inputs and this model give; no clock, no database."""
+    """Return the judgement that these inputs and this model give; no clock, no database.
+
+    Without a model the scorecard is asked, where the policy wants it.
+    """
     facts, rules = Facts(**inputs["facts"]), Policy(**inputs["policy"])
     values = inputs["features"]
-    scored = _score(served, *features.told(inputs), facts, rules) if served and values else None
+    scored = None
+    if values and served:
+        scored = _score(served, *features.told(inputs), facts, rules)
+    elif values and rules.scorecard_below:
+        scored = Scored(scorecard.VERSION, scorecard.chance(values), {})
     judged = policy.judge(
         values or {},
         scored.chance if scored else None,
@@ -97,7 +113,18 @@ def verdict(inputs: Mapping[str, Any], served: Served | None) -> Verdict:
         rules,
         against=scored.against if scored else (),
         safer_cents=scored.safer_cents if scored else None,
+        repaid_share=scored.repaid_share if scored else None,
+        offer=scored.offer if scored else {},
+        by_scorecard=scored is not None and scored.by == scorecard.VERSION,
     )
+    return _as_verdict(judged, inputs, scored, rules)
+
+
+def _as_verdict(judged: Judgement, inputs: Mapping[str, Any], scored: Scored | None, rules: Policy) -> Verdict:
+    exploration = None
+    if judged.otherwise is not None:
+        otherwise = _as_verdict(judged.otherwise, inputs, scored, rules)
+        exploration = Exploration(rules.explore_loans_per_day, rules.explore_cents_per_day, otherwise)
     return Verdict(
         outcome=judged.outcome,
         score=scored.chance if scored else None,
@@ -106,9 +133,12 @@ def verdict(inputs: Mapping[str, Any], served: Served | None) -> Verdict:
         inputs=inputs,
         reasons=tuple(Reason(code, dict(said)) for code, said in judged.reasons),
         next_step=judged.next_step,
-        model_version=served.name if served and scored else "",
+        step_values=dict(judged.step_values),
+        model_version=scored.by if scored else "",
         feature_version=feature_list.VERSION,
         policy_version=rules.version,
+        propensity=judged.propensity,
+        exploration=exploration,
     )
 
 
@@ -121,12 +151,13 @@ def replay(decision: Decision) -> Verdict:
     """
     if "facts" not in decision.inputs:
         raise NotOurs(f"policy {decision.policy_version} kept no facts to judge again")
-    # Two paths differ in the last digits, and a replay has to give every one.
-    path = decision.inputs.get("path")
-    served = _load_for_replay(decision.model_version, path) if decision.model_version else None
+    served = None
+    if decision.model_version not in scorecard.NO_MODEL:
+        # Two paths differ in the last digits, and a replay has to give every one.
+        served = _load_for_replay(decision.model_version, decision.inputs.get("path"))
     judged = verdict(decision.inputs, served)
     why = decision.inputs.get("held_back")
-    return hold_back(judged, why) if why else judged
+    return hold_back(judged, why) if why else replace(judged, exploration=None)
 
 
 def as_bytes(judged: Mapping[str, Any]) -> bytes:
@@ -167,17 +198,20 @@ def _model_if_any() -> Served | None:
 
 
 def _score(served: Served, vector: Vector, happened: Events, facts: Facts, rules: Policy) -> Scored:
-    said = served.scorer.predict(vector[None], happened[None])
-    chance = float(said.default[0])
+    def predict(x: Vector) -> Prediction:
+        # Whatever else were true, the same has happened.
+        return served.scorer.predict(x, happened[None])
+
+    said = predict(vector[None])
+    chance, share = float(said.default[0]), float(said.repaid_share[0])
+    if not 0 <= chance <= 1:
+        raise NotAChance(f"{served.name} answered {chance}")
     offer = {name: float(weight) for name, weight in zip(OFFERS, said.offer[0], strict=True)}
-    if chance < rules.approve_below:
-        return Scored(chance, offer)
+    if policy.would_lend(facts.requested_cents, chance, share, facts, rules) is not None:
+        return Scored(served.name, chance, offer, share)
 
-    def ask(x: Vector) -> Vector:
-        # Whatever else had been true, the same has happened.
-        return served.scorer.predict(x, happened[None]).default
-
-    return Scored(chance, offer, against(ask, served, vector), safer_amount(ask, vector, facts, rules))
+    hurt = against(lambda x: predict(x).default, served, vector)
+    return Scored(served.name, chance, offer, share, hurt, safer_amount(predict, vector, facts, rules))
 
 
 def against(ask: Ask, served: Served, vector: Vector) -> tuple[str, ...]:
@@ -192,18 +226,14 @@ def against(ask: Ask, served: Served, vector: Vector) -> tuple[str, ...]:
     )
 
 
-def safer_amount(ask: Ask, vector: Vector, facts: Facts, rules: Policy) -> int | None:
-    """Return the largest smaller amount that the model would have approved, None for no such amount.
-
-    Eighths of what was asked, rounded down to amounts that people say; all asked in one batch.
-    """
-    step = rules.offer_step_cents
-    eighths = {facts.requested_cents * n // 8 // step * step for n in range(1, 8)}
-    amounts = sorted({cents for cents in eighths if cents >= facts.min_cents}, reverse=True)
+def safer_amount(predict: Predict, vector: Vector, facts: Facts, rules: Policy) -> int | None:
+    """Return the smaller amount that is expected to earn most of those that would be lent by the score, None where
+    none would; all are asked in one batch."""
+    amounts = policy.smaller_amounts(facts.requested_cents, facts.min_cents, rules.offer_step_cents)
     if not amounts:
         return None
-    chances = ask(np.array([_asking_for(vector, cents) for cents in amounts]))
-    return next((c for c, chance in zip(amounts, chances, strict=True) if chance < rules.approve_below), None)
+    said = predict(np.array([_asking_for(vector, cents) for cents in amounts]))
+    return policy.best_amount(amounts, said.default.tolist(), said.repaid_share.tolist(), facts, rules)
 
 
 def _asking_for(vector: Vector, cents: int) -> Vector:

@@ -1,5 +1,8 @@
 """What the policy must know beside the model's features, as it stood when the borrower applied."""
 
+import hashlib
+import hmac
+from collections.abc import Sequence
 from datetime import date, datetime
 
 from django.conf import settings
@@ -8,9 +11,9 @@ from django.db.models import Q, QuerySet
 from lending.models import Application, Borrower, Consent, Loan
 from lending.rules import calendar, limits
 from lending.rules.country import country_from
+from lending.selectors import exploration, offers, products
 from lending.selectors import limits as standing
-from lending.selectors import offers, products
-from scoring.policy import Facts, Policy
+from scoring.policy import Facts, Policy, smaller_amounts
 
 DEFAULT_DAYS = 30
 
@@ -29,12 +32,15 @@ def facts_of(application: Application, policy: Policy) -> Facts:
     law = country_from(application.country_pack.rules)
     # What a new loan pays off is neither in its way nor owed beside it.
     old = application.refinances
+    due_on = offers.quote(product, application.principal_cents, local_day(as_of), application.country_pack).due_on
+    least_cents = products.terms_of(product).min_cents
+    lent_by_lot = exploration.taken(product.country, local_day(as_of))
     asked, paid_out = standing.applications_before(person, as_of), standing.payouts_before(person, as_of)
     return Facts(
         requested_cents=application.principal_cents,
         total_cents=application.total_cents,
         limit_cents=offers.limit_cents(borrower, product),
-        min_cents=products.terms_of(product).min_cents,
+        min_cents=least_cents,
         first_rung_cents=ladder[0],
         automatic_cents=ladder[max(0, len(ladder) - 1 - policy.top_rungs_referred)],
         explained_cents=limits.limit_at(explained_rung(borrower, as_of, policy), ladder),
@@ -53,7 +59,34 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         payouts_in_day=paid_out[0],
         payouts_in_week=paid_out[1],
         registered_alike=standing.registered_alike(borrower),
+        prices=prices(
+            application, smaller_amounts(application.principal_cents, least_cents, policy.offer_step_cents)
+        ),
+        term_days=(due_on - local_day(as_of)).days,
+        weekly_inflow_cents=limits.poor_week(standing.weekly_inflows(borrower.id, as_of)),
+        draw=lot(application),
+        drew_lately=exploration.drew(person, as_of, policy.explore_again_days),
+        pot_loans=max(0, policy.explore_loans_per_day - lent_by_lot[0]),
+        pot_cents=max(0, policy.explore_cents_per_day - lent_by_lot[1]),
     )
+
+
+def prices(application: Application, smaller_cents: Sequence[int]) -> dict[str, int]:
+    """Return fee and interest of what was asked for, as accepted, and of smaller amounts, by amount in cents."""
+    on, pack = local_day(application.submitted_at), application.country_pack
+    found = {str(application.principal_cents): application.fee_cents + application.interest_cents}
+    for cents in smaller_cents:
+        quoted = offers.quote(application.product_version, cents, on, pack)
+        found[str(cents)] = quoted.fee_cents + quoted.interest_cents
+    return found
+
+
+def lot(application: Application) -> float:
+    """Return the lot of an application, from [0, 1): the same whenever it is asked for, and guessed by nobody who
+    does not have the key."""
+    key = hashlib.sha256(b"lot of an application:" + settings.CALLBACK_KEY.encode()).digest()
+    drawn = hmac.digest(key, application.reference.encode(), "sha256")
+    return int.from_bytes(drawn[:6]) / 2**48
 
 
 def explained_rung(borrower: Borrower, as_of: datetime, policy: Policy) -> int:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from django.conf import settings
 from django.db import connection
 
+from lending.models import Decision
 from lending.selectors.limits import BLOCK_DIGITS
 from ml import curves, forward, gate, parity, suspicion
 from ml import features as feature_list
@@ -112,6 +113,7 @@ def judge(
             "later_loans": len(later),
             "checks": [as_json(check) for check in checks],
             "card": for_the_card(trained, on, later, of_later),
+            "refused": without_nan(gate.with_and_without(on, propensities(later))),
         },
     )
 
@@ -275,6 +277,14 @@ def taken(books: Books, which: npt.NDArray[np.bool_]) -> Books:
         payers=books.payers[which],
         places=books.places[which],
     )
+
+
+def propensities(loans: Dataset) -> npt.NDArray[np.float64]:
+    """Return the chance that each loan had of being made (n,): of the computer's loans as their decision kept it; 1
+    for what a person approved, whose chance nobody knows, and for what came before the first decision."""
+    lots = Decision.objects.filter(outcome=Decision.Outcome.APPROVE, propensity__lt=1)
+    chances = {str(key): chance for key, chance in lots.values_list("application_id", "propensity")}
+    return np.array([chances.get(key, 1.0) for key in loans.ids.tolist()])
 
 
 SEEN = """

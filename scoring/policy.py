@@ -7,7 +7,7 @@ next step. Source: docs/domain/decisions.md.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -26,7 +26,10 @@ class Reason(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The numbers of one version of the policy; a changed number is a new version."""
+    """The numbers of one version of the policy; a changed number is a new version.
+
+    What has a default was not asked for by every version: the default is what such a version did.
+    """
 
     version: str
     # Chance of default below which the computer says yes, and from which it says no; between them a person.
@@ -52,10 +55,38 @@ class Policy:
     # An amount that we name is a multiple of this: people remember round sums.
     offer_step_cents: int
     most_reasons: int = 3
+    # What a loan has to earn on average for the computer to lend it; None: nothing has to be earned.
+    least_profit_cents: int | None = None
+    # What the money costs in a year, as a share of it, and what one loan costs in payouts and messages.
+    money_rate: float = 0.0
+    serve_cents: int = 0
+    # What it is worth that a payer comes back, as a share of the amount: who is known is lent to at less risk.
+    return_rate: float = 0.0
+    # Of what is lent to a defaulter so much is lost: where the model does not say, and whatever it says at least.
+    usual_loss_share: float = 1.0
+    least_loss_share: float = 0.0
+    # Most that may be expected to be lost of what the computer lends, as a share of it.
+    loss_rate_target: float = 1.0
+    # First loans lent to learn: this share of them by lot, up to this chance of default and this amount; no more
+    # than so many and so much in a day over all products of a country; one lot a person in so many days.
+    explore_share: float = 0.0
+    explore_below: float = 0.0
+    explore_most_cents: int = 0
+    explore_loans_per_day: int = 0
+    explore_cents_per_day: int = 0
+    explore_again_days: int = 30
+    # A weekly saving that we name: this share of what comes into the wallet in a poor week, in steps, from one step
+    # to the most; no step where it would be more than that other share.
+    save_share: float = 0.0
+    save_step_cents: int = 10_00
+    save_most_cents: int = 200_00
+    save_most_share: float = 0.05
+    # Chance of default by the scorecard below which it may lend again what was repaid before; 0: it is not asked.
+    scorecard_below: float = 0.0
 
 
 IN_FORCE = Policy(
-    version="2026-11-2",
+    version="2026-11-3",
     approve_below=0.15,
     refer_below=0.25,
     cool_off_days=90,
@@ -69,6 +100,20 @@ IN_FORCE = Policy(
     climb_rungs=3,
     alike_referred=10,
     offer_step_cents=50_00,
+    least_profit_cents=0,
+    money_rate=0.14,
+    serve_cents=5_00,
+    return_rate=0.05,
+    usual_loss_share=0.45,
+    least_loss_share=0.30,
+    loss_rate_target=0.07,
+    explore_share=0.10,
+    explore_below=0.35,
+    explore_most_cents=500_00,
+    explore_loans_per_day=10,
+    explore_cents_per_day=5_000_00,
+    save_share=0.02,
+    scorecard_below=0.05,
 )
 
 
@@ -82,6 +127,12 @@ class Facts:
     what usually comes into the wallet, None where nothing was seen. owing_cents: over all products and numbers.
     days_since_default: since a loan over 30 days late was settled, None for never. registered_alike: others who
     registered within the hour from the same block of numbers.
+
+    prices: fee and interest, in cents, of the amount that was asked for and of the smaller ones that may be named,
+    by amount in cents. term_days: until the last installment. weekly_inflow_cents: what comes into the wallet in a
+    poor week (the lower quartile), None where nothing was seen. draw: the lot of this application, from [0, 1).
+    drew_lately: a lot of this person decided an application lately. pot_loans, pot_cents: what the day's pot for
+    learning still holds.
     """
 
     requested_cents: int
@@ -106,24 +157,40 @@ class Facts:
     payouts_in_day: int = 0
     payouts_in_week: int = 0
     registered_alike: int = 0
+    prices: Mapping[str, int] = field(default_factory=dict)
+    term_days: int = 0
+    weekly_inflow_cents: int | None = None
+    draw: float = 1.0
+    drew_lately: bool = False
+    pot_loans: int = 0
+    pot_cents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The answer. `limit_cents` is the most that the borrower may have now; 0 when nothing."""
+    """The answer. `limit_cents` is the most that the borrower may have now; 0 when nothing.
+
+    propensity: the chance that it had, of this outcome, before the lot was looked at. otherwise: for an approval by
+    lot, what is answered when the pot turns out to be empty.
+    """
 
     outcome: str
     limit_cents: int
     reasons: tuple[Reason, ...] = ()
     next_step: str = ""
+    step_values: Mapping[str, Any] = field(default_factory=dict)
+    propensity: float = 1.0
+    otherwise: "Judgement | None" = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
     """One application as the rules see it.
 
-    against: features that raised the chance of default, worst first. safer_cents: the largest smaller amount
-    that the model itself would have approved, None for no such amount.
+    against: features that raised the chance of default, worst first. safer_cents: the smaller amount that earns
+    most among those that this policy would lend by the score, None for no such amount. repaid_share: what the model
+    expects to come back of what is owed, None where it does not say. offer: the weight of each next best offer.
+    by_scorecard: the score is the scorecard's, for want of the model's.
     """
 
     features: Mapping[str, float | None]
@@ -132,6 +199,9 @@ class Asking:
     policy: Policy
     against: Sequence[str] = ()
     safer_cents: int | None = None
+    repaid_share: float | None = None
+    offer: Mapping[str, float] = field(default_factory=dict)
+    by_scorecard: bool = False
 
     @property
     def is_new(self) -> bool:
@@ -164,6 +234,16 @@ class Asking:
             ceilings.append(self.facts.first_rung_cents)
         return min(ceilings)
 
+    @property
+    def weekly_target_cents(self) -> int | None:
+        """A small weekly saving from their own flow, None where there is no flow that carries one."""
+        inflow = self.facts.weekly_inflow_cents if self.facts.shares_wallet else None
+        policy = self.policy
+        if not inflow or not policy.save_share or policy.save_step_cents > policy.save_most_share * inflow:
+            return None
+        steps = int(policy.save_share * inflow) // policy.save_step_cents
+        return min(max(1, steps) * policy.save_step_cents, policy.save_most_cents)
+
 
 def judge(
     features: Mapping[str, float | None],
@@ -172,16 +252,113 @@ def judge(
     policy: Policy = IN_FORCE,
     against: Sequence[str] = (),
     safer_cents: int | None = None,
+    repaid_share: float | None = None,
+    offer: Mapping[str, float] | None = None,
+    by_scorecard: bool = False,
 ) -> Judgement:
-    """Return the first answer of RULES.
+    """Return the first answer of RULES, with the chance that a lot had in it and the amount to save.
 
     `features` is by name with None for a missing value, and empty when no row could be built; `score` is None
     when there is no model, and anything but a chance counts as none.
     """
     if score is not None and not (math.isfinite(score) and 0 <= score <= 1):
         score = None
-    asking = Asking(features, score, facts, policy, against, safer_cents)
-    return next(answer for rule in RULES if (answer := rule(asking)) is not None)
+    asking = Asking(
+        features, score, facts, policy, against, safer_cents, repaid_share, offer or {}, by_scorecard=by_scorecard
+    )
+    answer = _first(RULES, asking)
+    if answer.otherwise is None and may_be_drawn(asking):
+        answer = replace(answer, propensity=1 - policy.explore_share)
+    return answer
+
+
+def _first(rules: "Sequence[Rule]", asking: Asking) -> Judgement:
+    """Return the first answer; one that is told to save is told how much."""
+    answer = next(answer for rule in rules if (answer := rule(asking)) is not None)
+    target = asking.weekly_target_cents
+    if answer.next_step == "save_weekly" and target is not None:
+        answer = replace(answer, step_values={"amount_cents": target})
+    return answer
+
+
+# --- what a loan is expected to earn ------------------------------------------------------------------------
+def loss_share(chance: float, repaid_share: float | None, policy: Policy) -> float:
+    """Return how much of what is lent to a defaulter is lost, 0 to 1.
+
+    Who does not default has repaid all by 30 days after the due date, so what is expected to come back of what is
+    owed is (1 - PD) + PD (1 - LGD): the loss given default follows from the model's two outputs. They are learnt
+    apart and may disagree, hence the least.
+
+    >>> [round(loss_share(chance, share, IN_FORCE), 3) for chance, share in [(0.1, 0.95), (0.1, 0.99), (0.1, None)]]
+    [0.5, 0.3, 0.45]
+    """
+    if repaid_share is None or not chance or not math.isfinite(repaid_share):
+        return max(policy.least_loss_share, policy.usual_loss_share)
+    return min(1.0, max(policy.least_loss_share, (1 - repaid_share) / chance))
+
+
+def expected_loss_rate(chance: float, repaid_share: float | None, policy: Policy) -> float:
+    """Return the share of what is lent that is expected to be lost: PD x LGD."""
+    return chance * loss_share(chance, repaid_share, policy)
+
+
+def expected_profit_cents(
+    principal_cents: int, chance: float, repaid_share: float | None, facts: Facts, policy: Policy
+) -> float:
+    """Return what a loan of an amount earns on average, in cents.
+
+    (1 - PD) (price + worth of a payer's return) - PD LGD principal - cost of the money - cost of serving. The money
+    is counted as out until the last installment. An amount whose price is not among the facts costs in proportion.
+    """
+    price = facts.prices.get(str(principal_cents))
+    if price is None:
+        asked = facts.prices.get(str(facts.requested_cents), facts.total_cents - facts.requested_cents)
+        price = asked * principal_cents // facts.requested_cents
+    earned = (1 - chance) * (price + policy.return_rate * principal_cents)
+    lost = expected_loss_rate(chance, repaid_share, policy) * principal_cents
+    return earned - lost - policy.money_rate * facts.term_days / 365 * principal_cents - policy.serve_cents
+
+
+def would_lend(
+    principal_cents: int, chance: float, repaid_share: float | None, facts: Facts, policy: Policy
+) -> float | None:
+    """Return the profit of an amount that the rules about the score let pass; None for one that they do not."""
+    profit = expected_profit_cents(principal_cents, chance, repaid_share, facts, policy)
+    passes = (
+        chance < policy.approve_below
+        and expected_loss_rate(chance, repaid_share, policy) <= policy.loss_rate_target
+        and (policy.least_profit_cents is None or profit >= policy.least_profit_cents)
+    )
+    return profit if passes else None
+
+
+def smaller_amounts(requested_cents: int, min_cents: int, step_cents: int) -> list[int]:
+    """Return what may be named instead of an amount, largest first: its eighths, rounded down to whole steps.
+
+    >>> smaller_amounts(50_000, 20_000, 5_000)
+    [40000, 35000, 30000, 25000]
+    """
+    eighths = {requested_cents * n // 8 // step_cents * step_cents for n in range(1, 8)}
+    return sorted((cents for cents in eighths if cents >= min_cents), reverse=True)
+
+
+def best_amount(
+    amounts: Sequence[int],
+    chances: Sequence[float],
+    repaid_shares: Sequence[float],
+    facts: Facts,
+    policy: Policy,
+) -> int | None:
+    """Return the amount that is expected to earn most of those that would be lent, None where none would.
+
+    Of several that earn the same it is the largest, and so it is where nothing has to be earned.
+    """
+    found = [
+        (0.0 if policy.least_profit_cents is None else profit, cents)
+        for cents, chance, share in zip(amounts, chances, repaid_shares, strict=True)
+        if (profit := would_lend(cents, chance, share, facts, policy)) is not None
+    ]
+    return max(found)[1] if found else None
 
 
 # --- the rules, in order of precedence ----------------------------------------------------------------------
@@ -292,19 +469,58 @@ def not_scored(asking: Asking) -> Judgement | None:
     return _refer(asking, Reason("data_missing")) if asking.score is None else None
 
 
+def only_the_scorecard(asking: Asking) -> Judgement | None:
+    """Without the model: what was repaid once, up to the first rung, by who has never been late; else a person."""
+    if not asking.by_scorecard or asking.score is None:
+        return None
+    worst = asking.features.get("worst_days_late")
+    repaid = asking.features.get("repaid_max_cents") or 0
+    most = min(repaid, asking.facts.first_rung_cents) if worst is not None and worst <= 0 else 0
+    if asking.facts.requested_cents <= most and asking.score < asking.policy.scorecard_below:
+        return None
+    return _refer(asking, Reason("data_missing"))
+
+
+def drawn_to_learn(asking: Asking) -> Judgement | None:
+    """A small first loan that nothing but the want of a record speaks against, lent by lot: whom we never lend to,
+    we never learn about."""
+    if not may_be_drawn(asking) or asking.facts.draw >= asking.policy.explore_share:
+        return None
+    return Judgement(
+        APPROVE,
+        asking.facts.requested_cents,
+        propensity=asking.policy.explore_share,
+        otherwise=_first(_after(drawn_to_learn), asking),
+    )
+
+
 def too_risky(asking: Asking) -> Judgement | None:
     if asking.score is None or asking.score < asking.policy.refer_below:
         return None
-    reasons = reasons_from(asking)
-    if asking.safer_cents is not None and asking.safer_cents <= asking.ceiling_cents:
-        return Judgement(DECLINE, asking.safer_cents, reasons, "ask_less")
-    return _decline(*reasons, step=NEXT_STEPS[reasons[0].code])
+    return _decline_by_score(asking)
 
 
 def neither_clear_nor_hopeless(asking: Asking) -> Judgement | None:
     if asking.score is None or asking.score < asking.policy.approve_below:
         return None
     return _refer(asking, *reasons_from(asking))
+
+
+def costs_more_than_it_earns(asking: Asking) -> Judgement | None:
+    """Nobody is lent a sum that is expected to lose money; a smaller one may not. More is never named."""
+    least, facts = asking.policy.least_profit_cents, asking.facts
+    if least is None or asking.score is None:
+        return None
+    profit = expected_profit_cents(facts.requested_cents, asking.score, asking.repaid_share, facts, asking.policy)
+    return None if profit >= least else _decline_by_score(asking)
+
+
+def above_the_loss_target(asking: Asking) -> Judgement | None:
+    """The chance is small enough, but too much would be lost with it."""
+    if asking.score is None:
+        return None
+    rate = expected_loss_rate(asking.score, asking.repaid_share, asking.policy)
+    return None if rate <= asking.policy.loss_rate_target else _refer(asking, *reasons_from(asking))
 
 
 def climbed_too_fast(asking: Asking) -> Judgement | None:
@@ -338,8 +554,9 @@ def nothing_against(asking: Asking) -> Judgement | None:
     return Judgement(APPROVE, asking.ceiling_cents)
 
 
+Rule = Callable[[Asking], Judgement | None]
 # rule                       | answer            | reason                 | next step
-RULES: tuple[Callable[[Asking], Judgement | None], ...] = (
+RULES: tuple[Rule, ...] = (
     computer_may_not_decide,  # refer            | not_consented          | allow_scoring
     late_on_another_loan,  # decline             | open_arrears           | pay_on_time
     one_loan_at_a_time,  # decline               | open_loan              | pay_on_time
@@ -356,13 +573,57 @@ RULES: tuple[Callable[[Asking], Judgement | None], ...] = (
     records_disagree,  # refer                   | data_missing           | wait_officer
     many_alike,  # refer                         | many_alike             | wait_officer
     not_scored,  # refer                         | data_missing           | wait_officer
+    only_the_scorecard,  # refer                 | data_missing           | wait_officer
+    drawn_to_learn,  # approve
     too_risky,  # decline                        | what hurt the score    | ask_less, or by the first reason
     neither_clear_nor_hopeless,  # refer         | what hurt the score    | wait_officer
+    costs_more_than_it_earns,  # decline         | what hurt the score    | ask_less, or by the first reason
+    above_the_loss_target,  # refer              | what hurt the score    | wait_officer
     climbed_too_fast,  # refer                   | climbed_fast           | wait_officer
     no_income_seen,  # refer                     | no_wallet_history      | wait_officer
     on_the_top_rungs,  # refer                   | asked_above_policy     | wait_officer
     nothing_against,  # approve
 )
+# What a record of one's own would cure; whatever else speaks against a loan, no lot overrules.
+CURED_BY_A_RECORD: frozenset[Rule] = frozenset(
+    {too_risky, neither_clear_nor_hopeless, costs_more_than_it_earns, above_the_loss_target, no_income_seen}
+)
+
+
+def _after(rule: Rule) -> Sequence[Rule]:
+    return RULES[RULES.index(rule) + 1 :]
+
+
+def may_be_drawn(asking: Asking) -> bool:
+    """Say whether a lot decides: a first loan that is small, scored not too badly, and refused for want of a record
+    alone, of somebody who has not drawn lately, while the day's pot holds as much."""
+    facts, policy = asking.facts, asking.policy
+    if not policy.explore_share or asking.by_scorecard or asking.score is None or not asking.is_new:
+        return False
+    if (
+        facts.drew_lately
+        or facts.pot_loans < 1
+        or facts.requested_cents > min(facts.pot_cents, policy.explore_most_cents)
+    ):
+        return False
+    before = RULES[: RULES.index(drawn_to_learn)]
+    if asking.score >= policy.explore_below or any(rule(asking) is not None for rule in before):
+        return False
+    against = {rule for rule in _after(drawn_to_learn)[:-1] if rule(asking) is not None}
+    return bool(against) and against <= CURED_BY_A_RECORD
+
+
+def _decline_by_score(asking: Asking) -> Judgement:
+    """Decline for what hurt the score: name the smaller amount that would do, else what cures the first reason.
+
+    Whom the model would rather offer savings is told to save, where no behaviour of theirs has to change first.
+    """
+    reasons = reasons_from(asking)
+    if asking.safer_cents is not None and asking.safer_cents <= asking.ceiling_cents:
+        return Judgement(DECLINE, asking.safer_cents, reasons, "ask_less")
+    step = NEXT_STEPS[reasons[0].code]
+    saves = step == "try_later" and asking.offer and max(asking.offer, key=asking.offer.__getitem__) == "savings"
+    return _decline(*reasons, step="save_weekly" if saves else step)
 
 
 def _decline(*reasons: Reason, step: str) -> Judgement:

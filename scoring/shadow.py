@@ -20,7 +20,7 @@ from lending.services import cases
 from ml import drift, forward
 from ml import features as feature_list
 from ml.artifact import ArtifactRefused
-from scoring import features, policy, registry
+from scoring import features, policy, registry, scorecard
 from scoring.models import Alias, ModelVersion, ShadowScore
 from scoring.policy import Facts, Policy
 
@@ -107,7 +107,7 @@ def unscored(standing: Alias) -> Any:
         feature_version=feature_list.VERSION,
         inputs__has_key="facts",
         shadow_score__isnull=True,
-    ).exclude(model_version="")
+    ).exclude(model_version__in=scorecard.NO_MODEL)
 
 
 def approves(decision: Decision, score: float | None) -> bool:

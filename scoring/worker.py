@@ -150,7 +150,7 @@ def prepare_process(**_: Any) -> None:
         return
     try:
         if champion.current() is None:
-            logger.warning("no model serves yet: applications go to officers until one is promoted")
+            logger.warning("no model serves yet: all but small repeat loans go to officers until one is promoted")
     except DatabaseError as error:
         # The child must come up all the same; its first decision looks again.
         logger.warning("could not look for the champion: %s", type(error).__name__)

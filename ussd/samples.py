@@ -203,6 +203,7 @@ def decision(outcome: str = "decline", code: str = "score_low", next_step: str =
         outcome=outcome,
         reasons=[{"code": code, "values": values}],
         next_step=next_step,
+        step_values={"amount_cents": MOST_CENTS},
         limit_cents=MOST_CENTS,
     )
 

@@ -170,7 +170,8 @@ def reason_of(code: str, values: Mapping[str, Any], currency: str) -> str:
 def what_next(decision: Decision) -> str:
     """Return what the customer can do now; an unknown code is a general answer."""
     currency = decision.application.product_version.currency
-    return step_of(decision.next_step, {"limit_cents": decision.limit_cents}, currency)
+    values = {"limit_cents": decision.limit_cents, **decision.step_values}
+    return step_of(decision.next_step, values, currency)
 
 
 def step_of(code: str, values: Mapping[str, Any], currency: str) -> str:
@@ -221,6 +222,7 @@ REASONS: dict[str, Sentence] = {
     "score_low": _score_low,
     "not_consented": lambda *_: pgettext("reason", "You have not agreed that a computer decides."),
     "data_missing": lambda *_: pgettext("reason", "We know too little to decide."),
+    "computer_stopped": lambda *_: pgettext("reason", "A person looks at each loan for now."),
     "product_paused": lambda *_: pgettext("reason", "We make no new loans of this kind for now."),
     "asked_often": lambda *_: pgettext("reason", "You asked many times in a short time."),
     "borrowed_often": lambda *_: pgettext("reason", "You borrowed many times in a short time."),
@@ -239,6 +241,14 @@ def _ask_less(values: Mapping[str, Any], currency: str) -> str:
     }
 
 
+def _save_weekly(values: Mapping[str, Any], currency: str) -> str:
+    if not values.get("amount_cents"):
+        return pgettext("next step", "Save a little each week, then ask again.")
+    return pgettext("next step", "Save %(amount)s each week, then ask again.") % {
+        "amount": amount(int(values["amount_cents"]), currency)
+    }
+
+
 def _try_later(values: Mapping[str, Any], currency: str) -> str:
     return pgettext("next step", "Try again in 30 days.")
 
@@ -246,7 +256,7 @@ def _try_later(values: Mapping[str, Any], currency: str) -> str:
 NEXT_STEPS: dict[str, Sentence] = {
     "ask_less": _ask_less,
     "pay_on_time": lambda *_: pgettext("next step", "Repay on time, then ask again."),
-    "save_weekly": lambda *_: pgettext("next step", "Save a little each week, then ask again."),
+    "save_weekly": _save_weekly,
     "use_wallet": lambda *_: pgettext("next step", "Use your wallet for a month, then ask again."),
     "wait_officer": lambda *_: pgettext("next step", "Wait for our officer's SMS."),
     "allow_scoring": lambda *_: pgettext("next step", "Agree on your phone: More, My data."),

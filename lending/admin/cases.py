@@ -15,12 +15,12 @@ from unfold.enums import ActionVariant
 
 from lending.admin import asked, cells, subjects, wishes
 from lending.admin.changes import pending
-from lending.admin.dialogs import MatchForm, ResolutionForm, act
+from lending.admin.dialogs import MatchForm, ResolutionForm, StopForm, act
 from lending.admin.history import LooksAreKept
 from lending.models import Case
 from lending.selectors import portfolio
 from lending.selectors import requests as asked_for
-from lending.services import cases, proposals, receipts
+from lending.services import brakes, cases, proposals, receipts
 
 MATCH_DIALOG: ActionDialog = {
     "title": "Whose money is it?",
@@ -79,6 +79,7 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
     list_select_related = ("borrower", "closed_by")
     detail_related = ("borrower", "receipt", "attempt__intent", "closed_by")
     actions_detail = ("match_customer", *asked.ALL, "close")
+    actions_list = ("stop_lending",)
     fieldsets = (
         (None, {"fields": (("kind_label", "state_label", "opened_at", "age"), "note")}),
         ("About", {"fields": (("customer", "about"), "wished")}),
@@ -170,6 +171,32 @@ class CaseAdmin(asked.SettlesRequests, wishes.AnswersWishes, LooksAreKept):
         fits = _what_fits(case) if case else ()
         offered = super().get_actions_detail(request, object_id)
         return [one for one in offered if one.action_name.endswith(fits)]
+
+    @action(
+        description="Stop lending",
+        permissions=["close"],
+        icon="front_hand",
+        variant=ActionVariant.DANGER,
+        dialog={
+            "title": "Stop lending at once",
+            "description": "It holds from the next decision on, until its case is closed.",
+            "form_class": StopForm,
+            "form_submit_text": "Stop",
+        },
+    )
+    def stop_lending(self, request: HttpRequest, form: StopForm) -> HttpResponse:
+        return act(
+            request,
+            lambda: brakes.stop(
+                what=form.cleaned_data["what"],
+                officer=request.user,
+                reason=form.cleaned_data["reason"],
+                at=timezone.now(),
+            ),
+            "It is stopped. Close its case to let it go on.",
+            reverse("admin:lending_case_changelist"),
+            {ValueError: "Nothing was changed: {refusal}."},
+        )
 
     @action(
         description="Match to a customer",

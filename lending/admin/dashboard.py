@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -11,7 +12,7 @@ from django.utils import timezone
 from lending.admin import cells, words
 from lending.models import Application, Case, Proposal, Receipt
 from lending.rules import calendar
-from lending.selectors import portfolio, requests
+from lending.selectors import limits, portfolio, requests
 
 SHOWN = 8
 
@@ -52,6 +53,7 @@ def cards() -> list[Card]:
     when = "" if now.loans_on == today else f", at the end of {now.loans_on:%-d %B}"
     start = calendar.start_of(today, str(timezone.get_current_timezone()))
     return [
+        *stopped(),
         Card(
             "Waiting applications",
             f"{now.waiting_applications:,}",
@@ -120,6 +122,25 @@ def cards() -> list[Card]:
             "lending.view_receipt",
         ),
     ]
+
+
+def stopped() -> list[Card]:
+    """Return what people have stopped, with who and why; nothing while lending goes on."""
+    cards = [
+        Card(
+            case.get_kind_display(),
+            "Stopped",
+            case.note,
+            reverse("admin:lending_case_change", args=[case.pk]),
+            "lending.view_case",
+            urgent=True,
+        )
+        for case in limits.stops()
+    ]
+    if settings.COMPUTER_APPROVES:
+        return cards
+    note = "COMPUTER_APPROVES is off: a person looks at each application"
+    return [*cards, Card("Computer", "Stopped", note, listing("application"), "lending.view_application", True)]
 
 
 def _waiting() -> list[dict[str, Any]]:

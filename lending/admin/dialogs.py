@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget, U
 from lending.admin import words
 from lending.models import Borrower, Case
 from lending.selectors import search
-from lending.services import applications
+from lending.services import applications, brakes
 
 
 class ReasonForm(BaseDialogForm):
@@ -26,6 +26,17 @@ class ReasonForm(BaseDialogForm):
         help_text="Kept for ever with your name. Write what you saw, not only what you did, and name nobody.",
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
     )
+
+
+class StopForm(ReasonForm):
+    """What is to stop at once, and why."""
+
+    what = forms.ChoiceField(
+        label="What stops",
+        choices=[(what, means) for what, (_, means) in brakes.STOPS.items()],
+        widget=UnfoldAdminSelectWidget(),
+    )
+    field_order = ("what", "reason")
 
 
 class DeclineForm(ReasonForm):

@@ -26,6 +26,7 @@ REASONS = {
     "score_low": "The score alone, no single fact stands out",
     "not_consented": "Did not agree that a computer decides",
     "data_missing": "Not scored: no model served, or data are missing or contradict each other",
+    "computer_stopped": "The computer approves nothing for now",
     "limit_reached": "Asked for more than the own limit{limit_cents}",
 }
 NEXT_STEPS = {

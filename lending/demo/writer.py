@@ -196,7 +196,8 @@ class Books:
         )
         self.decisions = rows(
             Decision,
-            "application_id outcome offer limit_cents inputs reasons next_step policy_version decided_at",
+            "application_id outcome offer limit_cents inputs reasons next_step step_values policy_version"
+            " decided_at",
         )
         self.loans = rows(
             Loan,
@@ -361,6 +362,7 @@ class Books:
             json.dumps(verdict.inputs),
             json.dumps(reasons_of(verdict)),
             verdict.next_step,
+            "{}",
             POLICY_VERSION,
             event.decided_at,
         )

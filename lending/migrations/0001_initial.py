@@ -208,6 +208,7 @@ class Migration(migrations.Migration):
                 ('inputs', models.JSONField(help_text='Features and facts exactly as they were judged.')),
                 ('reasons', models.JSONField(help_text='Codes with their values, weightiest first.')),
                 ('next_step', models.CharField(blank=True, help_text='Code of what the customer can do now.', max_length=40)),
+                ('step_values', models.JSONField(default=dict, help_text='Values of the next step: how much to save.')),
                 ('model_version', models.CharField(blank=True, max_length=60)),
                 ('feature_version', models.CharField(max_length=40)),
                 ('policy_version', models.CharField(max_length=40)),
@@ -216,6 +217,19 @@ class Migration(migrations.Migration):
                 ('latency_ms', models.PositiveIntegerField(default=0)),
                 ('application', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='decision', to='lending.application')),
             ],
+        ),
+        migrations.CreateModel(
+            name='ExplorationPot',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('country', models.CharField(max_length=2)),
+                ('day', models.DateField()),
+                ('loans', models.PositiveIntegerField(default=0)),
+                ('cents', models.PositiveBigIntegerField(default=0)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('country', 'day'), name='exploration_pot_of_a_day')],
+            },
         ),
         migrations.CreateModel(
             name='Erasure',
@@ -692,7 +706,7 @@ class Migration(migrations.Migration):
             name='Case',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('unmatched_receipt', 'Money that fits nobody'), ('receipt_mismatch', 'Same receipt, other facts'), ('unreadable_payment', 'Payment that cannot be read'), ('payout_unknown', 'Payout of unknown outcome'), ('payout_mismatch', 'Rail and request disagree'), ('rail_stopped', 'A rail is stopped'), ('pin_locked', 'Customer locked out'), ('loss_brake', 'Product paused for its losses'), ('bad_task', 'Work that keeps failing'), ('savings_mismatch', 'Partner and savings disagree'), ('savings_silence', 'Partner has not answered'), ('refunded_too_much', 'More was given back than was kept'), ('dispute', 'Customer says that it is wrong'), ('promise_broken', 'Promise to pay was broken'), ('plan_wish', 'Wishes another date'), ('late_call', 'Call about what is late'), ('help', 'Asks for a person'), ('call_back', 'Wants to be called'), ('complaint', 'Complaint'), ('correction', 'Wants data corrected'), ('data_copy', 'Wants a copy of all data'), ('new_pin', 'Forgot the PIN'), ('lost_phone', 'Lost the phone'), ('sim_changed', 'SIM changed before a payout'), ('death', 'Customer said to have died'), ('payout_stopped', 'Payout stands still'), ('model_waits', 'A model waits for two people')], max_length=20)),
+                ('kind', models.CharField(choices=[('unmatched_receipt', 'Money that fits nobody'), ('receipt_mismatch', 'Same receipt, other facts'), ('unreadable_payment', 'Payment that cannot be read'), ('payout_unknown', 'Payout of unknown outcome'), ('payout_mismatch', 'Rail and request disagree'), ('rail_stopped', 'A rail is stopped'), ('pin_locked', 'Customer locked out'), ('loss_brake', 'Product paused for its losses'), ('bad_task', 'Work that keeps failing'), ('savings_mismatch', 'Partner and savings disagree'), ('savings_silence', 'Partner has not answered'), ('refunded_too_much', 'More was given back than was kept'), ('dispute', 'Customer says that it is wrong'), ('promise_broken', 'Promise to pay was broken'), ('plan_wish', 'Wishes another date'), ('late_call', 'Call about what is late'), ('help', 'Asks for a person'), ('call_back', 'Wants to be called'), ('complaint', 'Complaint'), ('correction', 'Wants data corrected'), ('data_copy', 'Wants a copy of all data'), ('new_pin', 'Forgot the PIN'), ('lost_phone', 'Lost the phone'), ('sim_changed', 'SIM changed before a payout'), ('death', 'Customer said to have died'), ('payout_stopped', 'Payout stands still'), ('model_waits', 'A model waits for two people'), ('stopped', 'Lending stopped by a person')], max_length=20)),
                 ('subject_key', models.CharField(help_text='What it is about; one open case for each.', max_length=120)),
                 ('note', models.CharField(blank=True, max_length=500)),
                 ('reference', models.CharField(blank=True, help_text='Short code said to whoever asked.', max_length=8)),

@@ -141,6 +141,7 @@ class Decision(models.Model):
     inputs = models.JSONField(help_text="Features and facts exactly as they were judged.")
     reasons = models.JSONField(help_text="Codes with their values, weightiest first.")
     next_step = models.CharField(max_length=40, blank=True, help_text="Code of what the customer can do now.")
+    step_values = models.JSONField(default=dict, help_text="Values of the next step: how much to save.")
     model_version = models.CharField(max_length=60, blank=True)
     feature_version = models.CharField(max_length=40)
     policy_version = models.CharField(max_length=40)
@@ -161,6 +162,21 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_outcome_display()} {self.application_id}"
+
+
+class ExplorationPot(models.Model):
+    """What was lent by lot on a day, over all products of a country; its caps are the policy's."""
+
+    country = models.CharField(max_length=2)
+    day = models.DateField()
+    loans = models.PositiveIntegerField(default=0)
+    cents = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["country", "day"], name="exploration_pot_of_a_day")]
+
+    def __str__(self) -> str:
+        return f"{self.country} {self.day}: {self.loans} loans"
 
 
 class Review(models.Model):

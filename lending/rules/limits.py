@@ -67,6 +67,15 @@ def estimated_inflow(monthly_inflows: Sequence[int]) -> int | None:
     return median_low(monthly_inflows) if monthly_inflows else None
 
 
+def poor_week(weekly_inflows: Sequence[int]) -> int | None:
+    """Return what comes in in a poor week, the lower quartile of the weeks; None where nothing is known.
+
+    >>> poor_week([0, 100_000, 250_000, 250_000, 300_000, 300_000, 400_000, 900_000]), poor_week([])
+    (100000, None)
+    """
+    return sorted(weekly_inflows)[(len(weekly_inflows) - 1) // 4] if weekly_inflows else None
+
+
 def repayable_cents(inflow_cents: int, share: Decimal, debts_cents: int) -> int:
     """Return what may be repaid within a month: the country's share of the inflow, less what is owed already.
 

@@ -36,7 +36,7 @@ class Glance:
 
     def is_paused(self, code: str) -> bool:
         """Say whether new approvals of a product rest."""
-        return limits.brake_subject(code) in self.brakes
+        return not {limits.brake_subject(code), limits.ALL_PRODUCTS}.isdisjoint(self.brakes)
 
     def products(self, country: str, on: date) -> Sequence[ProductVersion]:
         """Return the newest effective version of each product that the phone offers, in its order."""

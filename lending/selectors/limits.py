@@ -28,6 +28,9 @@ BLOCK_DIGITS = 3
 # Reasons that only say "too soon": an application refused for one must not push the next one further away.
 PACE_REASONS = ("asked_often", "borrowed_often")
 BRAKE_SUBJECT = "product:"
+# A person stops lending at once: every product, or the computer alone, whose approvals a person then looks at.
+ALL_PRODUCTS = f"{BRAKE_SUBJECT}*"
+COMPUTER = "computer"
 
 
 # --- a product that rests -----------------------------------------------------------------------------------
@@ -36,9 +39,11 @@ def brake_subject(code: str) -> str:
     return f"{BRAKE_SUBJECT}{code}"
 
 
-OPEN_BRAKES = Case.objects.filter(kind=Case.Kind.LOSS_BRAKE, closed_at__isnull=True)
+OPEN_BRAKES = Case.objects.filter(kind__in=[Case.Kind.LOSS_BRAKE, Case.Kind.STOPPED], closed_at__isnull=True)
 # The same two questions as parts of a query that reads something else.
-PAUSED = Exists(OPEN_BRAKES.filter(subject_key=Concat(Value(BRAKE_SUBJECT), OuterRef("code"))))
+PAUSED = Exists(
+    OPEN_BRAKES.filter(Q(subject_key=Concat(Value(BRAKE_SUBJECT), OuterRef("code"))) | Q(subject_key=ALL_PRODUCTS))
+)
 
 
 def raise_waits(borrower_id: int | OuterRef) -> Exists:
@@ -47,8 +52,19 @@ def raise_waits(borrower_id: int | OuterRef) -> Exists:
 
 
 def is_paused(code: str) -> bool:
-    """Say whether new approvals of a product rest until a person closes the case of its loss brake."""
-    return OPEN_BRAKES.filter(subject_key=brake_subject(code)).exists()
+    """Say whether new approvals of a product rest until a person closes the case of its loss brake, or the one by
+    which all lending was stopped."""
+    return OPEN_BRAKES.filter(subject_key__in=[brake_subject(code), ALL_PRODUCTS]).exists()
+
+
+def computer_is_stopped() -> bool:
+    """Say whether a person has stopped the computer from approving."""
+    return OPEN_BRAKES.filter(subject_key=COMPUTER).exists()
+
+
+def stops() -> Sequence[Case]:
+    """Return the open cases by which people stopped lending, the wider first."""
+    return list(OPEN_BRAKES.filter(kind=Case.Kind.STOPPED).order_by("-subject_key"))
 
 
 def lifted_on(code: str) -> date | None:
@@ -164,14 +180,23 @@ def monthly_inflows(borrower_id: int, at: datetime, months: int = 3) -> list[int
 
     Months before the wallet was first seen are unknown and left out; months without inflow count as zero.
     """
+    return _inflows(borrower_id, at, MONTH, months)
+
+
+def weekly_inflows(borrower_id: int, at: datetime, weeks: int = 12) -> list[int]:
+    """Return the same of the last weeks."""
+    return _inflows(borrower_id, at, limits.WEEK, weeks)
+
+
+def _inflows(borrower_id: int, at: datetime, period: timedelta, periods: int) -> list[int]:
     seen = WalletMovement.objects.filter(borrower_id=borrower_id, moved_at__lt=at)
     first = seen.order_by("moved_at").values_list("moved_at", flat=True).first()
     if first is None:
         return []
-    lately = seen.filter(kind__in=WalletMovement.INFLOWS, moved_at__gte=at - months * MONTH)
-    sums = [0] * min(months, (at - first) // MONTH + 1)
+    lately = seen.filter(kind__in=WalletMovement.INFLOWS, moved_at__gte=at - periods * period)
+    sums = [0] * min(periods, (at - first) // period + 1)
     for moved_at, cents in lately.values_list(F("moved_at"), F("amount_cents")):
-        sums[min((at - moved_at) // MONTH, len(sums) - 1)] += cents
+        sums[min((at - moved_at) // period, len(sums) - 1)] += cents
     return sums
 
 

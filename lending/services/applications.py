@@ -17,7 +17,7 @@ from lending.models import Application, Borrower, CountryPack, Decision, Loan, P
 from lending.rules import calendar, caps, money
 from lending.rules.country import country_from
 from lending.selectors import contracts, limits, loans, offers, products, refinancing, requests
-from lending.services import audit, holds
+from lending.services import audit, exploration, holds
 from lending.services.loans import PRICE, approve_loan
 from lending.services.people import lock_person
 from lending.services.references import new_reference
@@ -237,6 +237,7 @@ def _record(application_id: int, verdict: ports.Verdict, at: datetime, latency_m
         inputs=dict(verdict.inputs),
         reasons=[{"code": reason.code, "values": dict(reason.values)} for reason in verdict.reasons],
         next_step=verdict.next_step,
+        step_values=dict(verdict.step_values),
         model_version=verdict.model_version,
         feature_version=verdict.feature_version,
         policy_version=verdict.policy_version,
@@ -265,13 +266,17 @@ def _within_bounds(verdict: ports.Verdict, application: Application, at: datetim
     nobody is paid who was blocked or died meanwhile."""
     if verdict.outcome != Decision.Outcome.APPROVE:
         return verdict
+    if not settings.COMPUTER_APPROVES or limits.computer_is_stopped():
+        return hold_back(verdict, "computer_stopped")
     if verdict.limit_cents < application.principal_cents:
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
     if application.borrower.state != Borrower.State.ACTIVE:
         return hold_back(verdict, "not_active")
     if broken := _bound_broken(application, at):
         return hold_back(verdict, broken)
-    return verdict
+    if verdict.exploration and not exploration.take_from_pot(verdict.exploration, application, at):
+        return hold_back(verdict, "pot_empty")
+    return replace(verdict, exploration=None)
 
 
 def _bound_broken(application: Application, at: datetime) -> str:
@@ -309,8 +314,14 @@ def _declined(reason: str, next_step: str) -> dict[str, Any]:
     }
 
 
-# What became true after the scorer looked -> what is decided instead of its approval.
+# What became true after the scorer looked -> what is decided instead of its approval. An empty pot is not among
+# them: then the policy decides as if no lot had been drawn.
 HELD_BACK: dict[str, dict[str, Any]] = {
+    "computer_stopped": {
+        "outcome": Decision.Outcome.REFER.value,
+        "reasons": (ports.Reason("computer_stopped"),),
+        "next_step": "wait_officer",
+    },
     "not_active": {
         "outcome": Decision.Outcome.REFER.value,
         "reasons": (ports.Reason("data_missing"),),
@@ -325,8 +336,14 @@ HELD_BACK: dict[str, dict[str, Any]] = {
 
 
 def hold_back(verdict: ports.Verdict, why: str) -> ports.Verdict:
-    """Return what is decided instead of an approval; `why` joins the inputs, so a replay holds it back, too."""
-    return replace(verdict, **HELD_BACK[why], inputs={**verdict.inputs, "held_back": why})
+    """Return what is decided instead of an approval; `why` joins the inputs, so a replay holds it back, too.
+
+    No lot had a part in it: its propensity is 1.
+    """
+    inputs = {**verdict.inputs, "held_back": why}
+    if why == "pot_empty" and verdict.exploration:
+        return replace(verdict.exploration.otherwise, inputs=inputs)
+    return replace(verdict, **HELD_BACK[why], inputs=inputs, propensity=1.0, exploration=None)
 
 
 def _conclude(application: Application, *, approved: bool, at: datetime) -> None:
@@ -459,6 +476,7 @@ def verdict_of(decision: Decision) -> dict[str, Any]:
             inputs=decision.inputs,
             reasons=tuple(ports.Reason(reason["code"], reason["values"]) for reason in decision.reasons),
             next_step=decision.next_step,
+            step_values=decision.step_values,
             model_version=decision.model_version,
             feature_version=decision.feature_version,
             policy_version=decision.policy_version,

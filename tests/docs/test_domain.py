@@ -61,7 +61,7 @@ from lending.services.complaints import complain
 from lending.services.promises import make_promise
 from lending.services.receipts import borrower_of_account
 from ml import events, features
-from scoring import policy
+from scoring import policy, scorecard
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
 from tests.lending import posters, saving
@@ -115,6 +115,7 @@ WHOLE = {
     "decisions.promises",
     "decisions.reasons",
     "decisions.rules",
+    "decisions.scorecard",
     "decisions.steps",
     "law.sections",
     "limits.ladder",
@@ -953,6 +954,9 @@ BASE: dict[str, Any] = {
     "limit_cents": 100_000,
     "score": 0.08,
     "safer_cents": None,
+    "repaid_share": None,
+    "by_scorecard": False,
+    "offer": {},
     "settled": 3.0,
     "inflow_cents": 1_000_000,
     "shares_wallet": True,
@@ -974,6 +978,18 @@ def changed(what: str) -> dict[str, Any]:
                 case.safer_cents = cents(last)
             case ["no", "score"]:
                 case.score = None
+            case ["expects", "back", back, "%"]:
+                case.repaid_share = float(share(back))
+            case ["by", "the", "scorecard"]:
+                case.by_scorecard = True
+            case ["would", "rather", "save"]:
+                case.offer = {"microloan": 0.2, "savings": 0.5, "neither": 0.3}
+            case ["poor", "week", *_]:
+                case.facts["weekly_inflow_cents"] = cents(last)
+            case ["lot", drawn, "%"]:
+                case.facts |= {"draw": float(share(drawn)), "pot_loans": 10, "pot_cents": 500_000} | case.facts
+            case ["pot", "empty"]:
+                case.facts["pot_loans"] = 0
             case ["no", "consent", "to", "scoring"]:
                 case.facts["may_score"] = False
             case [_, "days", "late", *_]:
@@ -1015,6 +1031,10 @@ def changed(what: str) -> dict[str, Any]:
     return vars(case)
 
 
+# What the model tells the rules beside the chance of default.
+TOLD = ("safer_cents", "repaid_share", "offer", "by_scorecard")
+
+
 def asked(case: dict[str, Any]) -> policy.Asking:
     """Return an example as the rules see it."""
     quote = quoted(case["asked"])
@@ -1031,17 +1051,21 @@ def asked(case: dict[str, Any]) -> policy.Asking:
         "may_score": True,
         "shares_wallet": case["shares_wallet"],
         "monthly_inflow_cents": case["inflow_cents"],
+        "prices": {str(quote.principal_cents): quote.fee_cents + quote.interest_cents},
+        "term_days": (quote.due_on - SOME_DAY).days,
     }
     known = {
         "loans_settled": case["settled"],
         "principal_last_cents": 50_000.0,
+        "repaid_max_cents": 50_000.0,
+        "worst_days_late": 0.0,
     }
     return policy.Asking(
         known,
         case["score"],
         policy.Facts(**facts | case["facts"]),
         policy.IN_FORCE,
-        safer_cents=case["safer_cents"],
+        **{name: case[name] for name in TOLD},
     )
 
 
@@ -1054,7 +1078,8 @@ class TestDecisions:
     @rows("decisions.examples")
     def test_an_example_is_answered_as_told(self, row: Row) -> None:
         asking = asked(changed(row["What is different"]))
-        answer = policy.judge(asking.features, asking.score, asking.facts, safer_cents=asking.safer_cents)
+        told = {name: getattr(asking, name) for name in TOLD}
+        answer = policy.judge(asking.features, asking.score, asking.facts, **told)
         assert answer.outcome == row["Answer"]
         assert answer.limit_cents == cents(row["Limit"])
         assert [reason.code for reason in answer.reasons] == [code for code in [row["Reason"]] if code]
@@ -1077,8 +1102,37 @@ class TestDecisions:
         assert {row["Code"]: row["Sentence"] for row in whole("decisions.reasons")} == said
 
     def test_the_next_steps_are_the_sentences_of_the_phone(self) -> None:
-        said = {code: sentence({"limit_cents": 45_000}, "KES") for code, sentence in words.NEXT_STEPS.items()}
+        said = {
+            code: sentence({"limit_cents": 45_000, "amount_cents": 3_000}, "KES")
+            for code, sentence in words.NEXT_STEPS.items()
+        }
         assert {row["Code"]: row["Sentence"] for row in whole("decisions.steps")} == said
+
+    @rows("decisions.profit")
+    def test_a_loan_is_expected_to_earn_what_the_table_says(self, row: Row) -> None:
+        amount, price, days_ = cents(row["Amount"]), cents(row["Price"]), int(row["Days"])
+        chance, back = float(share(row["Chance of default"])), float(share(row["Expected back"]))
+        facts = replace(asked(BASE).facts, prices={str(amount): price}, term_days=days_)
+        assert policy.loss_share(chance, back, policy.IN_FORCE) == pytest.approx(float(share(row["LGD"])))
+        lost = policy.expected_loss_rate(chance, back, policy.IN_FORCE) * amount
+        earned = policy.expected_profit_cents(amount, chance, back, facts, policy.IN_FORCE)
+        for told, found in (("Expected loss", lost), ("Expected profit", earned)):
+            assert Decimal(row[told].removeprefix("KES ")) * 100 == round(found), told
+
+    def test_the_scorecard_is_that_of_the_table(self) -> None:
+        said = {
+            fact.name: (str(fact.missing), ", ".join(f"{start:g}: {points}" for start, points in fact.bands))
+            for fact in scorecard.CARD
+        }
+        assert {row["Fact"]: (row["Missing"], row["Points"]) for row in whole("decisions.scorecard")} == said
+
+    @rows("decisions.savings")
+    def test_a_poor_week_carries_the_saving_of_the_table(self, row: Row) -> None:
+        seen = row["Comes in in a poor week"]
+        inflow = None if seen == "nothing seen" else cents(seen)
+        asking = replace(asked(BASE), facts=replace(asked(BASE).facts, weekly_inflow_cents=inflow))
+        target = row["Weekly saving"]
+        assert asking.weekly_target_cents == (None if target == "none" else cents(target))
 
     def test_every_code_of_the_examples_has_a_sentence(self) -> None:
         for row in TABLES["decisions.examples"]:

@@ -7,11 +7,12 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from lending import ports
-from lending.models import Borrower, Consent, Decision, Loan
+from lending.models import Application, Borrower, Consent, Decision, Loan
 from lending.services import applications
+from ml.data import OFFERS
 from ml.features import VERSION, InvalidFeature
 from ml.predict import Prediction
-from scoring import decide, features, policy, worker
+from scoring import decide, features, policy, scorecard, worker
 from tests import factories
 from tests.factories import NOON
 from tests.scoring import history
@@ -62,20 +63,20 @@ class TestAssess:
         assert (decision.outcome, decision.next_step, decision.limit_cents) == ("decline", "ask_less", 30_000)
 
 
-class TestWithoutAScore:
-    """Whatever is missing or broken, a person decides."""
+class TestWithoutAModel:
+    """The scorecard stands in, and lends again only what a clean payer has repaid; all else a person decides."""
 
-    def test_no_model_refers(self, amina, models_dir):
+    def test_the_scorecard_lends_again_what_was_repaid_in_time(self, amina, models_dir):
+        decision = decided(well_known(amina), principal_cents=40_000)
+        assert (decision.outcome, decision.model_version) == ("approve", scorecard.VERSION)
+        assert 0 < decision.score < policy.IN_FORCE.scorecard_below
+        assert decide.replays(decision)
+
+    def test_more_than_was_repaid_refers(self, amina, models_dir):
+        self.is_referred(decided(well_known(amina), principal_cents=60_000))
+
+    def test_a_newcomer_refers(self, amina, models_dir):
         self.is_referred(decided(amina))
-
-    def test_a_row_that_cannot_be_true_refers_and_names_the_feature(self, amina, reigning, monkeypatch):
-        def impossible(*args):
-            raise InvalidFeature("wallet_in_30d_cents", -5, "0 or more")
-
-        monkeypatch.setattr(features, "build_one", impossible)
-        decision = decided(amina)
-        self.is_referred(decision)
-        assert decision.inputs["invalid_feature"] == "wallet_in_30d_cents"
 
     @pytest.mark.parametrize("failure", [RuntimeError("out of memory"), ValueError("shape")])
     def test_a_network_that_fails_refers(self, amina, reigning, monkeypatch, failure):
@@ -86,14 +87,38 @@ class TestWithoutAScore:
         monkeypatch.setattr(worker.Scorer, "warm", lambda self: None)
         self.is_referred(decided(amina))
 
-    def test_a_network_that_answers_nonsense_refers(self, amina, reigning, monkeypatch):
-        nonsense = Prediction(*(np.full(shape, np.nan, np.float32) for shape in ((1,), (1,), (1, 3), (1,))))
-        monkeypatch.setattr(worker.Scorer, "predict", lambda self, x, events: nonsense)
+    @pytest.mark.parametrize("nonsense", [np.nan, -0.5, 1.5])
+    def test_a_network_that_answers_nonsense_refers(self, amina, reigning, monkeypatch, nonsense):
+        said = Prediction(*(np.full(shape, nonsense, np.float32) for shape in ((1,), (1,), (1, 3), (1,))))
+        monkeypatch.setattr(worker.Scorer, "predict", lambda self, x, events: said)
         self.is_referred(decided(amina))
 
     def test_a_damaged_artifact_refers_and_opens_a_case(self, amina, reigning, models_dir):
         (models_dir / reigning.name / "weights.npz").write_bytes(b"damaged")
         self.is_referred(decided(amina))
+
+    def is_referred(self, decision):
+        assert (decision.outcome, decision.model_version) == ("refer", scorecard.VERSION)
+        assert decision.reasons == [{"code": "data_missing", "values": {}}]
+        assert decision.next_step == "wait_officer"
+        assert decide.replays(decision)
+
+
+class TestWithoutAScore:
+    """Where no row can be built or nobody may be scored, a person decides."""
+
+    def test_a_row_that_cannot_be_true_refers_and_names_the_feature(self, amina, reigning, monkeypatch):
+        def impossible(*args):
+            raise InvalidFeature("wallet_in_30d_cents", -5, "0 or more")
+
+        monkeypatch.setattr(features, "build_one", impossible)
+        decision = decided(amina)
+        self.is_referred(decision)
+        assert decision.inputs["invalid_feature"] == "wallet_in_30d_cents"
+
+    def test_a_decision_of_a_policy_without_a_scorecard_replays_without_it(self, amina, models_dir, monkeypatch):
+        set_thresholds(monkeypatch, scorecard_below=0.0)
+        self.is_referred(decided(well_known(amina), principal_cents=40_000))
 
     def test_no_consent_to_scoring_refers_and_builds_no_features(self, brian, reigning):
         Consent.objects.filter(borrower=brian, purpose="scoring").update(withdrawn_at=NOON - DAYS)
@@ -190,6 +215,56 @@ class TestReplay:
         decide._load_for_replay(reigning.name, "keras")
         assert decide._load_for_replay.cache_info().hits == 1, "asked by another path"
 
+    def test_gives_the_same_bytes_when_it_was_told_to_save(self, amina, reigning, monkeypatch):
+        history.steady_wallet(amina, NOON)
+        monkeypatch.setattr(worker.Scorer, "predict", offers_savings)
+        decision = decided(amina)
+        target = decision.step_values["amount_cents"]
+        assert (decision.next_step, target % policy.IN_FORCE.save_step_cents) == ("save_weekly", 0)
+        assert 0 < target <= policy.IN_FORCE.save_most_share * decision.inputs["facts"]["weekly_inflow_cents"]
+        assert decide.replays(decision)
+
+    def test_gives_the_same_bytes_when_the_amount_would_not_pay(self, amina, reigning, monkeypatch):
+        set_thresholds(monkeypatch, approve_below=1.0, refer_below=1.0, least_profit_cents=10**9)
+        history.steady_wallet(amina, NOON)
+        decision = decided(amina)
+        assert decision.outcome == "decline" and decision.score < 1
+        assert decision.inputs["facts"]["prices"]["50000"] == 2_500
+        assert decide.replays(decision)
+
+    @pytest.mark.parametrize(
+        ("share", "outcome", "propensity"), [(1.0, "approve", 1.0), (1e-12, "refer", 1 - 1e-12)]
+    )
+    def test_gives_the_same_bytes_when_a_lot_decided(
+        self, amina, reigning, monkeypatch, share, outcome, propensity
+    ):
+        let_lots_decide(monkeypatch, share)
+        decision = decided(amina)
+        assert (decision.outcome, decision.propensity) == (outcome, propensity)
+        assert decide.replays(decision)
+
+    def test_gives_the_same_bytes_when_the_pot_was_empty_by_then(self, amina, brian, reigning, monkeypatch):
+        let_lots_decide(monkeypatch, 1.0, explore_loans_per_day=1)
+        judged = [
+            decide.scorer().assess(factories.apply(who, origin=who.msisdn).id, NOON) for who in (amina, brian)
+        ]
+        assert [verdict.exploration is not None for verdict in judged] == [True, True]
+        in_turn = iter(judged)
+        monkeypatch.setattr(decide.KerasScorer, "assess", lambda *_: next(in_turn))
+        first, second = (
+            applications.decide(application.id, NOON) for application in Application.objects.order_by("id")
+        )
+        assert (first.outcome, second.outcome, second.inputs["held_back"]) == ("approve", "refer", "pot_empty")
+        assert decide.replays(first) and decide.replays(second)
+
+    def test_gives_the_same_bytes_when_the_computer_was_stopped(self, amina, reigning, monkeypatch, settings):
+        settings.COMPUTER_APPROVES = False
+        let_through(monkeypatch)
+        history.steady_wallet(amina, NOON)
+        decision = decided(amina)
+        assert (decision.outcome, decision.inputs["held_back"]) == ("refer", "computer_stopped")
+        assert decide.replays(decision)
+
     def test_notices_an_altered_input(self, amina, reigning):
         history.steady_wallet(amina, NOON)
         decision = decided(amina)
@@ -229,13 +304,38 @@ def decided(borrower, principal_cents: int = 50_000) -> Decision:
     return Decision.objects.get(id=applications.decide(application.id, NOON).id)
 
 
+def well_known(borrower: Borrower) -> Borrower:
+    """Return a borrower who has repaid KES 500 early three times and has a steady wallet."""
+    for days in (300, 200, 100):
+        history.loan(borrower, NOON - days * DAYS, days_late=-2)
+    history.steady_wallet(borrower, NOON)
+    return borrower
+
+
 def let_through(monkeypatch) -> None:
     """Let any score pass: the small network of these tests knows nothing of real borrowers."""
     set_thresholds(monkeypatch, approve_below=1.0, refer_below=1.0)
 
 
 def set_thresholds(monkeypatch, **changes) -> None:
+    """Let these numbers alone decide: neither money nor a lot has a say."""
+    changes = {"least_profit_cents": None, "loss_rate_target": 1.0, "explore_share": 0.0} | changes
     monkeypatch.setattr(policy, "IN_FORCE", type(policy.IN_FORCE)(**(asdict(policy.IN_FORCE) | changes)))
+
+
+def let_lots_decide(monkeypatch, share: float, **changes) -> None:
+    """Leave every first loan to a lot that is drawn with this chance."""
+    set_thresholds(
+        monkeypatch, approve_below=0.0, refer_below=1.0, explore_share=share, explore_below=1.0, **changes
+    )
+
+
+def offers_savings(self, x, events):
+    """Stand in for predict() of a network that would rather see everybody save."""
+    offer = np.tile(np.array([name == "savings" for name in OFFERS], np.float32), (len(x), 1))
+    return Prediction(
+        *(np.full(len(x), value, np.float32) for value in (0.9, 0.2)), offer, np.ones(len(x), np.float32)
+    )
 
 
 def defaults_above(cents: int):

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from lending.models import Application, Borrower, Loan
+from lending.models import Application, Borrower, ExplorationPot, Loan
 from lending.selectors import limits
 from lending.services import applications
 from scoring import policy
-from scoring.facts import explained_rung, facts_of
+from scoring.facts import explained_rung, facts_of, lot
 from tests import factories
 from tests.factories import NOON
 from tests.scoring import history
@@ -125,3 +125,45 @@ class TestExposure:
         second_sim = factories.register(msisdn="254711000199")
         lost = history.loan(second_sim, NOON - 300 * DAY, written_off_at=NOON - 100 * DAY)
         assert limits.owing_cents(amina.identity_index) == lost.outstanding_cents > 0
+
+
+class TestWhatALoanEarns:
+    def test_is_read_from_the_calculator_for_each_amount_that_may_be_named(self, amina):
+        """In whole shillings, half up: 5 % of 350 and of 250 are not what they would be in proportion."""
+        facts = facts_of(asks(amina), policy.IN_FORCE)
+        assert facts.prices == {"50000": 2_500, "40000": 2_000, "35000": 1_800, "30000": 1_500, "25000": 1_300}
+        assert facts.term_days == 30
+
+
+class TestAPoorWeek:
+    def test_is_the_lower_quartile_of_the_last_twelve(self, amina):
+        history.steady_wallet(amina, NOON, weekly_cents=300_000, weeks=20)
+        for day in (3, 10, 17, 24):
+            history.move(amina, NOON - day * DAY + HOUR, 500_000)
+        assert sorted(limits.weekly_inflows(amina.id, NOON)) == [300_000] * 8 + [800_000] * 4
+        assert facts_of(asks(amina), policy.IN_FORCE).weekly_inflow_cents == 300_000
+
+    def test_is_not_known_without_a_wallet(self, amina):
+        assert facts_of(asks(amina), policy.IN_FORCE).weekly_inflow_cents is None
+
+
+class TestTheLot:
+    def test_is_the_same_whenever_it_is_asked_for_and_no_lot_of_another_key(self, settings):
+        application = Application(reference="7KQ2AB")
+        drawn = lot(application)
+        assert drawn == lot(application) != lot(Application(reference="7KQ2AC"))
+        settings.CALLBACK_KEY = "another"
+        assert lot(application) != drawn
+
+    def test_falls_evenly(self):
+        lots = [lot(Application(reference=f"R{number}")) for number in range(2_000)]
+        assert all(0 <= one < 1 for one in lots)
+        # Three standard errors of a tenth of 2,000.
+        assert abs(sum(one < 0.1 for one in lots) - 200) < 41
+
+    def test_and_the_pot_are_among_the_facts(self, amina, brian):
+        full = facts_of(asks(amina), policy.IN_FORCE)
+        assert (full.pot_loans, full.pot_cents, full.drew_lately) == (10, 500_000, False)
+        ExplorationPot.objects.create(country="KE", day=NOON.date(), loans=9, cents=460_000)
+        facts = facts_of(asks(brian), policy.IN_FORCE)
+        assert (facts.pot_loans, facts.pot_cents) == (1, 40_000)

@@ -103,6 +103,9 @@ class TestASoundChallenger:
         assert measured >= {f"{what}_language_{each}" for what in ("auc", "approvals") for each in ("en", "sw")}
         assert measured >= {"auc_loan_first", "auc_loan_repeated", "auc_country_KE", "one_payer", "one_person"}
         assert all(check["interval"] for check in judgement.report["checks"] if check["name"] in ACCURACY)
+        refused = judgement.report["refused"]
+        assert refused["loans_by_lot"] == 0
+        assert refused["challenger"]["weighted"] == refused["challenger"]["plain"]
         assert json.loads(json.dumps(judgement.report, allow_nan=False)) == judgement.report
         drawn = judgement.report["card"]
         assert drawn["roc"]["challenger"]["auc"] == judgement.comparison.challenger["auc"]

@@ -197,7 +197,7 @@ class TestFirstLoan:
     def test_without_a_wallet_is_the_smallest_or_an_officer_s(self):
         smallest = replace(AMINA, requested_cents=20_000, total_cents=21_200, shares_wallet=False)
         assert judge(NEW, GOOD, smallest).outcome == "approve"
-        assert judge(NEW, GOOD, replace(smallest, requested_cents=25_000)).outcome == "refer"
+        assert judge(NEW, GOOD, replace(smallest, requested_cents=25_000, total_cents=26_500)).outcome == "refer"
         assert judge(NEW, BAD, smallest).outcome == "decline"
 
 

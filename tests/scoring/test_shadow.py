@@ -15,7 +15,7 @@ from django.urls import reverse
 from lending.models import Case, Decision, Proposal
 from lending.services import applications, proposals
 from ml.artifact import ArtifactRefused
-from scoring import promotion, registry, shadow, tasks, worker
+from scoring import promotion, registry, scorecard, shadow, tasks, worker
 from scoring.models import ModelVersion, PipelineRun, Promotion, ShadowScore
 from scoring.shadow import Beside
 from tests import factories
@@ -103,7 +103,7 @@ class TestScoring:
         stand(stern(trained), at=NOON + MINUTE)
         monkeypatch.setattr(worker, "serving", lambda: None)
         without = decided(brian, at=NOON + 2 * MINUTE)
-        assert (without.outcome, without.score) == ("refer", None)
+        assert (without.outcome, without.model_version) == ("refer", scorecard.VERSION)
         assert shadow.score_new(NOON + 3 * MINUTE) == 0
 
     def test_is_nobody_s_without_a_shadow(self, amina, reigning):

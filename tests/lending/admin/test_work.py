@@ -117,6 +117,16 @@ class TestFirstPage:
         shown = officer.get(reverse("admin:index")).content.decode()
         assert "Amina Wanjiru: KES 500" in shown and "Paid late before (9 days)" in shown
 
+    def test_says_first_what_an_officer_has_stopped_and_why(self, officer, amina):
+        reason = "Scores look wrong since noon"
+        address = reverse("admin:lending_case_stop_lending")
+        answer = officer.post(address, {"_form_submitted": "on", "what": "computer", "reason": reason}, follow=True)
+        assert "It is stopped" in answer.content.decode()
+        first = dashboard.cards()[0]
+        assert (first.figure, first.urgent) == ("Stopped", True)
+        assert "wambui" in first.note and reason in first.note
+        assert reason in officer.get(reverse("admin:index")).content.decode()
+
     def test_shows_nothing_to_who_may_see_nothing(self, groups, referred):
         from tests.lending.admin.conftest import staff
 
