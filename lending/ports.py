@@ -165,7 +165,7 @@ class PastCase:
     application_id: int
     reference: str
     outcome: str
-    score: float | None
+    score: float
     principal_cents: int
     days_late: int | None
     repaid: bool

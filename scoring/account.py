@@ -7,9 +7,9 @@ Source: docs/domain/decisions.md, "The account of a decision".
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,33 @@ LATEST = 2_000
 WEEKLY_STEPS, MOST_SAVED = (1, 2, 4), 0.1
 
 
+@dataclass(frozen=True)
+class Behind:
+    """What stands behind a decision: its inputs, and the model that decided, asked in NumPy."""
+
+    decision: Decision
+    weights: Weights
+    vector: Vector
+
+    @classmethod
+    def of(cls, decision: Decision) -> "Behind":
+        """Bring back what a scored decision saw and who scored it; raises as `account_of` says."""
+        vector = features.from_json(decision.inputs["features"])
+        return cls(decision, _weights_of(decision.model_version), vector)
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(**self.decision.inputs["facts"])
+
+    @property
+    def rules(self) -> Policy:
+        return Policy(**self.decision.inputs["policy"])
+
+    def score(self, rows: Vector) -> Vector:
+        """Return the chance of default (m,) of others than the applicant, rows (m, n_features)."""
+        return forward.scores(self.weights, rows)
+
+
 def account_of(application_id: int, at: datetime) -> Account | None:
     """Give account of the decision about an application; lending.ports.DecisionAccount.
 
@@ -45,21 +72,19 @@ def account_of(application_id: int, at: datetime) -> Account | None:
         scoring.registry.UnknownModel, ml.artifact.ArtifactRefused: that model is no longer what it was.
         ml.features.InvalidFeature: it was decided by other features than those of today.
     """
-    decision = Decision.objects.select_related("application__borrower", "application__product_version").get(
-        application_id=application_id
-    )
-    values = decision.inputs.get("features")
-    if decision.score is None or not values or not decision.model_version or "facts" not in decision.inputs:
+    about = ("application__borrower", "application__product_version")
+    decision = Decision.objects.select_related(*about).get(application_id=application_id)
+    if decision.score is None or not decision.model_version or "facts" not in decision.inputs:
         return None
-    weights, vector = _weights_of(decision.model_version), features.from_json(values)
-    usual = weights["encode/reference"]
-    contributions = explain(partial(forward.scores, weights), vector, usual)
+    behind = Behind.of(decision)
+    usual = behind.weights["encode/reference"]
+    contributions = explain(behind.score, behind.vector, usual)
     against, in_favour = reasons(contributions, usual, most=MOST_REASONS)
     return Account(
         against=tuple(map(_counted, against)),
         in_favour=tuple(map(_counted, in_favour)),
-        ways=tuple(ways_to_yes(decision, weights, vector)),
-        similar=tuple(similar_cases(decision, weights, vector, contributions, at)),
+        ways=ways_to_yes(behind),
+        similar=similar_cases(behind, contributions, at),
     )
 
 
@@ -77,23 +102,24 @@ def _known(value: float) -> float | None:
 
 
 # --- what would turn it -------------------------------------------------------------------------------------
-def ways_to_yes(decision: Decision, weights: Weights, vector: Vector) -> tuple[Way, ...]:
+def ways_to_yes(behind: Behind) -> tuple[Way, ...]:
     """Return the smallest change after which the policy would have approved, and where that is another amount, the
     smallest for the amount asked for. Nothing where it approved, or where lending held its approval back."""
+    decision = behind.decision
     if decision.outcome == Decision.Outcome.APPROVE or decision.inputs.get("held_back"):
         return ()
-    means = means_of(decision, weights, vector)
-    found = turning(decision, weights, vector, means)
+    means = means_of(behind)
+    found = turning(behind, means)
     shown = found[:1]
     if shown and shown[0].plan.asks_cents:
         shown += [way for way in found if way.plan.asks_cents is None][:1]
-    return tuple(Way(tuple(steps_of(way.plan, vector, means)), way.chance) for way in shown)
+    return tuple(Way(tuple(steps_of(way.plan, behind.vector, means)), way.chance) for way in shown)
 
 
-def turning(decision: Decision, weights: Weights, vector: Vector, means: Means) -> list[recourse.Way]:
+def turning(behind: Behind, means: Means) -> list[recourse.Way]:
     """Return the ways after which the policy that decided would have approved, the smallest change first."""
-    facts, rules = Facts(**decision.inputs["facts"]), Policy(**decision.inputs["policy"])
-    found = recourse.ways(partial(forward.scores, weights), weights, vector, means, rules.approve_below)
+    facts, rules = behind.facts, behind.rules
+    found = recourse.ways(behind.score, behind.weights, behind.vector, means, rules.approve_below)
     return [way for way in found if _approves(way, facts, rules)]
 
 
@@ -105,7 +131,8 @@ def _approves(way: recourse.Way, facts: Facts, rules: Policy) -> bool:
 def facts_after(facts: Facts, plan: Plan) -> Facts:
     """Return what the policy would know of a person who has done what a plan says, and asks again."""
     asks = plan.asks_cents or facts.requested_cents
-    changed = replace(facts, requested_cents=asks, total_cents=facts.total_cents * asks // facts.requested_cents)
+    total_cents = facts.total_cents * asks // facts.requested_cents
+    changed = replace(facts, requested_cents=asks, total_cents=total_cents)
     if not plan.months:
         return changed
     inflow, since = facts.monthly_inflow_cents, facts.days_since_default
@@ -121,19 +148,22 @@ def facts_after(facts: Facts, plan: Plan) -> Facts:
     )
 
 
-def means_of(decision: Decision, weights: Weights, vector: Vector) -> Means:
+def means_of(behind: Behind) -> Means:
     """Return what is within the reach of whoever was refused.
 
     Who said that their savings shall not count is not told to save; a loan that they could repay first is one that
     they would get now.
     """
-    facts, rules = Facts(**decision.inputs["facts"]), Policy(**decision.inputs["policy"])
-    less = Means(amounts_cents=smaller_amounts(facts, rules))
-    at_once = [way.plan.asks_cents for way in turning(decision, weights, vector, less) if is_only_less(way.plan)]
+    facts, step = behind.facts, behind.rules.offer_step_cents
+    less = Means(amounts_cents=smaller_amounts(facts, behind.rules))
+    at_once = [way.plan.asks_cents for way in turning(behind, less) if is_only_less(way.plan)]
     most = MOST_SAVED * (facts.monthly_inflow_cents or 0) / recourse.WEEKS
-    weekly = [rules.offer_step_cents * n for n in WEEKLY_STEPS if n == 1 or rules.offer_step_cents * n <= most]
+    weekly = [step * n for n in WEEKLY_STEPS if n == 1 or step * n <= most]
     refused = Consent.objects.filter(
-        borrower=decision.application.borrower, purpose=Consent.Purpose.SAVINGS, granted=False, withdrawn_at=None
+        borrower=behind.decision.application.borrower,
+        purpose=Consent.Purpose.SAVINGS,
+        granted=False,
+        withdrawn_at=None,
     )
     return replace(
         less,
@@ -167,53 +197,48 @@ def steps_of(plan: Plan, vector: Vector, means: Means) -> Iterator[Reason]:
 
 
 # --- what became of others ----------------------------------------------------------------------------------
-def similar_cases(
-    decision: Decision, weights: Weights, vector: Vector, contributions: Sequence[Contribution], at: datetime
-) -> list[PastCase]:
+def similar_cases(behind: Behind, contributions: Sequence[Contribution], at: datetime) -> tuple[PastCase, ...]:
     """Return the past cases that are most like this one in what counted here, the likest first."""
-    rows = list(past_decisions(decision, at))
+    rows = list(past_decisions(behind.decision, at))
     did = {one.name: one.log_odds for one in contributions}
     log_odds = np.array([did[name] for name in feature_list.NAMES])
     others = np.full((len(rows), len(feature_list.NAMES)), np.nan, np.float32)
     for column in similar.telling(log_odds):
         name = feature_list.NAMES[column]
         others[:, column] = np.array([row["inputs__features"][name] for row in rows], np.float32)
-    likest = similar.nearest(weights, vector, others, log_odds, k=MOST_SIMILAR)
-    return [_past_case(rows[place]) for place in likest]
+    likest = similar.nearest(behind.weights, behind.vector, others, log_odds, k=MOST_SIMILAR)
+    return tuple(_past_case(rows[place]) for place in likest)
 
 
 def past_decisions(decision: Decision, at: datetime) -> "QuerySet[Decision, Any]":
-    """Return earlier decisions about other people in the same currency, by the same features, whose loans had 30
-    days after the due date to come back; not those that were given back at once or paid off by another loan."""
+    """Return earlier decisions about other people in the same currency, scored on the same features, whose loans
+    had 30 days after the due date to come back; not those that were given back at once or paid off by another."""
     application = decision.application
-    ripe = Loan.objects.filter(
-        disbursed_at__isnull=False,
-        due_on__lt=local_day(at) - timedelta(days=DEFAULT_DAYS),
-        credit_limit_cents__isnull=True,
-        currency=application.product_version.currency,
-    ).exclude(state=Loan.State.CANCELLED)
-    earlier = Decision.objects.filter(
+    ripe = Decision.objects.filter(
         id__lt=decision.id,
         feature_version=decision.feature_version,
-        inputs__features__isnull=False,
-        application__loan__in=ripe,
+        score__isnull=False,
+        application__loan__currency=application.product_version.currency,
+        application__loan__disbursed_at__isnull=False,
+        application__loan__due_on__lt=local_day(at) - timedelta(days=DEFAULT_DAYS),
+        application__loan__credit_limit_cents__isnull=True,
     )
-    others = earlier.exclude(application__borrower__identity_index=application.borrower.identity_index)
-    return (
-        others.exclude(application__loan__refinanced_by__isnull=False)
-        .order_by("-id")
-        .values(
-            "application_id",
-            "application__reference",
-            "application__principal_cents",
-            "outcome",
-            "score",
-            "inputs__features",
-            "application__loan__due_on",
-            "application__loan__settled_at",
-            "application__loan__written_off_at",
-        )[:LATEST]
+    others = (
+        ripe.exclude(application__loan__state=Loan.State.CANCELLED)
+        .exclude(application__loan__refinanced_by__isnull=False)
+        .exclude(application__borrower__identity_index=application.borrower.identity_index)
     )
+    return others.order_by("-id").values(
+        "application_id",
+        "application__reference",
+        "application__principal_cents",
+        "outcome",
+        "score",
+        "inputs__features",
+        "application__loan__due_on",
+        "application__loan__settled_at",
+        "application__loan__written_off_at",
+    )[:LATEST]
 
 
 def _past_case(row: Mapping[str, Any]) -> PastCase:

@@ -27,7 +27,7 @@ def shown(row: Application) -> SafeString | str:
         given = ports.decision_account()(row.pk, timezone.now())
     except Exception:  # a model that is gone or damaged must not keep an officer from deciding
         logger.exception("no account of application %s", row.pk)
-        return "It cannot be worked out now: the model that decided cannot be asked."
+        return "It cannot be worked out now. What the decision kept is below."
     if given is None:
         return "No score stands behind this decision."
     return render_to_string("lending/account.html", _context(given, row))  # type: ignore[return-value]
@@ -78,7 +78,7 @@ def _case(one: ports.PastCase, currency: str) -> tuple[str, ...]:
     return (
         cells.link(Application(pk=one.application_id), cells.masked_reference(one.reference)),
         cells.shown(one.principal_cents, currency),
-        cells.NOTHING if one.score is None else f"{one.score:.1%}",
+        f"{one.score:.1%}",
         "the computer" if by_computer else "an officer",
         _became(one.days_late),
     )

@@ -207,3 +207,8 @@ class TestAfter:
         assert told == {"loans_open": 0, "loans_taken": 2, "loans_settled": 3, "refinances": 0}
         assert row[AT["mean_days_late"]] == pytest.approx(19 / 3)
         assert row[AT["worst_days_late"]] == 20
+
+    def test_who_always_was_early_stays_as_early(self):
+        early = person(WITH_A_WALLET, BRIANS_PAST, mean_days_late=-10.0, last_days_late=-4.0)
+        row = after(early, Plan(repaid=1, months=1), MEANS)
+        assert (row[AT["mean_days_late"]], row[AT["last_days_late"]]) == (-10, -10)

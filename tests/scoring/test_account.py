@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lending import ports
-from lending.models import Application, Consent, Decision
+from lending.models import Application, Borrower, Consent, Decision
 from lending.services import applications
 from ml import features as feature_list
 from ml import recourse
@@ -21,7 +21,7 @@ from scoring.features import Asked
 from tests import factories
 from tests.factories import NOON
 from tests.scoring import history
-from tests.scoring.test_decide import set_thresholds
+from tests.scoring.test_decide import let_through, set_thresholds
 
 DAY = timedelta(days=1)
 AT = {name: place for place, name in enumerate(feature_list.NAMES)}
@@ -91,10 +91,8 @@ class TestWhatCounted:
 class TestWhatWouldTurnIt:
     def test_turns_it_when_it_is_done(self, refused):
         """Judged again by the compiled network and the whole policy, with the change in the inputs."""
-        vector = features.from_json(refused.inputs["features"])
-        weights = account._weights_of(refused.model_version)
-        means = account.means_of(refused, weights, vector)
-        found = account.turning(refused, weights, vector, means)
+        behind = account.Behind.of(refused)
+        found = account.turning(behind, account.means_of(behind))
         assert found and given(refused).ways[0].chance == found[0].chance
         assert decide.verdict(refused.inputs, worker.serving()).outcome == "decline"
         facts = policy.Facts(**refused.inputs["facts"])
@@ -126,6 +124,14 @@ class TestWhatWouldTurnIt:
         decision = decided_just_above(amina, monkeypatch, principal_cents=50_000, share=2)
         assert decision.outcome == "approve" and given(decision).ways == ()
 
+    def test_is_nothing_where_lending_held_an_approval_back(self, amina, reigning, monkeypatch):
+        let_through(monkeypatch)
+        history.steady_wallet(amina, NOON)
+        application = factories.apply(amina)
+        Borrower.objects.filter(id=amina.id).update(state="blocked")
+        decision = Decision.objects.get(id=applications.decide(application.id, NOON).id)
+        assert (decision.outcome, given(decision).ways) == ("refer", ())
+
     def test_of_a_rule_is_what_the_rule_lets_through(self, amina, reigning, monkeypatch):
         """A rule refused and not the score: to ask for no more than the income carries would have done."""
         history.loan(amina, NOON - 100 * DAY, days_late=-2)
@@ -137,8 +143,7 @@ class TestWhatWouldTurnIt:
 
     def test_nobody_whose_savings_shall_not_count_is_told_to_save(self, refused, amina):
         def saves() -> bool:
-            vector = features.from_json(refused.inputs["features"])
-            return bool(account.means_of(refused, account._weights_of(refused.model_version), vector).weekly_cents)
+            return bool(account.means_of(account.Behind.of(refused)).weekly_cents)
 
         assert saves()
         Consent.objects.create(
@@ -212,14 +217,21 @@ class TestSimilarCases:
     """Amina has been with us for 200 days, and here nothing else counts."""
 
     def past(
-        self, number: int, *, days: float = 200.0, days_late: int | None = 0, days_ago: int = 100, version: str = ""
+        self,
+        number: int,
+        *,
+        days: float = 200.0,
+        days_late: int | None = 0,
+        days_ago: int = 100,
+        version: str = "",
+        score: float | None = 0.1,
     ) -> Decision:
         """Write a past loan of somebody else who had been with us for so many days."""
         borrower = factories.register(f"Borrower {number}", f"2547113{number:05d}", f"3456{number:04d}")
         lent = history.loan(borrower, NOON - days_ago * DAY, days_late=days_late)
-        kept = dict.fromkeys(feature_list.NAMES) | {"days_since_registered": days}
+        kept = dict.fromkeys(feature_list.NAMES) | {"days_since_registered": days} if score else None
         return Decision.objects.create(
-            application=lent.application, outcome="approve", score=0.1, limit_cents=50_000, reasons=[],
+            application=lent.application, outcome="approve", score=score, limit_cents=50_000, reasons=[],
             feature_version=version or feature_list.VERSION, policy_version="1", decided_at=lent.approved_at,
             inputs={"features": kept}, model_version="m",
         )  # fmt: skip
@@ -247,6 +259,7 @@ class TestSimilarCases:
         other_sim.identity_index = amina.identity_index
         other_sim.save()
         self.past(4, version="of other features")
+        self.past(7, score=None)
         given_back = self.past(5).application.loan
         given_back.state = "cancelled"
         given_back.save()
