@@ -109,6 +109,8 @@ class TestAccount:
         Application.objects.filter(id=referred.id).update(appealed_at=factories.NOON, appeal_words="I was ill")
         assert referred.reference in officer.get(queue).content.decode()
         assert "I was ill" in officer.get(page(referred)).content.decode()
+        first_page = officer.get(reverse("admin:index")).content.decode()
+        assert "The customer asked for a person; Paid late before (9 days)" in first_page
 
 
 class TestReview:
