@@ -22,8 +22,7 @@ from ml import features as feature_list
 from ml import forward, recourse, similar
 from ml.explain import Contribution, Told, explain, reasons
 from ml.recourse import DAYS, Means, Plan
-from scoring import features, policy, registry
-from scoring.decide import smaller_amounts
+from scoring import features, policy, registry, scorecard
 from scoring.facts import DEFAULT_DAYS, local_day
 from scoring.policy import Facts, Policy
 
@@ -74,7 +73,7 @@ def account_of(application_id: int, at: datetime) -> Account | None:
     """
     about = ("application__borrower", "application__product_version")
     decision = Decision.objects.select_related(*about).get(application_id=application_id)
-    if decision.score is None or not decision.model_version or "facts" not in decision.inputs:
+    if decision.model_version in scorecard.NO_MODEL or "facts" not in decision.inputs:
         return None
     behind = Behind.of(decision)
     usual = behind.weights["encode/reference"]
@@ -120,19 +119,23 @@ def turning(behind: Behind, means: Means) -> list[recourse.Way]:
     """Return the ways after which the policy that decided would have approved, the smallest change first."""
     facts, rules = behind.facts, behind.rules
     found = recourse.ways(behind.score, behind.weights, behind.vector, means, rules.approve_below)
-    return [way for way in found if _approves(way, facts, rules)]
+    if not found:
+        return []
+    shares = forward.forward(behind.weights, np.array([way.row for way in found]))["repaid_share"]
+    return [way for way, share in zip(found, shares, strict=True) if _approves(way, float(share), facts, rules)]
 
 
-def _approves(way: recourse.Way, facts: Facts, rules: Policy) -> bool:
-    judged = policy.judge(features.to_json(way.row), way.chance, facts_after(facts, way.plan), rules)
+def _approves(way: recourse.Way, repaid_share: float, facts: Facts, rules: Policy) -> bool:
+    after = facts_after(facts, way.plan)
+    judged = policy.judge(features.to_json(way.row), way.chance, after, rules, repaid_share=repaid_share)
     return judged.outcome == policy.APPROVE
 
 
 def facts_after(facts: Facts, plan: Plan) -> Facts:
-    """Return what the policy would know of a person who has done what a plan says, and asks again."""
+    """Return what the policy would know of a person who has done what a plan says, and asks again without a lot."""
     asks = plan.asks_cents or facts.requested_cents
     total_cents = facts.total_cents * asks // facts.requested_cents
-    changed = replace(facts, requested_cents=asks, total_cents=total_cents)
+    changed = replace(facts, requested_cents=asks, total_cents=total_cents, draw=1.0)
     if not plan.months:
         return changed
     inflow, since = facts.monthly_inflow_cents, facts.days_since_default
@@ -155,7 +158,7 @@ def means_of(behind: Behind) -> Means:
     they would get now.
     """
     facts, step = behind.facts, behind.rules.offer_step_cents
-    less = Means(amounts_cents=smaller_amounts(facts, behind.rules))
+    less = Means(amounts_cents=policy.smaller_amounts(facts.requested_cents, facts.min_cents, step))
     at_once = [way.plan.asks_cents for way in turning(behind, less) if is_only_less(way.plan)]
     most = MOST_SAVED * (facts.monthly_inflow_cents or 0) / recourse.WEEKS
     weekly = [step * n for n in WEEKLY_STEPS if n == 1 or step * n <= most]
