@@ -159,6 +159,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # --- what lending asks of the world, by dotted path (lending/ports.py) ----------------------------------
 PAYMENT_PROVIDERS = {"daraja": "lending.payments.providers.daraja.provider"}
 CREDIT_SCORER = "scoring.decide.scorer"
+DECISION_ACCOUNT = "scoring.account.account_of"
 FORGETTERS = ["ussd.forgetting.forget"]
 SIM_CHECK = "lending.ports.sim_change_unknown"
 IDENTITY_CHECK = "lending.services.people.accept_well_formed_identity"

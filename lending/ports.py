@@ -134,6 +134,66 @@ class CreditScorer(Protocol):
     def assess(self, application_id: int, at: datetime) -> Verdict: ...
 
 
+@dataclass(frozen=True)
+class Counted:
+    """One number that counted in a decision, beside the usual one; None where missing.
+
+    log_odds: what it did to the log-odds of default, above 0 it speaks against the loan. words: what may be said of
+    it to the customer, empty where no sentence is true of them.
+    """
+
+    name: str
+    value: float | None
+    usual: float | None
+    log_odds: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the customer would have to do for a yes, as codes with values, and the chance of default afterwards."""
+
+    steps: tuple[Reason, ...]
+    chance: float
+
+
+@dataclass(frozen=True)
+class PastCase:
+    """A past application like this one, and what became of its loan: `days_late` at its end, None where it was
+    never repaid; `repaid` no more than 30 days late."""
+
+    application_id: int
+    reference: str
+    outcome: str
+    score: float
+    principal_cents: int
+    days_late: int | None
+    repaid: bool
+
+
+@dataclass(frozen=True)
+class Account:
+    """Why a decision is what it is, what would turn it, and what became of others like it.
+
+    against, in_favour: the strongest first. ways: the smallest change first, and where that is another amount, the
+    smallest for the amount asked for; empty where nothing is to be turned, or nothing found turns it.
+    """
+
+    against: tuple[Counted, ...]
+    in_favour: tuple[Counted, ...]
+    ways: tuple[Way, ...]
+    similar: tuple[PastCase, ...]
+
+
+class DecisionAccount(Protocol):
+    """Gives account of a decision from what was stored with it; None of one that no score stands behind.
+
+    Raises whatever keeps the model of that decision from being asked.
+    """
+
+    def __call__(self, application_id: int, at: datetime) -> Account | None: ...
+
+
 class IdentityCheck(Protocol):
     """Says whether a national ID and a name may be registered together."""
 
@@ -159,6 +219,10 @@ def payment_provider(name: str) -> PaymentProvider:
 
 def credit_scorer() -> CreditScorer:
     return cast(CreditScorer, import_string(settings.CREDIT_SCORER)())
+
+
+def decision_account() -> DecisionAccount:
+    return cast(DecisionAccount, import_string(settings.DECISION_ACCOUNT))
 
 
 def identity_check() -> IdentityCheck:

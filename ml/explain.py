@@ -10,7 +10,8 @@ prediction models and individual predictions with feature contributions"; each o
 2022, "Sampling Permutations for Shapley Value Estimation".
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,10 +77,85 @@ def _steps(x: Array, reference: Array, order: npt.NDArray[np.int64]) -> Array:
     return rows
 
 
-def reasons(contributions: tuple[Contribution, ...], most: int = 4) -> tuple[list[str], list[str]]:
-    """Return (against, for): the strongest first, each in plain words, no sentence twice."""
+# --- in words -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A contribution beside the usual value, with words for the person; empty where none would be true of them."""
+
+    name: str
+    value: float
+    usual: float
+    log_odds: float
+    words: str
+
+
+def reasons(
+    contributions: Sequence[Contribution], reference: Array, *, most: int = 4
+) -> tuple[tuple[Told, ...], tuple[Told, ...]]:
+    """Return (against, for): what is worth saying, the strongest first, and no sentence twice.
+
+    reference: (n_features,) the usual values, in the order of ml.features.
+    """
     harmful = [c for c in contributions if c.log_odds > WORTH_SAYING]
     helpful = [c for c in reversed(contributions) if c.log_odds < -WORTH_SAYING]
-    against = dict.fromkeys(features.BY_NAME[c.name].words for c in harmful)
-    in_favour = dict.fromkeys(features.BY_NAME[c.name].words_good for c in helpful)
-    return list(against)[:most], list(in_favour)[:most]
+    usual = dict(zip(features.NAMES, map(float, reference), strict=True))
+
+    def told(found: Sequence[Contribution]) -> tuple[Told, ...]:
+        first: dict[str, Told] = {}
+        for c in found:
+            words = words_of(c, usual[c.name])
+            first.setdefault(words or c.name, Told(c.name, c.value, usual[c.name], c.log_odds, words))
+        return tuple(first.values())[:most]
+
+    return told(harmful), told(helpful)
+
+
+def words_of(what: Contribution, usual: float) -> str:
+    """Return the sentence for what a feature did, "" where it is not true of whom it did it to.
+
+    Of a missing value what its absence means.
+    """
+    feature, harms = features.BY_NAME[what.name], what.log_odds > 0
+    words = feature.words if harms else feature.words_good
+    if math.isnan(what.value):
+        return feature.missing
+    if feature.words == feature.words_good:
+        return words  # it says what was looked at, and not what was found
+    is_true = TRUE_WHEN.get(what.name, (_always, _always))[not harms](what.value)
+    if feature.hurts:
+        is_low = (feature.hurts == features.LOW) == harms
+        is_true &= what.value < usual if is_low else what.value > usual
+    return words if is_true else ""
+
+
+def _always(value: float) -> bool:
+    return True
+
+
+Holds = Callable[[float], bool]
+# Sentences that say more than "less than usual" or "more than usual": when the words hold, and when the good ones.
+TRUE_WHEN: dict[str, tuple[Holds, Holds]] = {
+    "on_time_share": (lambda v: v < 1, lambda v: v == 1),
+    "on_time_streak": (lambda v: v == 0, lambda v: v > 0),
+    "early_share": (lambda v: v < 0.5, lambda v: v > 0.5),
+    "worst_days_late": (lambda v: v > 7, lambda v: v <= 7),
+    "mean_days_late": (lambda v: v > 0, lambda v: v <= 0),
+    "last_days_late": (lambda v: v > 0, lambda v: v <= 0),
+    "days_since_last_settled": (lambda v: v > 90, lambda v: v <= 90),
+    "defaults_90": (lambda v: v > 0, lambda v: v == 0),
+    "late_of_last_3": (lambda v: v > 0, lambda v: v == 0),
+    "late_streak": (lambda v: v > 0, lambda v: v == 0),
+    "late_week_share": (lambda v: v > 0, lambda v: v < 0.5),
+    "days_late_shift": (lambda v: v > 0, lambda v: v < 0),
+    "term_used_mean": (_always, lambda v: v < 1),
+    "term_used_last": (_always, lambda v: v < 1),
+    "savings_withdrawn_90d_cents": (lambda v: v > 0, _always),
+    "savings_net_90d_cents": (lambda v: v < 0, lambda v: v > 0),
+    "savings_growth": (lambda v: v < 1, lambda v: v > 1),
+    "wallet_net_30d_cents": (lambda v: v < 0, lambda v: v > 0),
+    "wallet_net_90d_cents": (lambda v: v < 0, lambda v: v > 0),
+    "wallet_trend": (lambda v: v < 1, _always),
+    "wallet_out_trend": (lambda v: v > 1, lambda v: v < 1),
+    "wallet_out_to_in": (lambda v: v > 0.9, lambda v: v < 1),
+    "book_trend": (lambda v: v < 1, _always),
+}

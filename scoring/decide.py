@@ -24,6 +24,7 @@ from ml.events import Events
 from ml.explain import WORTH_SAYING, explain
 from ml.features import InvalidFeature
 from ml.predict import Prediction
+from ml.recourse import asking_for
 from scoring import events, features, policy, scorecard, worker
 from scoring.facts import facts_of
 from scoring.features import Asked
@@ -232,16 +233,5 @@ def safer_amount(predict: Predict, vector: Vector, facts: Facts, rules: Policy) 
     amounts = policy.smaller_amounts(facts.requested_cents, facts.min_cents, rules.offer_step_cents)
     if not amounts:
         return None
-    said = predict(np.array([_asking_for(vector, cents) for cents in amounts]))
+    said = predict(np.array([asking_for(vector, cents) for cents in amounts]))
     return policy.best_amount(amounts, said.default.tolist(), said.repaid_share.tolist(), facts, rules)
-
-
-def _asking_for(vector: Vector, cents: int) -> Vector:
-    """Return the same applicant asking for another amount."""
-    at = feature_list.NAMES.index
-    changed = vector.copy()
-    changed[at("requested_cents")] = cents
-    # The ratios scale with the amount; a missing one stays missing.
-    for name in (name for name in feature_list.NAMES if name.startswith("requested_to_")):
-        changed[at(name)] = vector[at(name)] * np.float32(cents) / vector[at("requested_cents")]
-    return changed

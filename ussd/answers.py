@@ -80,11 +80,12 @@ def complaint_words(reference: str) -> str:
 
 
 def review(asked: Asked) -> str:
-    """Put the last refusal before a person."""
+    """Put the last refusal before a person, with what the customer wrote about it."""
     if asked.borrower is None:
         return no_review_words()
     try:
-        application = applications.appeal(borrower_id=asked.borrower.id, at=asked.at)
+        said = asked.one_line if " " in asked.one_line else ""
+        application = applications.appeal(borrower_id=asked.borrower.id, at=asked.at, said=said)
     except (applications.NothingToAppeal, applications.HasOpenLoan, applications.Blocked):
         return no_review_words()
     return review_words(application.reference)

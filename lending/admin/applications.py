@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin import SimpleListFilter
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -12,7 +12,7 @@ from django.utils.html import format_html_join
 from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
-from lending.admin import cells, words
+from lending.admin import account, cells, words
 from lending.admin.dialogs import DeclineForm, ReasonForm, act
 from lending.admin.history import LooksAreKept
 from lending.models import Application, Decision
@@ -39,10 +39,11 @@ class WaitingFilter(SimpleListFilter):
     parameter_name = "work"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("waiting", "Waiting for an officer")]
+        return [("waiting", "Waiting for an officer"), ("appealed", "Waiting at the customer's word")]
 
     def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
-        return queryset.filter(portfolio.WAITING_APPLICATIONS) if self.value() == "waiting" else queryset
+        queues = {"waiting": portfolio.WAITING_APPLICATIONS, "appealed": portfolio.APPEALED_APPLICATIONS}
+        return queryset.filter(queues.get(self.value() or "", Q()))
 
 
 @admin.register(Application)
@@ -64,7 +65,7 @@ class ApplicationAdmin(LooksAreKept):
                     ("customer", "reference", "state_label"),
                     ("principal", "fee", "tax"),
                     ("total", "apr_percent", "submitted_at"),
-                    "appealed_at",
+                    ("appealed_at", "appeal_words"),
                     "purpose",
                 )
             },
@@ -73,6 +74,7 @@ class ApplicationAdmin(LooksAreKept):
             "The computer's judgement",
             {"fields": (("verdict", "score", "limit"), "why", "next_step", ("versions", "decided_at"))},
         ),
+        ("Reasons, a way to a yes, similar cases", {"fields": ("account_of_it",)}),
         ("The officer's word", {"fields": (("review_outcome", "review_officer", "reviewed_at"), "review_reason")}),
         (
             "Key facts as the customer read them",
@@ -134,6 +136,11 @@ class ApplicationAdmin(LooksAreKept):
     def next_step(self, row: Application) -> str:
         made = _decision(row)
         return words.next_step(made.next_step) if made and made.next_step else cells.NOTHING
+
+    @display(description="")
+    @cells.once
+    def account_of_it(self, row: Application) -> str:
+        return account.shown(row) if _decision(row) else cells.NOTHING
 
     @display(description="Most it would lend")
     def limit(self, row: Application) -> str:

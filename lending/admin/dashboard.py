@@ -153,11 +153,17 @@ def _waiting() -> list[dict[str, Any]]:
         {
             "href": reverse("admin:lending_application_change", args=[row.pk]),
             "title": f"{row.borrower.full_name}: {cells.shown(row.principal_cents, row.product_version.currency)}",
-            "note": "; ".join(words.reason(one, row.product_version.currency) for one in row.decision.reasons[:2]),
+            "note": "; ".join(_why(row)),
             "at": row.submitted_at,
         }
         for row in oldest
     ]
+
+
+def _why(row: Application) -> list[str]:
+    """Return why an application waits: at the customer's own word, and for what the computer saw."""
+    asked = ["The customer asked for a person"] if row.appealed_at else []
+    return asked + [words.reason(one, row.product_version.currency) for one in row.decision.reasons[:2]]
 
 
 def _cases() -> list[dict[str, Any]]:

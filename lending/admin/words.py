@@ -3,7 +3,7 @@
 Customers read other words, in their language (ussd.words). An unknown code is shown as it is, never hidden.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lending.rules import money
@@ -28,6 +28,12 @@ REASONS = {
     "data_missing": "Not scored: no model served, or data are missing or contradict each other",
     "computer_stopped": "The computer approves nothing for now",
     "limit_reached": "Asked for more than the own limit{limit_cents}",
+    "product_paused": "This product rests for its losses",
+    "asked_often": "Asked many times in a short time",
+    "borrowed_often": "Borrowed many times in a short time",
+    "owes_enough": "Too much with what is owed already",
+    "climbed_fast": "The limit has grown faster than repaid loans explain",
+    "many_alike": "One of many who registered from one block of numbers within the hour",
 }
 NEXT_STEPS = {
     "ask_less": "Told to ask for less",
@@ -37,6 +43,17 @@ NEXT_STEPS = {
     "wait_officer": "Told that a person will look at it by tomorrow",
     "allow_scoring": "Told how to let the computer decide",
     "try_later": "Told to try again later",
+    "try_tomorrow": "Told to ask again tomorrow",
+    "try_next_week": "Told to ask again in a week",
+}
+# What would have turned a refusal; {months} and {loans} are said in words.
+WAYS = {
+    "save_weekly": "save {amount_cents} a week for {months}",
+    "use_wallet": "have {amount_cents} a month more paid into the wallet, for {months}",
+    "repay_in_time": "repay {loans} before the due date",
+    "wait": "ask again after {months}",
+    "read_terms": "read the terms before accepting",
+    "ask_less": "ask for {amount_cents}",
 }
 _VALUES = {
     "days": " ({} days)",
@@ -68,6 +85,29 @@ def _said(name: str, value: Any, currency: str) -> str:
 def next_step(code: str) -> str:
     """Return what the customer was told to do next."""
     return NEXT_STEPS.get(code, code)
+
+
+def way(steps: Iterable[tuple[str, Mapping[str, Any]]], currency: str) -> str:
+    """Return what would have turned a refusal as one sentence.
+
+    >>> way([("save_weekly", {"amount_cents": 5000, "months": 2}), ("ask_less", {"amount_cents": 40000})], "KES")
+    'Save KES 50 a week for 2 months, and ask for KES 400.'
+    >>> way([("repay_in_time", {"loans": 1, "amount_cents": 30000})], "KES")
+    'Repay 1 loan of KES 300 before the due date.'
+    """
+    said = ", and ".join(_step(code, values, currency) for code, values in steps)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def _step(code: str, values: Mapping[str, Any], currency: str) -> str:
+    amount = money.show(values["amount_cents"], currency) if "amount_cents" in values else ""
+    loans = _counted(values.get("loans", 0), "loan") + (f" of {amount}" if amount else "")
+    months = _counted(values.get("months", 0), "month")
+    return WAYS[code].format(amount_cents=amount, months=months, loans=loans)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def input_name(name: str) -> str:

@@ -193,6 +193,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('submitted', 'Being decided'), ('referred', 'With an officer'), ('approved', 'Approved'), ('declined', 'Declined')], default='submitted', max_length=10)),
                 ('submitted_at', models.DateTimeField()),
                 ('appealed_at', models.DateTimeField(blank=True, help_text='When the customer asked a person to look at the refusal.', null=True)),
+                ('appeal_words', models.CharField(blank=True, help_text='What they wrote about it by SMS.', max_length=300)),
                 ('borrower', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='applications', to='lending.borrower')),
                 ('country_pack', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='lending.countrypack')),
             ],

@@ -99,6 +99,7 @@ class Application(RefinancingPrice):
     appealed_at = models.DateTimeField(
         null=True, blank=True, help_text="When the customer asked a person to look at the refusal."
     )
+    appeal_words = models.CharField(max_length=300, blank=True, help_text="What they wrote about it by SMS.")
 
     class Meta:
         indexes = [models.Index(fields=["borrower", "-submitted_at"], name="application_latest")]

@@ -19,6 +19,7 @@ from lending.selectors.metrics.asking import home_currency
 from lending.selectors.metrics.portfolio import PAR, PORTFOLIO, loans_late_by
 
 WAITING_APPLICATIONS = Q(state=Application.State.REFERRED)
+APPEALED_APPLICATIONS = WAITING_APPLICATIONS & Q(appealed_at__isnull=False)
 OPEN_CASES = Q(closed_at__isnull=True)
 PENDING_PROPOSALS = Q(state=Proposal.State.PENDING)
 SUSPENSE = Q(state=Receipt.State.SUSPENSE)

@@ -364,10 +364,11 @@ def _owe_notice(application: Application, what: str, *, at: datetime, due_at: da
 
 
 @transaction.atomic
-def appeal(*, borrower_id: int, at: datetime) -> Application:
-    """Put the customer's latest refusal before a person, once; the officer sees the computer's reasons.
+def appeal(*, borrower_id: int, at: datetime, said: str = "") -> Application:
+    """Put the customer's latest refusal before a person, once; the officer sees the account of it.
 
-    What was accepted stays as it was: same amount, same price. Repeats safely: one that waits is returned.
+    What was accepted stays as it was: same amount, same price. Repeats safely: one that waits is returned, and what
+    is said anew joins it. `said`: what the customer wrote; it must hold no PIN and no whole national ID.
 
     Raises:
         NothingToAppeal: there is no refusal that can be looked at again.
@@ -378,7 +379,7 @@ def appeal(*, borrower_id: int, at: datetime) -> Application:
     borrower.refresh_from_db()
     waiting = Application.objects.filter(borrower=borrower, state=Application.State.REFERRED)
     if known := waiting.filter(appealed_at__isnull=False).first():
-        return known
+        return _add_words(known, said)
     if borrower.state != Borrower.State.ACTIVE:
         raise Blocked
     application = requests.appealable(borrower, at)
@@ -389,6 +390,14 @@ def appeal(*, borrower_id: int, at: datetime) -> Application:
     application.state, application.appealed_at = Application.State.REFERRED, at
     application.save(update_fields=["state", "appealed_at"])
     audit.record("refusal_appealed", subject=f"application:{application.id}", borrower=borrower, at=at)
+    return _add_words(application, said)
+
+
+def _add_words(application: Application, said: str) -> Application:
+    """Keep what a customer wrote about a refusal, a line for each time."""
+    if said and said not in application.appeal_words.splitlines():
+        application.appeal_words = f"{application.appeal_words}\n{said}".strip()[:300]
+        application.save(update_fields=["appeal_words"])
     return application
 
 

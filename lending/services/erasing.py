@@ -16,6 +16,7 @@ from lending import outbox, ports
 from lending.fields import blind_index
 from lending.models import (
     Agent,
+    Application,
     Borrower,
     Case,
     Consent,
@@ -51,7 +52,7 @@ ANONYMOUS = "rows stay, and say nothing but by whom, which nobody can tell any m
 RELATIONS = {
     "AccessRecord": ANONYMOUS,
     "Agent": ANONYMOUS,
-    "Application": ANONYMOUS,
+    "Application": EMPTIED,
     "AuditEvent": ANONYMOUS,
     "BookEntry": ERASED,
     "CampaignMember": ANONYMOUS,
@@ -215,6 +216,7 @@ def _make_nameless(borrower: Borrower) -> None:
     number = NOBODYS_NUMBER.format(borrower.id)
     PaymentIntent.objects.filter(Q(borrower=borrower, payer=None) | Q(payer=borrower)).update(msisdn=number)
     SavingsAccount.objects.filter(own).update(goal="")
+    Application.objects.filter(own).update(appeal_words="")
     _empty_cases(borrower)
     Proposal.objects.filter(own).update(details={}, preview={}, reason=NAMELESS, remark="")
     Borrower.objects.filter(id=borrower.id).update(

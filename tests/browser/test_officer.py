@@ -47,6 +47,27 @@ def test_a_referred_application_is_approved_with_a_reason(desk: Page, waiting: A
     assert Loan.objects.get(application=waiting).state == Loan.State.APPROVED
 
 
+def test_the_account_of_a_decision_is_read_at_one_look(
+    desk: Page,
+    waiting: Application,
+    shoot: Shoot,
+    settings,
+    live_server,  # type: ignore[no-untyped-def]
+) -> None:
+    settings.DECISION_ACCOUNT = "tests.lending.admin.test_applications.account"
+    said = "REVIEW I was in hospital in May, the clinic will tell you."
+    Application.objects.filter(id=waiting.id).update(appealed_at=factories.NOON, appeal_words=said)
+    desk.goto(f"{live_server.url}/admin/lending/application/{waiting.id}/change/")
+    expect(desk.get_by_text(said)).to_be_visible()
+    heading = desk.get_by_text("Similar past cases: 2 of 3 repaid")
+    heading.scroll_into_view_if_needed()
+    expect(heading).to_be_visible()
+    shoot(desk, "admin-6-account")
+    bar = desk.locator("svg rect").first.bounding_box()
+    assert bar and bar["width"] == 120
+    assert not desk.evaluate("document.documentElement.scrollWidth > window.innerWidth")
+
+
 def test_a_customer_is_found_by_phone_and_shown_masked(desk: Page, amina: Borrower, shoot: Shoot) -> None:
     desk.get_by_role("link", name="Borrowers").click()
     desk.get_by_placeholder("Phone in any form").fill("0711 000 101")

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import astuple, replace
+from dataclasses import astuple, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -61,6 +61,7 @@ from lending.services.complaints import complain
 from lending.services.promises import make_promise
 from lending.services.receipts import borrower_of_account
 from ml import events, features
+from ml.recourse import Plan
 from scoring import policy, scorecard
 from tests import factories
 from tests.docs.tables import REPOSITORY, Row, cents, checked_tables, days, figure, same, share, value_at
@@ -110,6 +111,7 @@ WHOLE = {
     "arrears.classes",
     "arrears.par",
     "closing.days",
+    "decisions.deeds",
     "decisions.events",
     "decisions.features",
     "decisions.promises",
@@ -1155,6 +1157,10 @@ class TestDecisions:
         told = {row["More of"]: row["The chance of default it"] for row in whole("decisions.promises")}
         never_raises = dict.fromkeys(features.MORE_NEVER_HURTS, "never raises")
         assert told == never_raises | dict.fromkeys(features.MORE_NEVER_HELPS, "never lowers")
+
+    def test_the_deeds_are_those_of_a_plan(self) -> None:
+        deeds = [field.name for field in fields(Plan)]
+        assert sorted(row["Deed"] for row in whole("decisions.deeds")) == sorted(deeds)
 
     def test_their_number_is_told(self) -> None:
         page = (REPOSITORY / "docs" / "domain" / "decisions.md").read_text()

@@ -13,7 +13,7 @@ import pytest
 
 from ml import artifact, features
 from ml.artifact import Artifact, ArtifactRefused
-from ml.explain import explain, reasons
+from ml.explain import Contribution, explain, reasons, words_of
 from ml.forward import forward
 from ml.predict import KERAS, PATHS, TABLES, Scorer, UsedAfterFork
 
@@ -160,8 +160,13 @@ class TestExplain:
             person[features.NAMES.index(name)] = value
         return explain(lambda x: scorer.predict(x).default, person, scorer.model.reference)
 
-    def test_the_usual_borrower_has_nothing_to_explain(self, scorer):
-        assert all(c.log_odds == pytest.approx(0, abs=1e-4) for c in self.contributions(scorer))
+    def test_of_the_usual_borrower_the_model_is_asked_nothing(self, scorer):
+        """A missing value is usual where most have none: NaN must be as good as equal to NaN."""
+        reference = scorer.model.reference.copy()
+        reference[:3] = np.nan
+        asked = []
+        found = explain(lambda x: asked.append(x) or scorer.predict(x).default, reference, reference.copy())
+        assert asked == [] and {c.log_odds for c in found} == {0.0}
 
     def test_what_was_planted_comes_out_first_with_its_sign(self, scorer):
         ranked = self.contributions(scorer, worst_days_late=490, savings_weeks_12=12)
@@ -173,9 +178,12 @@ class TestExplain:
         assert ranked[-1].name == "savings_weeks_12"
         assert ranked[-1].log_odds < -0.1
 
-        against, in_favour = reasons(ranked)
-        assert against == ["an earlier loan was repaid very late"]
-        assert in_favour == ["you save week after week"]
+        against, in_favour = reasons(ranked, scorer.model.reference)
+        assert [(one.name, one.words) for one in against] == [
+            ("worst_days_late", "an earlier loan was repaid very late")
+        ]
+        assert [(one.value, one.words) for one in in_favour] == [(12.0, "you save week after week")]
+        assert against[0].usual == scorer.model.reference[features.NAMES.index("worst_days_late")]
 
     def test_one_changed_feature_explains_the_whole_difference(self, scorer):
         """Exact where only one feature is unusual: its contribution is the change in log-odds itself."""
@@ -223,6 +231,46 @@ class TestExplain:
         ranked = explain(score, np.ones(3, np.float32), np.zeros(3, np.float32), names=("one", "other", "idle"))
         found = {c.name: c.log_odds for c in ranked}
         assert found == {"one": pytest.approx(1.5), "other": pytest.approx(1.5), "idle": pytest.approx(0, abs=1e-9)}
+
+
+class TestWords:
+    """What a feature did is told in a sentence only where that is true of the person."""
+
+    @pytest.mark.parametrize(
+        ("name", "value", "usual", "log_odds", "words"),
+        [
+            ("worst_days_late", 20, 0, 0.5, "an earlier loan was repaid very late"),
+            ("worst_days_late", 3, 0, 0.5, ""),
+            ("worst_days_late", 0, 4, -0.5, "you were never long overdue"),
+            ("mean_days_late", -1, -5, 0.5, ""),
+            ("mean_days_late", 2, -5, 0.5, "you repay later than the due date on average"),
+            ("savings_balance_cents", 500, 900, 0.5, "your savings are low"),
+            ("savings_balance_cents", 900, 500, 0.5, ""),
+            ("savings_balance_cents", 900, 500, -0.5, "you have savings"),
+            ("savings_balance_cents", np.nan, 500, 0.5, "no savings account"),
+            ("wallet_in_variation", 2, 1, 0.5, "your income goes up and down from week to week"),
+            ("wallet_in_variation", 0.5, 1, -0.5, "your income is steady"),
+            ("wallet_in_variation", 0.5, np.nan, -0.5, ""),
+            ("savings_growth", 1.2, 1.5, 0.5, ""),
+            ("airtime_30d_cents", 5, 9, 0.5, "how much airtime you bought this month"),
+        ],
+    )
+    def test_true_of_the_person_or_none(self, name, value, usual, log_odds, words):
+        assert words_of(Contribution(name, float(value), log_odds), float(usual)) == words
+
+    def test_no_sentence_comes_twice_and_the_strongest_stay(self):
+        reference = np.full(len(features.NAMES), 5, np.float32)
+        ranked = (
+            Contribution("savings_weeks_12", 1.0, 0.9),
+            Contribution("savings_weeks_26", 1.0, 0.8),
+            Contribution("savings_balance_cents", 1.0, 0.7),
+            Contribution("loans_taken", 9.0, 0.01),
+            Contribution("loans_settled", 9.0, -0.3),
+        )
+        against, in_favour = reasons(ranked, reference)
+        assert [one.name for one in against] == ["savings_weeks_12", "savings_balance_cents"]
+        assert [one.name for one in in_favour] == ["loans_settled"]
+        assert [one.name for one in reasons(ranked, reference, most=1)[0]] == ["savings_weeks_12"]
 
 
 def exactly(score, x, reference, unusual):

@@ -43,6 +43,20 @@ def code_in(text: str) -> str:
     return text.split("send us ")[1][:4]
 
 
+class TestAReview:
+    def test_brings_the_customer_s_words_to_the_officer(
+        self, texter: Texter, amina: Borrower, fixed_scorer
+    ) -> None:  # type: ignore[no-untyped-def]
+        application = factories.apply(amina)
+        factories.decide(application, "decline")
+        assert application.reference in texter.says("REVIEW")
+        application.refresh_from_db()
+        assert (application.state, application.appeal_words) == ("referred", "")
+        assert application.reference in texter.says("Review, I was in hospital in May. My PIN is 2580")
+        application.refresh_from_db()
+        assert application.appeal_words == "Review, I was in hospital in May. My PIN is ****"
+
+
 class TestALoan:
     def test_asks_how_much_and_then_says_item_by_item_what_it_costs(self, texter: Texter) -> None:
         assert texter.says("LOAN") == (

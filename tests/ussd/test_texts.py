@@ -3,6 +3,7 @@
 import pytest
 from django.utils import translation
 
+from lending.admin import words as admin_words
 from ussd import catalogue, engine, flows, words
 
 
@@ -62,3 +63,8 @@ def test_a_number_is_said_as_it_is_dialled_at_home(settings, country: str, msisd
 def test_no_translation_names_one_country_s_wallet(language: str) -> None:
     for path in sorted((catalogue.TEXT / language).glob("*.po")):
         assert "M-PESA" not in path.read_text(), path.name
+
+
+def test_officers_have_words_for_whatever_a_customer_is_told() -> None:
+    assert words.REASONS.keys() == admin_words.REASONS.keys()
+    assert words.NEXT_STEPS.keys() == admin_words.NEXT_STEPS.keys()

@@ -1,9 +1,12 @@
 """The review desk."""
 
+from datetime import datetime
+
 import pytest
 from django.test import Client
 from django.urls import reverse
 
+from lending import ports
 from lending.models import Application, AuditEvent, Borrower, Loan, Review
 from tests import factories
 
@@ -31,6 +34,83 @@ class TestPage:
         assert referred.reference in officer.get(queue).content.decode()
         review(officer, referred, "decline")
         assert referred.reference not in officer.get(queue).content.decode()
+
+
+def account(application_id: int, at: datetime) -> ports.Account:
+    """Give a known account, in place of a model's; the real one has tests of its own."""
+    return ports.Account(
+        against=(
+            ports.Counted("worst_days_late", 20.0, 0.0, 0.7, "an earlier loan was repaid very late"),
+            ports.Counted("on_time_streak", 2.0, None, 0.1, ""),
+        ),
+        in_favour=(ports.Counted("savings_balance_cents", 250_000.0, 100_000.0, -0.4, "you have savings"),),
+        ways=(
+            ports.Way((ports.Reason("ask_less", {"amount_cents": 30_000}),), 0.121),
+            ports.Way((ports.Reason("save_weekly", {"amount_cents": 5_000, "months": 2}),), 0.144),
+        ),
+        similar=tuple(
+            ports.PastCase(7 + n, f"7K{n}2", outcome, 0.2, 40_000, late, repaid)
+            for n, (outcome, late, repaid) in enumerate(
+                [("approve", 0, True), ("refer", 12, True), ("approve", None, False)]
+            )
+        ),
+    )
+
+
+def no_account(application_id: int, at: datetime) -> None:
+    """Give none, as of a decision without a score."""
+
+
+class TestAccount:
+    @pytest.fixture
+    def shown(self, officer: Client, referred: Application, settings) -> str:  # type: ignore[no-untyped-def]
+        settings.DECISION_ACCOUNT = "tests.lending.admin.test_applications.account"
+        return " ".join(officer.get(page(referred)).content.decode().split())
+
+    def test_says_what_counted_in_words_and_how_much(self, shown: str):
+        assert "an earlier loan was repaid very late" in shown and "you have savings" in shown
+        assert "× 2.01" in shown and "÷ 1.49" in shown  # e to the 0.7 and to the 0.4
+        assert "KES 2,500" in shown and "KES 1,000" in shown and ">none<" in shown
+        assert 'width="120"' in shown and 'width="17"' in shown  # a seventh of the longest bar
+
+    def test_says_what_would_have_brought_a_yes(self, shown: str):
+        assert "Ask for KES 300." in shown and "12.1% chance of default then" in shown
+        assert "For the amount asked for: Save KES 50 a week for 2 months." in shown
+
+    def test_shows_similar_cases_with_their_outcome_and_without_names(self, shown: str):
+        assert "Similar past cases: 2 of 3 repaid within 30 days of the due date" in shown
+        assert "Repaid in time" in shown and "Repaid 12 days late" in shown and "Not repaid" in shown
+        assert ">20.0%<" in shown and ">an officer<" in shown
+        assert ">7K**<" in shown and "7K02" not in shown
+        assert reverse("admin:lending_application_change", args=[7]) in shown
+
+    def test_an_auditor_reads_it_too(self, auditor: Client, referred: Application, settings):
+        settings.DECISION_ACCOUNT = "tests.lending.admin.test_applications.account"
+        assert "an earlier loan was repaid very late" in auditor.get(page(referred)).content.decode()
+
+    @pytest.mark.parametrize(
+        ("path", "said"),
+        [
+            ("tests.lending.admin.test_applications.no_account", "No score stands behind this decision."),
+            ("tests.lending.admin.test_applications.gone", "It cannot be worked out now"),
+        ],
+    )
+    def test_where_there_is_none_the_page_opens_without(self, officer, referred, settings, path, said):
+        settings.DECISION_ACCOUNT = path
+        answer = officer.get(page(referred))
+        assert answer.status_code == 200 and said in answer.content.decode()
+
+    def test_an_application_that_waits_for_its_decision_has_none(self, officer, amina: Borrower):
+        assert officer.get(page(factories.apply(amina))).status_code == 200
+
+    def test_what_a_customer_contests_has_its_own_queue(self, officer, referred: Application):
+        queue = reverse("admin:lending_application_changelist") + "?work=appealed"
+        assert referred.reference not in officer.get(queue).content.decode()
+        Application.objects.filter(id=referred.id).update(appealed_at=factories.NOON, appeal_words="I was ill")
+        assert referred.reference in officer.get(queue).content.decode()
+        assert "I was ill" in officer.get(page(referred)).content.decode()
+        first_page = officer.get(reverse("admin:index")).content.decode()
+        assert "The customer asked for a person; Paid late before (9 days)" in first_page
 
 
 class TestReview:

@@ -16,6 +16,7 @@ from lending.selectors import personal_data
 from lending.selectors.preferences import stopped
 from lending.services import (
     access,
+    applications,
     business,
     corrections,
     deaths,
@@ -260,3 +261,15 @@ class TestObstacles:
 def test_every_table_that_points_to_a_customer_is_thought_of() -> None:
     pointing = {relation.related_model.__name__ for relation in Borrower._meta.related_objects}
     assert pointing == set(erasing.RELATIONS)
+
+
+def test_what_was_said_about_a_refusal_is_emptied(amina: Borrower, officer: User, fixed_scorer: Any) -> None:
+    application = factories.apply(amina)
+    factories.decide(application, "decline")
+    applications.appeal(borrower_id=amina.id, at=NOON, said="REVIEW it was my sister Zawadi")
+    applications.review(
+        application_id=application.id, officer=officer, approve=False, reason="x", code="low_inflow", at=NOON
+    )
+    assert rows_with("Zawadi")
+    erasing.erase(borrower_id=amina.id, at=NOON)
+    assert Erasure.objects.get().done_at and not rows_with("Zawadi")

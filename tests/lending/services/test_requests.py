@@ -134,6 +134,15 @@ class TestAppeal:
         assert (refused.state, refused.appealed_at) == ("referred", NOON)
         books_balance()
 
+    def test_keeps_what_the_customer_said_a_line_for_each_time(self, amina: Borrower, refused: Application) -> None:
+        for said in ("REVIEW I was ill", "", "REVIEW I was ill", "and my stall burned"):
+            applications.appeal(borrower_id=amina.id, at=NOON, said=said)
+        refused.refresh_from_db()
+        assert refused.appeal_words == "REVIEW I was ill\nand my stall burned"
+        applications.appeal(borrower_id=amina.id, at=NOON, said="x" * 400)
+        refused.refresh_from_db()
+        assert len(refused.appeal_words) == 300
+
     def test_an_officer_can_say_yes_after_all(
         self, amina: Borrower, refused: Application, officer: User, books_balance: Any
     ) -> None:
