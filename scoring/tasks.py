@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from scoring import pipeline, shadow, worker
+from scoring.monitor import night
 
 # Of one training process. Some hundred thousand loans take less; whatever takes longer is hung.
 LIMIT_SECONDS = 1_800
@@ -31,6 +32,13 @@ def retrain_nightly() -> None:
     """
     if pipeline.is_due(timezone.now()):
         run_retraining("--nightly", "--fit-seconds", str(FIT_SECONDS))
+
+
+@shared_task(ignore_result=True)
+def monitor_nightly() -> None:
+    """Check how the model stood at the end of yesterday, once however often beat or the broker call."""
+    now = timezone.now()
+    night.check(night.yesterday(now), now)
 
 
 @shared_task(ignore_result=True)

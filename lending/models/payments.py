@@ -315,6 +315,7 @@ class Case(models.Model):
         DEATH = "death", "Customer said to have died"
         PAYOUT_STOPPED = "payout_stopped", "Payout stands still"
         MODEL_WAITS = "model_waits", "A model waits for two people"
+        MODEL_HEALTH = "model_health", "The model needs a look"
 
     # What people ask of us, in distinction from what went wrong by itself.
     ASKED = (
