@@ -119,7 +119,16 @@ def cards() -> list[Card]:
             listing("receipt", paid_at__gte=start.isoformat(), to="loans"),
             "lending.view_receipt",
         ),
+        *_model_alarms(),
     ]
+
+
+def _model_alarms() -> list[Card]:
+    """Return a card only when the nightly check has called somebody and nobody has closed the case."""
+    alarms = Case.objects.filter(portfolio.OPEN_CASES, kind=Case.Kind.MODEL_HEALTH).count()
+    href, permission = reverse("admin:scoring_healthcheck_changelist"), "scoring.view_healthcheck"
+    card = Card("Model alarms", f"{alarms:,}", "found by the nightly check", href, permission, urgent=True)
+    return [card] if alarms else []
 
 
 def _waiting() -> list[dict[str, Any]]:
