@@ -127,9 +127,7 @@ def learnt_from(version: ModelVersion) -> tuple[Rows, bool]:
 
     Thinned evenly to 20,000, so that they stand for all of that time.
     """
-    kept = Decision.objects.filter(
-        feature_version=feature_list.VERSION, decided_at__lte=version.seen_until, inputs__facts__may_score=True
-    )
+    kept = Decision.objects.filter(feature_version=feature_list.VERSION, decided_at__lte=version.seen_until)
     step = max(1, -(-kept.count() // MOST))
     thinned = kept.annotate(place=Mod("id", step)).filter(place=0).values_list("inputs__features", flat=True)
     vectors = [features.from_json(values) for values in thinned if values]

@@ -28,6 +28,7 @@ def check(on: date, at: datetime) -> HealthCheck:
     """Measure how the model stood at the end of a business date, and open a case for each measure that rings.
 
     Repeats safely: a date that was checked stays as it was found. Who comes at the same time waits for the first.
+    Nobody is called for a date when a later one has been checked: what rings now, that one says.
 
     Raises:
         NotOver: the date has not ended yet.
@@ -40,7 +41,8 @@ def check(on: date, at: datetime) -> HealthCheck:
         for row in rows:
             row.night = made
         HealthFigure.objects.bulk_create(rows)
-        call_somebody(rows, at)
+        if not HealthCheck.objects.filter(business_date__gt=on).exists():
+            call_somebody(rows, at)
     return made
 
 

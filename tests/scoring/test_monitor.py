@@ -368,6 +368,11 @@ class TestNight:
         night.check(ON + 3 * DAY, NOON + 3 * DAY)
         assert Case.objects.filter(closed_at__isnull=True).count() == 1
 
+    def test_of_the_past_calls_nobody_when_a_later_one_is_known(self, law, reigning):
+        HealthCheck.objects.create(business_date=ON, checked_at=NOON)
+        assert found("learnt_age", on=ON - DAY)[0].state == "alarm"
+        assert not Case.objects.exists()
+
     def test_that_fails_leaves_nothing(self, law, reigning, monkeypatch):
         def broken(rows, at) -> None:  # type: ignore[no-untyped-def]
             raise ZeroDivisionError
