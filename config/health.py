@@ -47,10 +47,10 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _health_of_model(registry: CollectorRegistry) -> None:
     """Add how many figures of the latest nightly check ring, by measure; 0 where all is well."""
-    latest, first = HealthCheck.objects.first(), Promotion.objects.order_by("id").first()
-    since = latest.checked_at if latest else first.promoted_at if first else timezone.now()
+    now, latest, first = timezone.now(), HealthCheck.objects.first(), Promotion.objects.order_by("id").first()
+    since = latest.checked_at if latest else first.promoted_at if first else now
     age = Gauge("jirani_model_check_age_seconds", "Since the model's health was checked", registry=registry)
-    age.set(max(timedelta(), timezone.now() - since).total_seconds())
+    age.set(max(timedelta(), now - since).total_seconds())
     counted = latest.figures.values_list("measure", "state").annotate(n=Count("id")) if latest else []
     times = {(measure, state): n for measure, state, n in counted}
     for name, state, words in (

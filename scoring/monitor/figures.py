@@ -18,7 +18,7 @@ from scoring.models import HealthFigure, ModelVersion, Promotion
 
 State = HealthFigure.State
 
-# Where nothing is wrong, a measure rings in one of 100 nights, however many groups or features it looks at.
+# Where nothing is wrong, a measure rings in about one of 100 nights, however many groups or features it looks at.
 FALSE_ALARMS = 0.01
 # With fewer decisions or loans nothing is said of them; as in the gate.
 LEAST = 200
