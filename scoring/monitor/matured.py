@@ -4,7 +4,7 @@ Every loan here was made. Of the refused nobody knows what they would have done,
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from ml.gate import Groups
 from ml.measures import Array
 from scoring import judging, training
 from scoring.models import ModelVersion
-from scoring.monitor.figures import FALSE_ALARMS, LEAST, MOST, Figure, Night, rings, set_apart, too_few
+from scoring.monitor.figures import FALSE_ALARMS, LEAST, MOST, Figure, Night, State, rings, set_apart, too_few
 
 # Loans of so many days: one of 30 days has told its end 60 days after it was paid out, and last spring's would hide
 # what goes wrong now.
@@ -33,7 +33,10 @@ COIN = 0.5
 
 @dataclass(frozen=True)
 class Part:
-    """Loans of one version, all of them or one group: what was promised, and what came."""
+    """Loans of one version, or of all if there are several, everybody's or one group's: what was promised and came.
+
+    With a new model every few nights no version has enough loans of its own; all of them together have.
+    """
 
     version: str
     fact: str
@@ -70,9 +73,17 @@ class Part:
 
 
 def figures(night: Night) -> list[Figure]:
-    """Return calibration, log-loss, AUC and share lost, by version and group."""
-    parts = parts_of(night)
-    return [*calibration(parts), *log_loss(parts), *auc(parts, promised_auc(parts)), *loss(parts)]
+    """Return calibration, log-loss, AUC and share lost, by version and group.
+
+    What a version promised that serves no more calls nobody: nothing can be mended there.
+    """
+    parts, champion = parts_of(night), night.champion()
+    found = [*calibration(parts), *log_loss(parts), *auc(parts, promised_auc(parts)), *loss(parts)]
+    serving = {"", champion.name if champion else ""}
+    return [
+        replace(one, state=State.WARN) if one.state == State.ALARM and one.version not in serving else one
+        for one in found
+    ]
 
 
 def parts_of(night: Night) -> list[Part]:
@@ -90,8 +101,9 @@ def parts_of(night: Night) -> list[Part]:
 
 
 def _parts(loans: Dataset, versions: Groups, scores: Array, facts: dict[str, Groups]) -> Iterator[Part]:
-    for version in map(str, np.unique(versions)):
-        of_version: npt.NDArray[np.bool_] = versions == version
+    names = [str(name) for name in np.unique(versions)]
+    for version in names if len(names) == 1 else ["", *names]:
+        of_version: npt.NDArray[np.bool_] = (versions == version) | (version == "")
         yield Part(version, "", "", loans.default[of_version], scores[of_version])
         for fact, groups in facts.items():
             for group in set_apart(groups[of_version]):

@@ -197,7 +197,7 @@ def as_cells(row: HealthFigure) -> list[Any]:
     title = MEASURES[row.measure].title
     return [
         title, whom(row), label(row), shown(row, row.value), interval(row), shown(row, row.threshold), f"{row.n:,}",
-        row.version or cells.NOTHING,
+        row.version or ("all" if row.measure in PROMISES else cells.NOTHING),
     ]  # fmt: skip
 
 

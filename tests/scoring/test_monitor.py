@@ -100,6 +100,19 @@ class TestPromises:
         Loan.objects.filter(due_on=ON - 29 * DAY).update(due_on=ON - 30 * DAY)
         assert [row.n for row in found("calibration", fact="")] == [450]
 
+    def test_of_several_versions_are_also_taken_together(self, law, reigning, people, said):
+        """With a new model each night none has loans enough; and what serves no more calls nobody."""
+        for version, times in ((reigning.name, 1.0), ("gone", 2.2)):
+            moments = watched.spread(LENT - 10 * DAY, 10, 400)
+            made = watched.decide(moments, people[:400], said[:400].tolist(), version=version)
+            watched.lend(made, drawn(said[:400], times=times).tolist())
+        rows = {row.version: row for row in found("calibration", fact="")}
+        assert {name: (row.n, row.state) for name, row in rows.items()} == {
+            "": (800, "alarm"), reigning.name: (400, "ok"), "gone": (400, "warn"),
+        }  # fmt: skip
+        asked = Case.objects.filter(subject_key__startswith="health:calibration")
+        assert [case.subject_key for case in asked] == ["health:calibration"]
+
     def test_of_a_few_loans_are_too_few(self, lent):
         lent(n=60)
         for measure in ("calibration", "log_loss", "auc"):
