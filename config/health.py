@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics,
 from lending.models import Case, OutboxMessage, PaymentAttempt, ProductVersion, Proposal, Receipt
 from lending.services import life
 from lending.wake import broker_answers
+from scoring.models import HealthCheck, HealthFigure, Promotion
+from scoring.monitor.figures import MEASURES
 from ussd import guard
 from ussd.models import AbuseSign
 
@@ -38,8 +40,26 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry = CollectorRegistry()
     for name, words, value in _figures():
         Gauge(f"jirani_{name}", words, registry=registry).set(value)
+    _health_of_model(registry)
     text = generate_latest(registry) + generate_latest(life.METRICS) + generate_latest(guard.METRICS)
     return HttpResponse(text, content_type="text/plain; version=0.0.4")
+
+
+def _health_of_model(registry: CollectorRegistry) -> None:
+    """Add how many figures of the latest nightly check ring, by measure; 0 where all is well."""
+    now, latest, first = timezone.now(), HealthCheck.objects.first(), Promotion.objects.order_by("id").first()
+    since = latest.checked_at if latest else first.promoted_at if first else now
+    age = Gauge("jirani_model_check_age_seconds", "Since the model's health was checked", registry=registry)
+    age.set(max(timedelta(), now - since).total_seconds())
+    counted = latest.figures.values_list("measure", "state").annotate(n=Count("id")) if latest else []
+    times = {(measure, state): n for measure, state, n in counted}
+    for name, state, words in (
+        ("alarms", HealthFigure.State.ALARM, "Figures of the latest check that ring"),
+        ("warnings", HealthFigure.State.WARN, "Figures of the latest check to look at"),
+    ):
+        gauge = Gauge(f"jirani_model_{name}", words, ["measure"], registry=registry)
+        for measure in MEASURES:
+            gauge.labels(measure).set(times.get((measure, state), 0))
 
 
 def _figures() -> list[tuple[str, str, float]]:

@@ -95,6 +95,14 @@ def judge(y: Array, p: Array) -> dict[str, float]:
     return {"loans": len(y), "defaults": int(y.sum())} | {m.__name__: m(y, p) for m in measures}
 
 
+def auc_with_error(y: Array, p: Array) -> tuple[float, float]:
+    """Return AUC and its standard error, after DeLong as in `auc_difference`; NaN where one outcome is too rare."""
+    bad: npt.NDArray[np.bool_] = y > 0.5
+    if min(bad.sum(), (~bad).sum()) < 2:
+        return float("nan"), float("nan")
+    return _mean_and_error(*_told_from_others(bad, p))
+
+
 def auc_difference(y: Array, p: Array, q: Array) -> tuple[float, float]:
     """Return AUC of p less AUC of q on the same rows, and its standard error.
 
@@ -104,6 +112,10 @@ def auc_difference(y: Array, p: Array, q: Array) -> tuple[float, float]:
     bad: npt.NDArray[np.bool_] = y > 0.5
     told = [_told_from_others(bad, scores) for scores in (p, q)]
     of_bad, of_good = (first - second for first, second in zip(*told, strict=True))
+    return _mean_and_error(of_bad, of_good)
+
+
+def _mean_and_error(of_bad: Array, of_good: Array) -> tuple[float, float]:
     variance = of_bad.var(ddof=1) / len(of_bad) + of_good.var(ddof=1) / len(of_good)
     return float(of_bad.mean()), float(variance**0.5)
 

@@ -21,6 +21,9 @@ from lending.admin.history import History, HistoryInline
 from ml.artifact import ArtifactRefused
 from scoring import cards, promotion, registry
 from scoring.models import Alias, ModelVersion, PipelineRun, PipelineStep, Promotion
+from scoring.monitor import rooms
+
+__all__ = ["rooms"]
 
 
 @admin.register(ModelVersion)

@@ -1,4 +1,4 @@
-"""The registry of trained models, the runs that made them, and what a shadow said of live decisions."""
+"""The registry of trained models, the runs that made them, what a shadow said, and how the model does."""
 
 from django.conf import settings
 from django.db import models
@@ -168,3 +168,56 @@ class ShadowScore(models.Model):
 
     def __str__(self) -> str:
         return f"{self.decision_id} {self.score:.3f}"
+
+
+class HealthCheck(models.Model):
+    """How the model stood at the end of one business date. Whoever inserts the row has claimed the date."""
+
+    business_date = models.DateField(unique=True)
+    checked_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-business_date"]
+
+    def __str__(self) -> str:
+        return f"Health on {self.business_date}"
+
+
+class HealthFigure(models.Model):
+    """One measure of one date, of everybody or of one group, what it is held to, and what that means in words.
+
+    fact, group: what sets the borrowers apart and which of them it is about, such as language and sw.
+    """
+
+    class State(models.TextChoices):
+        ALARM = "alarm", "Alarm"
+        WARN = "warn", "Look"
+        OK = "ok", "Well"
+        TOO_FEW = "too_few", "Too few to tell"
+
+    night = models.ForeignKey(HealthCheck, models.CASCADE, related_name="figures")
+    measure = models.CharField(max_length=20)
+    version = models.CharField(max_length=60, blank=True, help_text="Of the model; empty: not about one.")
+    fact = models.CharField(max_length=20, blank=True)
+    group = models.CharField(max_length=60, blank=True)
+    n = models.PositiveIntegerField(help_text="So many loans, decisions or runs it rests on.")
+    value = models.FloatField(null=True, blank=True)
+    low = models.FloatField(null=True, blank=True, help_text="Of the interval that holds 95 of 100 true values.")
+    high = models.FloatField(null=True, blank=True)
+    threshold = models.FloatField(null=True, blank=True, help_text="What it is held to; empty: only told.")
+    state = models.CharField(max_length=7, choices=State.choices)
+    words = models.CharField(max_length=300)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["night", "measure", "version", "fact", "group"], name="health_figure_once_a_date"
+            ),
+            models.CheckConstraint(
+                name="health_figure_state_is_known", condition=Q(state__in=["alarm", "warn", "ok", "too_few"])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.words

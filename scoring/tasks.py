@@ -10,6 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from scoring import pipeline, shadow, worker
+from scoring.monitor import night
 
 # Of one training process. To learn from a million loans takes a third of it (docs/network.md); what takes longer is
 # hung.
@@ -32,6 +33,13 @@ def retrain_nightly() -> None:
     """
     if pipeline.is_due(timezone.now()):
         run_retraining("--nightly", "--fit-seconds", str(FIT_SECONDS))
+
+
+@shared_task(ignore_result=True)
+def monitor_nightly() -> None:
+    """Check how the model stood at the end of yesterday, once however often beat or the broker call."""
+    now = timezone.now()
+    night.check(night.yesterday(now), now)
 
 
 @shared_task(ignore_result=True)

@@ -7,8 +7,8 @@ knows whether it would have been repaid.
 """
 
 import logging
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,10 @@ class Outcomes:
         """More than 30 days late, or written off."""
         return self.written_off | (self.days_late > 30)
 
+    def take(self, rows: npt.NDArray[Any] | slice) -> "Outcomes":
+        """Return the loans at these positions, or where this mask is true."""
+        return Outcomes(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
     def asked(self, row: int) -> Asked:
         """Return whose features a row needs, and as of when."""
         submitted_at = EPOCH + timedelta(microseconds=int(self.submitted_us[row]))
@@ -94,6 +98,7 @@ JOIN lending_productversion product ON product.id = loan.product_version_id
 WHERE loan.disbursed_at < %(until)s
     AND loan.credit_limit_cents IS NULL
     AND loan.due_on + 30 < (%(until)s AT TIME ZONE %(zone)s)::date
+    AND loan.due_on + 30 >= %(known_from)s
     AND NOT EXISTS (
         SELECT FROM lending_loan newer
         WHERE newer.refinances_id = loan.id
@@ -108,10 +113,13 @@ ORDER BY application.id
 """
 
 
-def outcomes(until: datetime) -> Outcomes:
-    """Return every loan whose outcome was settled before `until`, in the order of the applications."""
+def outcomes(until: datetime, *, known_from: date = date.min) -> Outcomes:
+    """Return every loan whose outcome was settled before `until`, in the order of the applications.
+
+    known_from: only those whose 30 days ended on this date or later.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(OUTCOMES, {"until": until, "zone": settings.TIME_ZONE})
+        cursor.execute(OUTCOMES, {"until": until, "zone": settings.TIME_ZONE, "known_from": known_from})
         rows = cursor.fetchall()
 
     def column(position: int, kind: Any) -> npt.NDArray[Any]:

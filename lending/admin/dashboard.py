@@ -121,6 +121,7 @@ def cards() -> list[Card]:
             listing("receipt", paid_at__gte=start.isoformat(), to="loans"),
             "lending.view_receipt",
         ),
+        *_model_alarms(),
     ]
 
 
@@ -141,6 +142,14 @@ def stopped() -> list[Card]:
         return cards
     note = "COMPUTER_APPROVES is off: a person looks at each application"
     return [*cards, Card("Computer", "Stopped", note, listing("application"), "lending.view_application", True)]
+
+
+def _model_alarms() -> list[Card]:
+    """Return a card only when the nightly check has called somebody and nobody has closed the case."""
+    alarms = Case.objects.filter(portfolio.OPEN_CASES, kind=Case.Kind.MODEL_HEALTH).count()
+    href, permission = reverse("admin:scoring_healthcheck_changelist"), "scoring.view_healthcheck"
+    card = Card("Model alarms", f"{alarms:,}", "found by the nightly check", href, permission, urgent=True)
+    return [card] if alarms else []
 
 
 def _waiting() -> list[dict[str, Any]]:

@@ -84,6 +84,7 @@ SHELVES: tuple[tuple[str, tuple[Placed, ...]], ...] = (
     (
         "Models",
         (
+            ("Health", "ecg_heart", "scoring.healthcheck"),
             ("Versions", "model_training", "scoring.modelversion"),
             ("Who served when", "swap_vert", "scoring.promotion"),
             ("Training runs", "manufacturing", "scoring.pipelinerun"),

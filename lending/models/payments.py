@@ -316,6 +316,7 @@ class Case(models.Model):
         PAYOUT_STOPPED = "payout_stopped", "Payout stands still"
         MODEL_WAITS = "model_waits", "A model waits for two people"
         STOPPED = "stopped", "Lending stopped by a person"
+        MODEL_HEALTH = "model_health", "The model needs a look"
 
     # What people ask of us, in distinction from what went wrong by itself.
     ASKED = (

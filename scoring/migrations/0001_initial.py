@@ -126,6 +126,39 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('name__in', ['champion', 'challenger', 'shadow'])), name='alias_is_known')],
             },
         ),
+        migrations.CreateModel(
+            name='HealthCheck',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('business_date', models.DateField(unique=True)),
+                ('checked_at', models.DateTimeField()),
+            ],
+            options={
+                'ordering': ['-business_date'],
+            },
+        ),
+        migrations.CreateModel(
+            name='HealthFigure',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('measure', models.CharField(max_length=20)),
+                ('version', models.CharField(blank=True, help_text='Of the model; empty: not about one.', max_length=60)),
+                ('fact', models.CharField(blank=True, max_length=20)),
+                ('group', models.CharField(blank=True, max_length=60)),
+                ('n', models.PositiveIntegerField(help_text='So many loans, decisions or runs it rests on.')),
+                ('value', models.FloatField(blank=True, null=True)),
+                ('low', models.FloatField(blank=True, help_text='Of the interval that holds 95 of 100 true values.', null=True)),
+                ('high', models.FloatField(blank=True, null=True)),
+                ('threshold', models.FloatField(blank=True, help_text='What it is held to; empty: only told.', null=True)),
+                ('state', models.CharField(choices=[('alarm', 'Alarm'), ('warn', 'Look'), ('ok', 'Well'), ('too_few', 'Too few to tell')], max_length=7)),
+                ('words', models.CharField(max_length=300)),
+                ('night', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='figures', to='scoring.healthcheck')),
+            ],
+            options={
+                'ordering': ['id'],
+                'constraints': [models.UniqueConstraint(fields=('night', 'measure', 'version', 'fact', 'group'), name='health_figure_once_a_date'), models.CheckConstraint(condition=models.Q(('state__in', ['alarm', 'warn', 'ok', 'too_few'])), name='health_figure_state_is_known')],
+            },
+        ),
         migrations.AddConstraint(
             model_name='pipelinerun',
             constraint=models.UniqueConstraint(fields=('business_date', 'number'), name='pipeline_run_once_a_day'),

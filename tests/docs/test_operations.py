@@ -219,7 +219,7 @@ class TestTraining:
 class TestFigures:
     def test_the_metrics_are_those_that_are_served(self, client: Any, law: None) -> None:
         text = client.get("/metrics").content.decode()
-        served = set(re.findall(r"^(jirani_\w+) ", text, flags=re.MULTILINE))
+        served = set(re.findall(r"^(jirani_\w+)(?: |{measure=)", text, flags=re.MULTILINE))
         assert served == {row["Metric"] for row in TABLES["operations.metrics"]}
         assert health.metrics.__name__ == "metrics"
 
@@ -253,5 +253,6 @@ def test_every_marked_table_of_the_page_is_checked() -> None:
         "groups",
         "two_people",
         "steps",
+        "measures",
     }
     assert {name for name in TABLES if name.startswith("operations.")} == {f"operations.{one}" for one in checked}

@@ -16,7 +16,7 @@ from lending.models import (
     Refund,
 )
 from lending.services import access, agents, business, complaints, groups, promises, savings, savings_sweeps
-from scoring.models import ModelVersion, PipelineRun, Promotion
+from scoring.models import HealthCheck, ModelVersion, PipelineRun, Promotion
 from tests import factories
 from tests.factories import NOON
 from ussd.models import AbuseSign, DeliveryReport, Hop, IncomingSms, Session, SessionEnd, Sms
@@ -61,6 +61,10 @@ def fill(borrower: Borrower) -> None:
     run = PipelineRun.objects.create(business_date=NOON.date(), number=1, started_at=NOON, version=version)
     run.steps.create(name="ingest", started_at=NOON, report={"loans": 1})
     Promotion.objects.create(version=version, promoted_at=NOON)
+    checked = HealthCheck.objects.create(business_date=NOON.date(), checked_at=NOON)
+    checked.figures.create(
+        measure="auc", n=300, value=0.7, low=0.6, high=0.8, threshold=0.55, words="AUC", state="ok"
+    )
     sms = Sms.objects.create(
         borrower=borrower, msisdn=borrower.msisdn, kind="receipt", reference=f"r{borrower.id}", language="en",
         text="Received.", segments=1, due_at=NOON,
