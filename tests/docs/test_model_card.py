@@ -17,12 +17,14 @@ def numbers(text: str) -> list[float]:
 
 
 def test_the_table_says_what_the_card_says() -> None:
-    """The words to the letter; another processor rounds otherwise, and a network learns on from there."""
+    """The words to the letter; another processor rounds otherwise, and a network learns on from there: what is earned
+    is the small rest of large sums."""
     said = {plot.title: plot.says for plot in drawn()}
     assert list(ROWS) == list(said)
     for title, says in said.items():
         assert NUMBER.sub("#", ROWS[title]) == NUMBER.sub("#", says)
-        assert numbers(ROWS[title]) == pytest.approx(numbers(says), rel=0.1, abs=0.02), title
+        close = 1_000 if title.endswith(", KES") else 0.02
+        assert numbers(ROWS[title]) == pytest.approx(numbers(says), rel=0.1, abs=close), title
 
 
 def test_every_plot_is_explained_and_shown() -> None:

@@ -7,8 +7,6 @@ import pytest
 
 from ml import intervals
 
-RNG = np.random.default_rng(5)
-
 
 def held(draw, true: float, nights: int = 400, **of) -> float:  # type: ignore[no-untyped-def]
     """Return in which share of draws the interval holds the true value."""
@@ -33,7 +31,7 @@ def test_the_bounds_of_a_share_are_wilsons():
 
 
 def test_observed_to_expected_lies_between_its_bounds():
-    p = RNG.uniform(0.02, 0.4, 800)
+    p = np.random.default_rng(9).uniform(0.02, 0.4, 800)
     drawn = lambda rng: (rng.random(800) < p).astype(np.float32)  # noqa: E731
     assert held(lambda rng: intervals.observed_to_expected(drawn(rng), p), 1.0) >= 0.93
 
@@ -46,23 +44,29 @@ def test_of_none_that_came_the_upper_bound_is_that_of_no_events():
     assert found.high == pytest.approx(3.689 / 10, rel=1e-3)
 
 
+def by_luck(share: float) -> float:
+    """Three standard errors of a share in 2,000 draws."""
+    return 3 * math.sqrt(share * (1 - share) / 2_000)
+
+
 @pytest.mark.parametrize("false_alarms", [0.01, 0.1])
 def test_true_promises_leave_the_ratio_in_so_few_cases(false_alarms):
-    p = RNG.uniform(0.02, 0.4, 800)
+    p = np.random.default_rng(9).uniform(0.02, 0.4, 800)
     low, high = intervals.chance_of_ratio(p, false_alarms=false_alarms)
     outside = []
     for seed in range(2_000):
         ratio = (np.random.default_rng(seed).random(800) < p).sum() / p.sum()
         outside.append(not low <= ratio <= high)
-    assert np.mean(outside) == pytest.approx(false_alarms, rel=0.4)
+    assert np.mean(outside) == pytest.approx(false_alarms, abs=by_luck(false_alarms))
 
 
 @pytest.mark.parametrize("false_alarms", [0.01, 0.1])
 def test_true_promises_leave_the_log_loss_in_so_few_cases(false_alarms):
-    p = RNG.uniform(0.02, 0.4, 800)
+    p = np.random.default_rng(9).uniform(0.02, 0.4, 800)
     limit = intervals.chance_of_log_loss(p, false_alarms=false_alarms)
     drawn = ((np.random.default_rng(seed).random(800) < p).astype(np.float32) for seed in range(2_000))
-    assert np.mean([intervals.log_loss(y, p).value > limit for y in drawn]) == pytest.approx(false_alarms, rel=0.4)
+    rang = np.mean([intervals.log_loss(y, p).value > limit for y in drawn])
+    assert rang == pytest.approx(false_alarms, abs=by_luck(false_alarms))
 
 
 def test_auc_lies_between_its_bounds():

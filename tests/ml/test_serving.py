@@ -101,7 +101,7 @@ def test_tables_that_cannot_hold_a_network_are_refused(weights, seen, keras):
     bad = swapped(weights)
     np.testing.assert_allclose(forward(bad, seen)["default"], forward(weights, seen)["default"], atol=1e-6)
     with pytest.raises(ArtifactRefused, match="by tables the answers are"):
-        Scorer(Artifact(told | {"answers": parity.kept(lambda x: forward(bad, x), bad)}, bad))
+        Scorer(Artifact(told | {"answers": parity.kept(lambda x, happened: forward(bad, x, happened), bad)}, bad))
 
 
 def test_who_serves_by_tables_never_imports_tensorflow(trained, tmp_path, key):
