@@ -17,8 +17,8 @@ def numbers(text: str) -> list[float]:
 
 
 def test_the_table_says_what_the_card_says() -> None:
-    """The words to the letter; another processor rounds otherwise, and a network learns on from there: what is earned
-    is the small rest of large sums."""
+    """The words to the letter. Another processor rounds otherwise, and what is earned is the small rest of large sums:
+    the numbers nearly."""
     said = {plot.title: plot.says for plot in drawn()}
     assert list(ROWS) == list(said)
     for title, says in said.items():
