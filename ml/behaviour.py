@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import features
-from ml.events import KIND, PROMISES, Events
+from ml.events import GAP, KIND, PROMISES, Events
 from ml.features import InvalidFeature
 from ml.gate import Check, ScoreRows
 from ml.measures import Array
@@ -153,6 +153,10 @@ def same_on_all_paths(score: ScoreRows, served: Paths, told: tuple[npt.NDArray[A
     """Say whether the model serves what it was judged by."""
     judged = score(*told)
     farthest = {name: _apart(path(*told), judged) for name, path in served.items()}
+    if told[1:]:
+        # As a decision asks: many rows, and the events of one.
+        x, one = told[0], told[1][:1]
+        farthest = {name: max(far, _apart(served[name](x, one), score(x, one))) for name, far in farthest.items()}
     name = max(farthest, key=lambda path: farthest[path])
     words = f"served by {name} and as judged scores differ by {farthest[name]:.1e}, at most {SAME:.0e}"
     return Check("same_on_all_paths", farthest[name] <= SAME, words, farthest[name], SAME)
@@ -167,7 +171,7 @@ def _apart(a: Array, b: Array) -> float:
 def one_more_event(score: ScoreRows, x: Rows, happened: Events) -> Check:
     """Say whether one more of what never hurts, such as a repayment in time, raises the chance of anybody.
 
-    Tried where there is room for it, at four ages and amounts.
+    Tried where there is room for it, at four ages and amounts; the gaps of the others of its kind change with it.
     """
     room = happened[:, -1, KIND] == 0
     x, happened = x[room], happened[room]
@@ -175,6 +179,7 @@ def one_more_event(score: ScoreRows, x: Rows, happened: Events) -> Check:
     for kind in np.flatnonzero(PROMISES < 0) + 1:
         for code in (0, 60, 120, 200):
             more = happened.copy()
+            more[more[..., KIND] == kind, GAP] = code
             more[:, -1] = kind, code, code, code
             against += int((score(x, more) > before + SAME).sum())
     words = f"one more event that never hurts made {against} of {len(x)} people riskier, at most 0"

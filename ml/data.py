@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ml import features
-from ml.events import CODES, KINDS, LAST, Events
+from ml.events import CODES, KINDS, LAST, Events, none
 
 OFFERS = ("microloan", "savings", "neither")
 MICROLOAN, SAVINGS, NEITHER = range(3)
@@ -20,6 +21,8 @@ UNKNOWN_OFFER = -1
 DAY = 86_400
 # Rows that are worked on at once, so that memory stays bounded.
 BLOCK = 65_536
+# The events of a loan in a file.
+PACKED = pa.binary(LAST * CODES)
 TARGETS = ("id", "decided_at", "default", "repaid_share", "best_offer")
 
 
@@ -155,7 +158,8 @@ class Dataset:
         if self.repay_time is not None:
             columns["repay_time"] = self.repay_time
         if self.events is not None:
-            columns["events"] = pa.array([row.tobytes() for row in self.events], pa.binary(LAST * CODES))
+            packed = pa.py_buffer(np.ascontiguousarray(self.events))
+            columns["events"] = pa.FixedSizeBinaryArray.from_buffers(PACKED, len(self), [None, packed])
         columns |= {name: self.x[:, i] for i, name in enumerate(self.names)}
         pq.write_table(pa.table(columns), path, compression="zstd")
 
@@ -201,7 +205,10 @@ def load(path: Path, *, names: tuple[str, ...] = features.NAMES) -> Dataset:
 
 def _events(column: Any) -> Events:
     """Return the events of each loan; a null is somebody to whom nothing has happened."""
-    packed = [value or bytes(LAST * CODES) for value in column.to_pylist()]
-    if any(not isinstance(value, bytes) or len(value) != LAST * CODES for value in packed):
-        raise InvalidDataset(f"events must be {LAST * CODES} bytes a loan")
-    return np.frombuffer(b"".join(packed), np.uint8).reshape(-1, LAST, CODES)
+    try:
+        packed = pc.fill_null(column.cast(PACKED), pa.scalar(bytes(LAST * CODES), PACKED))
+    except pa.ArrowException as error:
+        raise InvalidDataset(f"events must be {LAST * CODES} bytes a loan: {error}") from error
+    parts = [np.frombuffer(chunk.buffers()[1], np.uint8).reshape(-1, LAST, CODES) for chunk in packed.chunks]
+    taken = [part[chunk.offset :][: len(chunk)] for part, chunk in zip(parts, packed.chunks, strict=True)]
+    return np.concatenate([none(0), *taken])

@@ -92,6 +92,19 @@ def _gaps(row: Whole, kind: Whole, seconds: Whole) -> Whole:
     return before
 
 
+def check(codes: Events, rows: int) -> None:
+    """Hold events to what those of so many rows, or of one for all of them, can be.
+
+    Raises:
+        InvalidEvents: another shape or type, or a kind that nobody has declared.
+    """
+    if codes.shape not in ((rows, LAST, CODES), (1, LAST, CODES)) or codes.dtype != np.uint8:
+        shape = f"({rows}, {LAST}, {CODES})"
+        raise InvalidEvents(f"events must be {shape} of uint8, got {codes.shape} of {codes.dtype}")
+    if (codes[..., KIND] > len(KINDS)).any():
+        raise InvalidEvents(f"events must be of kinds up to {len(KINDS)}")
+
+
 def none(rows: int) -> Events:
     """Return the codes of people to whom nothing has happened."""
     return np.zeros((rows, LAST, CODES), np.uint8)

@@ -640,7 +640,8 @@ def version_of(features: tuple[Feature, ...], kinds: tuple[events.Kind, ...] = e
     Words are left out: a better sentence must not force a new model.
     """
     shaping = [[f.name, f.unit, f.kind, f.low, f.high, f.missing, f.source] for f in features]
-    shaping += [[events.LAST, kind.name, kind.source] for kind in kinds]
+    shaping += [[events.LAST, kind.name, kind.source, kind.promise] for kind in kinds]
+    shaping += [events.SECONDS_EDGES.tolist(), events.CENTS_EDGES.tolist()]
     return hashlib.sha256(json.dumps(shaping).encode()).hexdigest()[:12]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml import ridge
-from ml.events import KINDS, PROMISES, Events
+from ml.events import CODES, GAP, KINDS, PROMISES, Events
 from ml.forward import encode
 from ml.measures import log_loss
 
@@ -258,7 +258,7 @@ def _promises(serving: Any, monotone: npt.NDArray[np.int64]) -> Callable[[], Non
 
     A promised number speaks through its additive curve alone, and of that no slope runs the other way, as its
     positions and its score grow with it. Its mark of what is missing is free, and so are the other outputs. What an
-    event of a promised kind adds has the sign that was promised.
+    event of a promised kind adds has the sign that was promised, and does not depend on how far the next one is.
     """
     from keras import ops
 
@@ -269,15 +269,19 @@ def _promises(serving: Any, monotone: npt.NDArray[np.int64]) -> Callable[[], Non
     least[monotone > 0, :-1, network.DEFAULT] = 0
     most[monotone < 0, :-1, network.DEFAULT] = 0
     free = (monotone == 0).astype(np.float32)[:, None, None]
-    story = [layer.out for layer in serving.layers if layer.name == "story"]
+    story = [layer for layer in serving.layers if layer.name == "story"]
     at_most = np.full((len(KINDS), 1, network.LOGITS), np.inf, np.float32)
     at_most[PROMISES < 0, :, network.DEFAULT] = 0
+    # One more event stands between two others and changes how far apart they are: of that nothing may depend.
+    heard = np.ones((len(KINDS), CODES, 1), np.float32)
+    heard[PROMISES < 0, GAP - 1] = 0
 
     def keep() -> None:
         wide.assign(ops.clip(wide, least, most))
         embed.assign(embed * free)
-        for out in story:
-            out.assign(ops.minimum(out, at_most))
+        for layer in story:
+            layer.out.assign(ops.minimum(layer.out, at_most))
+            layer.kernel.assign(layer.kernel * heard)
 
     return keep
 

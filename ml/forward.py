@@ -18,14 +18,14 @@ def forward(weights: dict[str, Array], x: Array, events: Events | None = None) -
     """
     code = encode(weights, np.asarray(x, dtype=np.float32))
     logits = np.stack([logits_of(weights, net, code) for net in range(len(weights["wide/bias"]))])
-    return answers(weights, with_story(weights, logits, events))
+    return answers(weights, logits + added_by(weights, events)[:, :, None])
 
 
-def with_story(weights: dict[str, Array], logits: Array, events: Events | None) -> Array:
-    """Return what all members say (g, n, k, LOGITS) with what events (n or 1, 128, 4) add to it."""
+def added_by(weights: dict[str, Array], events: Events | None) -> Array:
+    """Return what events (n or 1, 128, 4) add to each logit of each net (g, n or 1, LOGITS), 0 without any."""
     if events is None or "story/kernel" not in weights:
-        return logits
-    return logits + story(weights, events)[:, :, None]
+        return np.zeros((len(weights["wide/bias"]), 1, weights["wide/bias"].shape[1]), np.float32)
+    return story(weights, events)
 
 
 def answers(weights: dict[str, Array], logits: Array) -> dict[str, Array]:

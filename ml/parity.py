@@ -52,8 +52,8 @@ def happened(weights: Mapping[str, Array]) -> Events | None:
     rng = np.random.default_rng(SEED)
     codes = rng.integers(0, 256, (len(rows(weights)), LAST, CODES), np.uint8)
     codes[..., KIND] = rng.integers(0, 1 + weights["story/kernel"].shape[1], codes.shape[:2])
-    # As many as somebody has: 128 events of one age would be of nobody.
-    codes[np.arange(LAST) >= rng.integers(0, LAST // 4, (len(codes), 1))] = 0
+    # Most have some, and a few the whole list.
+    codes[np.arange(LAST) >= rng.choice([0, 8, 32, LAST], (len(codes), 1), p=[0.2, 0.5, 0.2, 0.1])] = 0
     codes[0] = 0
     return codes
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ml import artifact, parity, serving
 from ml.artifact import Artifact, ArtifactRefused
-from ml.events import CODES, LAST, Events, none
+from ml.events import CODES, LAST, Events, check, none
 from ml.parity import Answer
 
 Array = npt.NDArray[np.float32]
@@ -123,6 +123,6 @@ class Scorer:
         """
         if x.ndim != 2 or x.shape[1] != self._width:
             raise ValueError(f"x must be (n, {self._width}), got {x.shape}")
-        if events is not None and len(events) not in (1, len(x)):
-            raise ValueError(f"events must be of {len(x)} rows or of one, got {len(events)}")
+        if events is not None:
+            check(events, len(x))
         return Prediction(**self._answer(x, events))

@@ -77,4 +77,8 @@ def of(values: Mapping[str, Any]) -> Recipe:
         least = 1 if kind is int and name != "epochs" else 0
         if not (is_one and value >= least and math.isfinite(value)):
             raise InvalidRecipe(f"{name} must be {kind.__name__} from {least} up, got {value!r}")
+        if name == "dropout" and value >= 1:
+            raise InvalidRecipe(f"dropout must be below 1, got {value!r}")
+        if name == "learning_rate" and not value:
+            raise InvalidRecipe("learning_rate must be above 0")
     return replace(NIGHTLY, **values)

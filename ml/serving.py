@@ -102,18 +102,19 @@ class Tables:
     def __call__(self, x: Array, events: Events | None = None) -> dict[str, Array]:
         """Return the answers that `forward.forward` gives to rows and events."""
         x = np.asarray(x, dtype=np.float32)
+        added = forward.added_by(self._weights, events)
         blocks = []
         for at in range(0, max(len(x), 1), BLOCK):
             rows = slice(at, at + BLOCK)
             # The events of one are those of all rows.
-            blocks.append(self._answer(x[rows], events if events is None or len(events) == 1 else events[rows]))
+            blocks.append(self._answer(x[rows], added if added.shape[1] == 1 else added[:, rows]))
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
-    def _answer(self, x: Array, events: Events | None) -> dict[str, Array]:
+    def _answer(self, x: Array, added: Array) -> dict[str, Array]:
         place, part = self._pieces.find(x)
         nets = range(len(self._weights["wide/bias"]))
         logits = np.stack([self._logits_of(net, place, part) for net in nets])
-        return forward.answers(self._weights, forward.with_story(self._weights, logits, events))
+        return forward.answers(self._weights, logits + added[:, :, None])
 
     def _logits_of(self, net: int, place: Places, part: Array) -> Array:
         """Return what the members of one net say: (n, k, LOGITS)."""

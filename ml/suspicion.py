@@ -4,6 +4,8 @@ A model that learnt from such loans may look good on the later ones, which come 
 checks look at the loans and not at how good the model is. Every limit and where it comes from: docs/gate.md.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -105,19 +107,23 @@ def one_feature(score: ScoreRows, later: Dataset, on: Trial, *, seed: int = 0) -
     """Say how much of what it knows the challenger knows from one feature; nearly all is a sign of the future.
 
     Figure: the part of AUC above 0.5 that goes when the feature is dealt out anew among the loans (Breiman 2001,
-    section 10), for the five features that tell the outcomes best by themselves.
+    section 10), for the five features that tell the outcomes best by themselves, and for all events together.
     """
     known = auc(on.y, on.ours) - 0.5
     alone = [abs(_auc_alone(on.y, column) - 0.5) for column in later.x.T]
     suspects = np.argsort(alone)[::-1][:SUSPECTS]
     rng = np.random.default_rng(seed)
+
+    def share_lost(*told: Any) -> float:
+        return (known - (auc(on.y, score(*told)) - 0.5)) / known if known > 0 else 0.0
+
     lost = {}
     for column in suspects.tolist():
         x = later.x.copy()
         x[:, column] = x[rng.permutation(len(x)), column]
-        lost[later.names[column]] = (
-            (known - (auc(on.y, score(x, *later.told[1:])) - 0.5)) / known if known > 0 else 0.0
-        )
+        lost[later.names[column]] = share_lost(x, *later.told[1:])
+    if later.events is not None:
+        lost["the events"] = share_lost(later.x, later.events[rng.permutation(len(later))])
     name = max(lost, key=lambda each: lost[each])
     words = f"{lost[name]:.0%} of what it knows comes from {name} alone, at most {MOST_OF_ONE_FEATURE:.0%}"
     return Check("one_feature", lost[name] <= MOST_OF_ONE_FEATURE, words, lost[name], MOST_OF_ONE_FEATURE)

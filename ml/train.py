@@ -269,7 +269,8 @@ def calibrated(dataset: Dataset, learnt: Learnt, *, seed: int, plan: Plan) -> Tr
         loans=len(dataset),
         seen_until=max(int(part.decided_at.max()) for part in (oldest, stop, later) if len(part)),
         lineage=learnt.lineage,
-        plan=replace(plan, recipe=learnt.recipe),
+        # Not the one of a warm start, which follows from it: training again by this plan gives the same.
+        plan=replace(plan, recipe=plan.recipe_for(len(dataset))),
         seconds=learnt.seconds + time.monotonic() - started,
         epochs=learnt.epochs,
         answers=parity.kept(network, weights),

@@ -112,7 +112,8 @@ class Work:
 
     def dataset(self) -> Dataset:
         columns: dict[str, Any] = dict(self.arrays("features"))
-        return Dataset(**columns)
+        # In order once, or each part of it would be copied for it.
+        return Dataset(**columns).in_time_order()
 
     def learnt(self) -> Learnt:
         weights, left_out = _split(self.arrays("train"), "left_out")

@@ -186,7 +186,7 @@ def believable(known: Outcomes, x: npt.NDArray[np.float32], happened: Events | N
         best_offer=best_offers(x, known.days_late, default & known.small),
         decided_at=known.submitted_us // 1_000_000,
         ids=known.application_ids.astype(np.str_),
-        repay_time=known.repay_time.astype(np.float32),
+        repay_time=np.clip(known.repay_time, 0, 1).astype(np.float32),
         events=happened,
     )
     wrong: npt.NDArray[np.bool_] = np.any(feature_list.impossible(x), axis=1)

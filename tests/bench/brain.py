@@ -169,7 +169,7 @@ def bench_learning(scratch: Path, peers: Path) -> None:
         np.float32
     )
     recipe = replace(train.NIGHTLY, epochs=EPOCHS, patience=EPOCHS)
-    outcomes = np.column_stack([y, 1 - y, np.where(y > 0, 2, 0)]).astype(np.float32)
+    outcomes = np.column_stack([y, 1 - y, np.where(y > 0, 2, 0), y]).astype(np.float32)
     parts: npt.NDArray[np.int64] = (np.arange(ROWS_TO_LEARN) % 10 != 0).astype(np.int64)
     fitted = fit.fit(x, outcomes, parts, recipe, seed=1, say=lambda part, what: None)
     learnt = (parts != 0).sum() * EPOCHS

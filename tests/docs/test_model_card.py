@@ -17,8 +17,8 @@ def numbers(text: str) -> list[float]:
 
 
 def test_the_table_says_what_the_card_says() -> None:
-    """The words to the letter; the numbers nearly, as another processor rounds otherwise. What is earned is the small
-    rest of large sums."""
+    """The words to the letter; the numbers nearly, as another processor rounds otherwise. What is earned is the
+    small rest of large sums."""
     said = {plot.title: plot.says for plot in drawn()}
     assert list(ROWS) == list(said)
     for title, says in said.items():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml import features, parity
+from ml import events, features, parity
 from ml.data import DAY, Dataset
 from ml.fit import Recipe
 from ml.forward import forward
@@ -49,7 +49,9 @@ def book(n: int = 1600, *, seed: int = 7) -> Dataset:
 def with_weights(trained: Trained, changes: dict[str, np.ndarray]) -> Trained:
     """Return another network of the same kind, and what it says; Keras would say it, and take seconds."""
     weights = trained.weights | changes
-    return replace(trained, weights=weights, answers=parity.kept(lambda x: forward(weights, x), weights))
+    return replace(
+        trained, weights=weights, answers=parity.kept(lambda x, happened: forward(weights, x, happened), weights)
+    )
 
 
 def swapped(weights, feature=0, one=0, other=2):
@@ -63,6 +65,16 @@ def swapped(weights, feature=0, one=0, other=2):
     for name in ("wide/curves", "embed/curves"):
         changed[name][:, feature, : len(order)] = weights[name][:, feature][:, order]
     return changed
+
+
+def with_events(loans: Dataset, *, seed: int = 9) -> Dataset:
+    """Return the same loans of people to whom something has happened: defaulters were paid less, and sold less."""
+    rng = np.random.default_rng(seed)
+    happened = rng.integers(0, 250, (len(loans), events.LAST, events.CODES), np.uint8)
+    happened[..., events.KIND] = rng.integers(1, 1 + len(events.KINDS), happened.shape[:2])
+    count = np.where(loans.default == 1, 4, 9)[:, None]
+    happened[np.arange(events.LAST) >= rng.poisson(count)] = 0
+    return replace(loans, events=happened, repay_time=np.where(loans.default == 1, 1, 0.4).astype(np.float32))
 
 
 @contextmanager

@@ -189,6 +189,7 @@ class TestEvents:
         def with_another(weights):
             """How much one more repayment in time, of any age and amount, adds to the chance."""
             more = happened.copy()
+            more[more[..., events.KIND] == 2, events.GAP] = 7
             more[:, -1] = [2, 0, 0, 0]
             more[:, -1, 1:] = np.random.default_rng(3).integers(0, 256, (len(x), 3))
             return forward(weights, x, more)["default"] - forward(weights, x, happened)["default"]

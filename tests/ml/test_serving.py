@@ -3,18 +3,20 @@
 import subprocess
 import sys
 import textwrap
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
 from ml import parity, serving
 from ml.artifact import Artifact, ArtifactRefused
+from ml.events import CODES, KIND, KINDS, LAST
 from ml.forward import forward
 from ml.network import Spec, build, learn_encoding, weights_of
 from ml.predict import Scorer, by_keras
 from tests.ml.conftest import swapped
 
-SPEC = Spec(features=6, bins=5, embedding=3, width=8, members=2, nets=2)
+SPEC = Spec(features=6, bins=5, embedding=3, width=8, members=2, nets=2, kinds=len(KINDS), story=4)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +44,18 @@ def weights(seen):
     }
 
 
+def histories(rows):
+    """Return made-up events (rows, 128, 4): of some nobody, of some a full list."""
+    rng = np.random.default_rng(6)
+    happened = rng.integers(0, 256, (rows, LAST, CODES), np.uint8)
+    happened[..., KIND] = rng.integers(1, 1 + len(KINDS), (rows, LAST))
+    happened[np.arange(LAST) >= rng.choice([0, 3, 40, LAST], (rows, 1))] = 0
+    return happened
+
+
 @pytest.fixture(scope="module")
 def keras(weights):
-    return by_keras(Artifact({"network": {name: getattr(SPEC, name) for name in SPEC.__slots__}}, weights))
+    return by_keras(Artifact({"network": asdict(SPEC)}, weights))
 
 
 def where_it_could_go_wrong(weights, seen):
@@ -62,7 +73,12 @@ def where_it_could_go_wrong(weights, seen):
 @pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_tables_say_what_the_network_says_wherever_a_value_stands(weights, seen, keras):
     x = where_it_could_go_wrong(weights, seen)
-    looked_up, plain, meant = serving.Tables(weights)(x), forward(weights, x), keras(x)
+    happened = histories(len(x))
+    looked_up, plain, meant = (
+        serving.Tables(weights)(x, happened),
+        forward(weights, x, happened),
+        keras(x, happened),
+    )
 
     assert looked_up.keys() == plain.keys() == meant.keys()
     assert np.ptp(meant["default"]) > 0.3
@@ -72,10 +88,32 @@ def test_tables_say_what_the_network_says_wherever_a_value_stands(weights, seen,
         np.testing.assert_allclose(looked_up[name], plain[name], rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_more_rows_than_a_block_are_answered_in_their_order(weights, seen):
-    tables = serving.Tables(weights)
-    crowd = np.tile(seen, (2, 1))[: 3 * serving.BLOCK + 1]
-    np.testing.assert_allclose(tables(crowd)["default"], forward(weights, crowd)["default"], rtol=0, atol=1e-6)
+@pytest.mark.parametrize("whose", ["nobody's", "one's", "each one's"])
+def test_more_rows_than_a_block_are_answered_in_their_order(weights, seen, keras, whose):
+    tables, crowd = serving.Tables(weights), np.tile(seen, (2, 1))[: 3 * serving.BLOCK + 1]
+    happened = {"nobody's": None, "one's": histories(9)[8:], "each one's": histories(len(crowd))}[whose]
+    plain = forward(weights, crowd, happened)["default"]
+    assert (whose == "nobody's") == np.allclose(plain, forward(weights, crowd)["default"])
+    for path in (tables, keras):
+        np.testing.assert_allclose(path(crowd, happened)["default"], plain, rtol=0, atol=1e-6)
+    assert tables(crowd[:0], happened if whose == "one's" else None)["default"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("events", "words"),
+    [
+        (histories(3), r"must be \(2, 128, 4\)"),
+        (histories(2).astype(np.int64), "of uint8"),
+        (np.full((1, LAST, CODES), 99, np.uint8), "kinds up to 11"),
+    ],
+)
+def test_events_that_cannot_be_are_refused(weights, seen, keras, events, words):
+    made = {
+        "network": asdict(SPEC),
+        "answers": parity.kept(keras, weights),
+    }
+    with pytest.raises(ValueError, match=words):
+        Scorer(Artifact(made, weights)).predict(seen[:2], events)
 
 
 def test_rows_to_compare_by_reach_every_piece(weights):
@@ -93,7 +131,7 @@ def test_rows_to_compare_by_reach_every_piece(weights):
 def test_tables_that_cannot_hold_a_network_are_refused(weights, seen, keras):
     """Its bins are in no order, which Keras does not mind and tables do."""
     told = {
-        "network": {name: getattr(SPEC, name) for name in SPEC.__slots__},
+        "network": asdict(SPEC),
         "answers": parity.kept(keras, weights),
     }
     assert Scorer(Artifact(told, weights)).apart <= 1e-6

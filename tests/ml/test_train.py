@@ -11,11 +11,12 @@ import pytest
 
 from ml import artifact, features
 from ml.calibrate import Calibration
+from ml.events import KINDS
 from ml.features import NAMES
 from ml.forward import forward, scores
 from ml.measures import auc, log_loss
 from ml.train import TooFewLoans, train
-from tests.ml.conftest import KEY, SMALL, book, for_epochs
+from tests.ml.conftest import KEY, SMALL, book, for_epochs, with_events
 
 
 def test_the_network_learns_what_drives_default(trained):
@@ -131,3 +132,19 @@ def test_a_file_is_trained_on_from_the_command_line_without_django(loans, tmp_pa
     assert json.loads(done.stdout) == model.manifest["metrics"]
     assert model.manifest["code_commit"] == "abc123"
     assert model.manifest["data_sha256"] == loans.sha256()
+
+
+def test_events_are_learnt_from_and_chances_that_know_them_come_true():
+    """What happened to people tells much here, so chances that do not know it would be wrong."""
+    learnt_from = with_events(book())
+    found = train(learnt_from, seed=3, plan=for_epochs(12))
+    _, stop, later, _ = learnt_from.split(SMALL.shares)
+    promised = np.concatenate([stop.default, later.default]).mean()
+    fresh = with_events(book(3_000, seed=99), seed=10)
+    knows, deaf = (scores(found.weights, *each) for each in (fresh.told, (fresh.x,)))
+
+    assert found.network["kinds"] == len(KINDS)
+    assert auc(fresh.default, knows) > auc(fresh.default, deaf) + 0.03
+    assert knows.mean() == pytest.approx(promised, abs=0.03), "they come true where they were calibrated"
+    assert abs(deaf.mean() - promised) > 0.05
+    assert log_loss(fresh.default, knows) < log_loss(fresh.default, deaf)

@@ -9,9 +9,9 @@ from ml import artifact, features
 from ml import train as training
 from ml.artifact import Artifact
 from ml.data import Dataset
+from ml.fit import Recipe
 from ml.forward import scores
 from ml.measures import log_loss
-from ml.recipes import WARM_RATE
 from ml.train import Lineage, Plan, Trained, train, why_fresh
 from tests.ml.conftest import KEY, SMALL, for_epochs
 
@@ -58,8 +58,11 @@ def test_loans_seed_plan_and_parent_decide_the_weights(loans, parent, child, tmp
     manifest = artifact.save(child, tmp_path / "child", key=KEY, commit="abc123")
     assert manifest["lineage"] == asdict(child.lineage)
     assert (manifest["lineage"]["parent_sha256"], manifest["lineage"]["warm_starts"]) == ("ab12", 1)
-    assert manifest["plan"]["recipe"]["epochs"] == 4
-    assert manifest["plan"]["recipe"]["learning_rate"] == SMALL.recipe.learning_rate * WARM_RATE
+    assert manifest["plan"]["recipe"]["learning_rate"] == SMALL.recipe.learning_rate
+    assert 0 < child.epochs <= 4
+    by_the_manifest = replace(SMALL, recipe=Recipe(**manifest["plan"]["recipe"]))
+    once_more = train(loans, seed=5, plan=by_the_manifest, parent=parent)
+    assert (once_more.weights["wide/curves"] == child.weights["wide/curves"]).all()
 
 
 def test_what_stops_and_judges_a_child_has_never_touched_the_parent_s_weights(loans, parent, child):

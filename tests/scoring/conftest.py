@@ -9,14 +9,14 @@ from ml.train import Trained, train
 from scoring import registry, shadow, worker
 from scoring.models import ModelVersion
 from tests.factories import NOON
-from tests.ml.conftest import book, for_epochs
+from tests.ml.conftest import book, for_epochs, with_events
 
 NO_RIVAL = Comparison({"loans": 300}, {"loans": 300}, 0.0, 0.0, 0.0, 1.0, better=True, why=("made for a test",))
 
 
 @pytest.fixture(scope="session")
 def trained() -> Trained:
-    return train(book(800), seed=3, plan=for_epochs(3))
+    return train(with_events(book(800)), seed=3, plan=for_epochs(3))
 
 
 @pytest.fixture
