@@ -16,7 +16,7 @@ from ml import recourse
 from ml.artifact import ArtifactRefused
 from ml.explain import Contribution
 from ml.recourse import DAYS, Means, Plan
-from scoring import account, decide, features, policy, worker
+from scoring import account, decide, events, features, policy, worker
 from scoring.features import Asked
 from tests import factories
 from tests.factories import NOON
@@ -44,8 +44,9 @@ def refused(amina, reigning, monkeypatch) -> Decision:
 def decided_just_above(borrower, monkeypatch, principal_cents=80_000, share=0.97) -> Decision:
     """Decide with the line so close below the score that something within reach can turn it."""
     application = factories.apply(borrower, principal_cents, origin=f"ussd:{borrower.id}:1")
-    vector = features.build_one(Asked.of(application))
-    score = float(worker.serving().scorer.predict(vector[None]).default[0])
+    asked = Asked.of(application)
+    vector, happened = features.build_one(asked), events.build_one(asked)
+    score = float(worker.serving().scorer.predict(vector[None], happened[None]).default[0])
     set_thresholds(monkeypatch, approve_below=score * share, refer_below=score * share)
     return Decision.objects.get(id=applications.decide(application.id, NOON).id)
 
@@ -64,13 +65,15 @@ class TestWhatCounted:
         assert [c.log_odds for c in found.in_favour] == sorted(c.log_odds for c in found.in_favour)
         assert all(c.log_odds > 0 for c in found.against) and all(c.log_odds < 0 for c in found.in_favour)
         kept = refused.inputs["features"]
-        assert all(c.value == kept[c.name] for c in (*found.against, *found.in_favour))
+        told = {c.name: c.value for c in (*found.against, *found.in_favour)}
+        assert told.pop("last_events") == len(refused.inputs["events"]) > 0
+        assert all(value == kept[name] for name, value in told.items())
 
     def test_is_the_same_as_the_decision_kept(self, refused):
         """The plain path ranks as the compiled network did when it decided."""
         served = worker.serving()
-        vector = features.from_json(refused.inputs["features"])
-        by_network = decide.against(lambda x: served.scorer.predict(x).default, served, vector)
+        vector, happened = features.told(refused.inputs)
+        by_network = decide.against(lambda x: served.scorer.predict(x, happened[None]).default, served, vector)
         told = [c.name for c in given(refused).against if c.name in by_network]
         assert told == [name for name in by_network if name in told] and told
 

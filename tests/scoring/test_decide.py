@@ -330,7 +330,7 @@ def let_lots_decide(monkeypatch, share: float, **changes) -> None:
     )
 
 
-def offers_savings(self, x, events):
+def offers_savings(self, x, events=None):
     """Stand in for predict() of a network that would rather see everybody save."""
     offer = np.tile(np.array([name == "savings" for name in OFFERS], np.float32), (len(x), 1))
     return Prediction(
@@ -341,7 +341,7 @@ def offers_savings(self, x, events):
 def defaults_above(cents: int):
     """Return a predict() of a network that trusts amounts up to `cents` and nothing above."""
 
-    def predict(self, x, events):
+    def predict(self, x, events=None):
         column = x[:, features.features.NAMES.index("requested_cents")]
         chance = np.where(column > cents, 0.9, 0.01).astype(np.float32)
         return Prediction(chance, 1 - chance, np.full((len(x), 3), 1 / 3, np.float32), chance)
