@@ -1,4 +1,6 @@
-"""From an application to a decision, and from repaid loans to the next model. Where to begin reading:
+"""From an application to a decision, and from repaid loans to the next model.
+
+Where to begin reading:
 
 a decision: decide (the whole of it in one page), facts, features and events (what is known, by sources), policy (the
 rules), scorecard (without a model), account (why, for officers), replaying (what other rules would have done);
