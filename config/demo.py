@@ -167,7 +167,9 @@ class Supervisor:
         self.say("Ready.\n" + self.greeting())
         if not has_model:
             self._launch(first_model())
-            self.say("The first model is being trained; until it serves, applications go to officers.")
+            self.say(
+                "The first model is being trained; until it serves, all but small repeat loans go to officers."
+            )
 
     @contextlib.contextmanager
     def _only_demo(self) -> Iterator[None]:

@@ -85,7 +85,7 @@ class KerasScorer:
         inputs["path"] = served.scorer.path if served else ""
         try:
             return verdict(inputs, served)
-        except Exception:  # whatever went wrong inside the model, it must not approve
+        except Exception:  # whatever went wrong inside the model, it decides nothing; the scorecard may
             logger.exception("application %s could not be scored", application_id)
             return verdict(inputs, None)
 
@@ -157,7 +157,7 @@ def replay(decision: Decision) -> Verdict:
         # Two paths differ in the last digits, and a replay has to give every one.
         served = _load_for_replay(decision.model_version, decision.inputs.get("path"))
     judged = verdict(decision.inputs, served)
-    why = decision.inputs.get("held_back")
+    why = decision.inputs.get("held_back") or decision.inputs.get("lot_void")
     return hold_back(judged, why) if why else replace(judged, exploration=None)
 
 

@@ -58,7 +58,7 @@ def facts_of(application: Application, policy: Policy) -> Facts:
         applications_in_week=asked[1],
         payouts_in_day=paid_out[0],
         payouts_in_week=paid_out[1],
-        registered_alike=standing.registered_alike(borrower),
+        registered_alike=standing.registered_alike(borrower, as_of),
         prices=prices(
             application, smaller_amounts(application.principal_cents, least_cents, policy.offer_step_cents)
         ),

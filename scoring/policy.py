@@ -465,7 +465,7 @@ def many_alike(asking: Asking) -> Judgement | None:
 
 
 def not_scored(asking: Asking) -> Judgement | None:
-    """No model, an impossible feature, a failure inside: a person decides, never the absence of an answer."""
+    """An impossible feature, or nothing that scores: a person decides, never the absence of an answer."""
     return _refer(asking, Reason("data_missing")) if asking.score is None else None
 
 
@@ -596,12 +596,14 @@ def _after(rule: Rule) -> Sequence[Rule]:
 
 def may_be_drawn(asking: Asking) -> bool:
     """Say whether a lot decides: a first loan that is small, scored not too badly, and refused for want of a record
-    alone, of somebody who has not drawn lately, while the day's pot holds as much."""
+    alone, of somebody who has neither borrowed on another number nor drawn lately, while the day's pot holds as
+    much."""
     facts, policy = asking.facts, asking.policy
-    if not policy.explore_share or asking.by_scorecard or asking.score is None or not asking.is_new:
+    if not policy.explore_share or asking.score is None or not asking.is_new:
         return False
     if (
         facts.drew_lately
+        or asking.features.get("loans_by_other_numbers")
         or facts.pot_loans < 1
         or facts.requested_cents > min(facts.pot_cents, policy.explore_most_cents)
     ):

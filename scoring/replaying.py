@@ -88,7 +88,10 @@ def policy_named(given: str) -> Policy:
         return _changed(Path(given))
     kept = Decision.objects.filter(policy_version=given, inputs__has_key="policy")
     if found := kept.values_list("inputs__policy", flat=True).first():
-        return Policy(**found)
+        try:
+            return Policy(**found)
+        except TypeError as error:
+            raise PolicyRefused(f"policy {given} had other numbers than those of today: {error}") from None
     raise PolicyRefused(f"no decision was made by a policy {given}, and it is no .json file")
 
 
@@ -99,14 +102,32 @@ def _changed(path: Path) -> Policy:
         raise PolicyRefused(f"{path}: {error}") from None
     if not isinstance(changes, dict):
         raise PolicyRefused(f"{path}: needs an object of changed numbers, got {type(changes).__name__}")
-    names = {one.name for one in fields(Policy)}
     numbers: dict[str, Any] = {"version": f"{policy.IN_FORCE.version} with {path.name}"} | changes
     for name, value in changes.items():
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         off = name == "least_profit_cents" and value is None
-        if name not in names or (name != "version" and not is_number and not off):
+        if name not in KINDS or (name != "version" and not is_number and not off):
             raise PolicyRefused(f"{path}: {name} = {value!r} is no number of a policy")
+        if wrong := _out_of_range(name, value):
+            raise PolicyRefused(f"{path}: {name} {wrong}, got {value!r}")
     return replace(policy.IN_FORCE, **numbers)
+
+
+KINDS = {one.name: one.type for one in fields(Policy)}
+# An amount is named in multiples of these.
+STEPS = {"offer_step_cents", "save_step_cents"}
+
+
+def _out_of_range(name: str, value: Any) -> str:
+    """Return in words what a changed number has to be, "" where it is that: what is no whole number is a share."""
+    if name == "version" or value is None:
+        return ""
+    if KINDS[name] is float:
+        return "" if 0 <= value <= 1 else "must be from 0 to 1"
+    if not isinstance(value, int):
+        return "must be a whole number"
+    least = 1 if name in STEPS else 0
+    return "" if value >= least or name == "least_profit_cents" else f"must be at least {least}"
 
 
 # --- judging again --------------------------------------------------------------------------------------------
@@ -153,7 +174,7 @@ def _chances(decision: Decision, rules: Policy, said: Scored, row: int) -> list[
     drawn, not_drawn = judged(0.0), judged(1.0)
     by_lot = drawn.propensity if drawn.otherwise is not None else 0.0
     for answer, weight in ((drawn, by_lot), (not_drawn, 1 - by_lot)):
-        is_bound = decision.inputs.get("held_back") not in NOT_BOUNDS
+        is_bound = (decision.inputs.get("held_back") or decision.inputs.get("lot_void")) not in NOT_BOUNDS
         outcome = decision.outcome if is_bound and answer.outcome == policy.APPROVE else answer.outcome
         found[outcomes.index(outcome)] += weight
     return found

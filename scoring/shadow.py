@@ -6,7 +6,8 @@ Source: docs/operations.md, "A model comes to serve".
 """
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -20,6 +21,8 @@ from lending.services import cases
 from ml import drift, forward
 from ml import features as feature_list
 from ml.artifact import ArtifactRefused
+from ml.events import Events, InvalidEvents
+from ml.features import InvalidFeature
 from scoring import features, policy, registry, scorecard
 from scoring.models import Alias, ModelVersion, ShadowScore
 from scoring.policy import Facts, Policy
@@ -82,16 +85,21 @@ def score_new(at: datetime) -> int:
         logger.error("the shadow cannot score: %s", error)
         cases.open_case(kind="bad_task", subject_key=f"model:{standing.version.name}", note=str(error), at=at)
         return 0
-    told = [features.told(decision.inputs) for decision in decisions]
-    chances = forward.scores(weights, *map(np.array, zip(*told, strict=True)))
-    rows = []
-    for decision, chance in zip(decisions, map(float, chances), strict=True):
-        try:
-            both = {"approves": approves(decision, chance), "champion_approves": approves(decision, decision.score)}
-        except (TypeError, KeyError):  # kept by a policy of other fields: it must not stop the others
-            logger.exception("the shadow cannot judge decision %s", decision.pk)
-            continue
-        rows.append(ShadowScore(decision=decision, version=standing.version, score=chance, scored_at=at, **both))
+    readable = list(_readable(decisions))
+    if not readable:
+        return 0
+    said = forward.forward(weights, *(np.array(part) for part in zip(*(one.told for one in readable), strict=True)))
+    rows = [
+        ShadowScore(
+            decision=one.decision,
+            version=standing.version,
+            score=float(chance),
+            approves=one.approves(float(chance), float(share)),
+            champion_approves=approved_by_score(one.decision),
+            scored_at=at,
+        )
+        for one, chance, share in zip(readable, said["default"], said["repaid_share"], strict=True)
+    ]
     # Two workers may have read the same decisions: the first row counts, and both say the same.
     ShadowScore.objects.bulk_create(rows, ignore_conflicts=True)
     return len(rows)
@@ -110,11 +118,43 @@ def unscored(standing: Alias) -> Any:
     ).exclude(model_version__in=scorecard.NO_MODEL)
 
 
-def approves(decision: Decision, score: float | None) -> bool:
-    """Say whether the policy, as it was at a decision, approves with a score."""
-    inputs = decision.inputs
-    judged = policy.judge(inputs["features"], score, Facts(**inputs["facts"]), Policy(**inputs["policy"]))
-    return judged.outcome == policy.APPROVE
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A decision, with what it kept as it is asked about again."""
+
+    decision: Decision
+    told: tuple[features.Vector, Events]
+    facts: Facts
+    rules: Policy
+
+    @classmethod
+    def of(cls, decision: Decision) -> "Kept":
+        """Read what a decision kept. Its lot is not drawn: that says nothing of a model."""
+        inputs = decision.inputs
+        facts = replace(Facts(**inputs["facts"]), draw=1.0)
+        return cls(decision, features.told(inputs), facts, Policy(**inputs["policy"]))
+
+    def approves(self, chance: float, repaid_share: float) -> bool:
+        """Say whether the policy, as it was at the decision, approves by what a model says."""
+        values = self.decision.inputs["features"]
+        judged = policy.judge(values, chance, self.facts, self.rules, repaid_share=repaid_share)
+        return judged.outcome == policy.APPROVE
+
+
+def _readable(decisions: Iterable[Decision]) -> Iterator[Kept]:
+    """Yield what can be read; what a policy of other fields kept, or is damaged, must not stop the others."""
+    for decision in decisions:
+        try:
+            yield Kept.of(decision)
+        except (InvalidFeature, InvalidEvents, KeyError, TypeError):
+            logger.exception("the shadow cannot judge decision %s", decision.pk)
+
+
+def approved_by_score(decision: Decision) -> bool:
+    """Say whether the score that decided brought an approval, be it one that lending held back, and no lot did."""
+    if decision.inputs.get("held_back"):
+        return True
+    return decision.outcome == Decision.Outcome.APPROVE and decision.propensity == 1
 
 
 # Plain NumPy: the workers need no second TensorFlow graph, and it says the same to one part in a million.

@@ -51,6 +51,7 @@ def _context(given: ports.Account, row: Application) -> dict[str, Any]:
         ),
         "ways": ways,
         "is_refused": row.decision.outcome != Decision.Outcome.APPROVE,
+        "held_back": words.held_back(row.decision.inputs.get("held_back", "")),
         "headers": CASE,
         "similar": [_case(one, currency) for one in given.similar],
         "repaid": sum(one.repaid for one in given.similar),

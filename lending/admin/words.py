@@ -28,7 +28,7 @@ REASONS = {
     "data_missing": "Not scored: no model served, or data are missing or contradict each other",
     "computer_stopped": "The computer approves nothing for now",
     "limit_reached": "Asked for more than the own limit{limit_cents}",
-    "product_paused": "This product rests for its losses",
+    "product_paused": "No new loan of this product is made for now",
     "asked_often": "Asked many times in a short time",
     "borrowed_often": "Borrowed many times in a short time",
     "owes_enough": "Too much with what is owed already",
@@ -45,6 +45,15 @@ NEXT_STEPS = {
     "try_later": "Told to try again later",
     "try_tomorrow": "Told to ask again tomorrow",
     "try_next_week": "Told to ask again in a week",
+}
+# What kept an approval from being carried out.
+HELD_BACK = {
+    "computer_stopped": "the computer approves nothing for now",
+    "not_active": "this customer may not borrow now",
+    "open_loan": "the same person had an open loan by then",
+    "refinanced_otherwise": "the loan that it would pay off was not what it had been",
+    "product_paused": "no new loan of this product is made for now",
+    "owes_enough": "with it the person would owe more than the law allows",
 }
 # What would have turned a refusal; {months} and {loans} are said in words.
 WAYS = {
@@ -110,6 +119,11 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
+def held_back(why: str) -> str:
+    """Return what kept an approval from being carried out as words, "" for nothing."""
+    return HELD_BACK.get(why, why)
+
+
 def input_name(name: str) -> str:
     """Return an input's name as words.
 
@@ -124,11 +138,15 @@ def input_value(name: str, value: Any, currency: str) -> str:
 
     >>> input_value("wallet_in_90d_cents", 150000.0, "KES"), input_value("on_time_share", 0.75, "KES")
     ('KES 1,500', '0.75')
+    >>> input_value("prices", {"50000": 2500, "40000": 2000}, "KES")
+    'KES 500: KES 25, KES 400: KES 20'
     """
     if value is None:
         return "not known"
     if name.endswith("_cents"):
         return money.show(round(value), currency)
+    if isinstance(value, Mapping):  # cents by cents
+        return ", ".join(f"{money.show(int(of), currency)}: {money.show(at, currency)}" for of, at in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

@@ -40,8 +40,8 @@ def spending(country: str, first: date, last: date, on: date) -> Spending:
         product_version__country=country,
         application__decision__outcome=Decision.Outcome.APPROVE,
         application__decision__propensity__lt=1,
-        application__decision__decided_at__gte=calendar.start_of(first, settings.TIME_ZONE),
-        application__decision__decided_at__lt=calendar.start_of(last + timedelta(days=1), settings.TIME_ZONE),
+        application__submitted_at__gte=calendar.start_of(first, settings.TIME_ZONE),
+        application__submitted_at__lt=calendar.start_of(last + timedelta(days=1), settings.TIME_ZONE),
     )
     ripe = lent.filter(due_on__lt=on - timedelta(days=30))
     late = Q(worst_days_past_due__gt=30) | Q(written_off_at__isnull=False)

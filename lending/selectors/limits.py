@@ -57,6 +57,11 @@ def is_paused(code: str) -> bool:
     return OPEN_BRAKES.filter(subject_key__in=[brake_subject(code), ALL_PRODUCTS]).exists()
 
 
+def brake_is_pulled(code: str) -> bool:
+    """Say whether the case of a product's own loss brake is open, whatever else rests."""
+    return OPEN_BRAKES.filter(kind=Case.Kind.LOSS_BRAKE, subject_key=brake_subject(code)).exists()
+
+
 def computer_is_stopped() -> bool:
     """Say whether a person has stopped the computer from approving."""
     return OPEN_BRAKES.filter(subject_key=COMPUTER).exists()
@@ -162,13 +167,13 @@ def clean_loan_days(identity_index: str, at: datetime) -> list[date]:
     return [calendar.business_date(moment, settings.TIME_ZONE) for moment in settled if moment]
 
 
-def registered_alike(borrower: Borrower) -> int:
-    """Count who else registered within an hour of a borrower from the same block of numbers."""
+def registered_alike(borrower: Borrower, at: datetime) -> int:
+    """Count who else had registered by a moment, within an hour of a borrower, from the same block of numbers."""
     return (
         Borrower.objects.filter(
             msisdn__startswith=borrower.msisdn[:-BLOCK_DIGITS],
             registered_at__gt=borrower.registered_at - timedelta(hours=1),
-            registered_at__lt=borrower.registered_at + timedelta(hours=1),
+            registered_at__lt=min(borrower.registered_at + timedelta(hours=1), at),
         )
         .exclude(identity_index=borrower.identity_index)
         .count()

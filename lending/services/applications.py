@@ -71,7 +71,7 @@ class Blocked(Exception):
 
 
 class Paused(Exception):
-    """No new loan of this product is made until a person has looked at its losses."""
+    """No new loan of this product is made: until a person has looked at its losses, or lets lending go on."""
 
 
 class OwesEnough(Exception):
@@ -264,23 +264,27 @@ def _locked_application(application_id: int) -> Application:
 def _within_bounds(verdict: ports.Verdict, application: Application, at: datetime) -> ports.Verdict:
     """Hold the scorer to what it may say: never above its own limit, never beyond what binds every loan, and
     nobody is paid who was blocked or died meanwhile."""
-    if verdict.outcome != Decision.Outcome.APPROVE:
+    approves = verdict.outcome == Decision.Outcome.APPROVE
+    # A lot that was not drawn is looked at, too: it had no chance where none could have approved.
+    if not approves and verdict.propensity == 1:
         return verdict
-    if not settings.COMPUTER_APPROVES or limits.computer_is_stopped():
-        return hold_back(verdict, "computer_stopped")
+    if why := _bound_broken(application, at):
+        return hold_back(verdict, why)
+    if not approves:
+        return verdict
     if verdict.limit_cents < application.principal_cents:
         raise ValueError(f"approved {application.principal_cents} above its own limit {verdict.limit_cents}")
-    if application.borrower.state != Borrower.State.ACTIVE:
-        return hold_back(verdict, "not_active")
-    if broken := _bound_broken(application, at):
-        return hold_back(verdict, broken)
-    if verdict.exploration and not exploration.take_from_pot(verdict.exploration, application, at):
+    if verdict.exploration and not exploration.take_from_pot(verdict.exploration, application):
         return hold_back(verdict, "pot_empty")
     return replace(verdict, exploration=None)
 
 
 def _bound_broken(application: Application, at: datetime) -> str:
     """Return what holds that no scorer may overrule, "" for nothing."""
+    if not settings.COMPUTER_APPROVES or limits.computer_is_stopped():
+        return "computer_stopped"
+    if application.borrower.state != Borrower.State.ACTIVE:
+        return "not_active"
     person, old = application.borrower.identity_index, application.refinances
     if loans.open_loan_of_person(person, beside=old):
         return "open_loan"
@@ -314,8 +318,8 @@ def _declined(reason: str, next_step: str) -> dict[str, Any]:
     }
 
 
-# What became true after the scorer looked -> what is decided instead of its approval. An empty pot is not among
-# them: then the policy decides as if no lot had been drawn.
+# What became true after the scorer looked -> what is decided instead of its approval. An approval by lot is not
+# among them: then the policy decides as if no lot had been drawn.
 HELD_BACK: dict[str, dict[str, Any]] = {
     "computer_stopped": {
         "outcome": Decision.Outcome.REFER.value,
@@ -336,14 +340,15 @@ HELD_BACK: dict[str, dict[str, Any]] = {
 
 
 def hold_back(verdict: ports.Verdict, why: str) -> ports.Verdict:
-    """Return what is decided instead of an approval; `why` joins the inputs, so a replay holds it back, too.
+    """Return what is decided where nothing can be approved; `why` joins the inputs, so a replay does the same.
 
-    No lot had a part in it: its propensity is 1.
+    An approval is held back. A lot is void, whichever way it fell: what is decided is what the policy says without
+    it. Either has propensity 1.
     """
-    inputs = {**verdict.inputs, "held_back": why}
-    if why == "pot_empty" and verdict.exploration:
-        return replace(verdict.exploration.otherwise, inputs=inputs)
-    return replace(verdict, **HELD_BACK[why], inputs=inputs, propensity=1.0, exploration=None)
+    if verdict.exploration or verdict.outcome != Decision.Outcome.APPROVE:
+        without = verdict.exploration.otherwise if verdict.exploration else verdict
+        return replace(without, inputs={**verdict.inputs, "lot_void": why}, propensity=1.0)
+    return replace(verdict, **HELD_BACK[why], inputs={**verdict.inputs, "held_back": why}, propensity=1.0)
 
 
 def _conclude(application: Application, *, approved: bool, at: datetime) -> None:

@@ -24,13 +24,14 @@ STOPS = {
 def pull_brakes(on: date, at: datetime) -> list[str]:
     """Pause each product whose losses as of the end of a date are above its brake; return their codes.
 
-    The open case is the pause: closing it, in words, lets the product go on. Repeats safely.
+    The open case is the pause: closing it, in words, lets the product go on. Repeats safely. While a person has
+    stopped all lending it is pulled, too, and outlasts that stop.
     """
     pulled = []
     for product in standing.latest_versions(on):
         brake = limits.brake_from(product.loss_brake)
         reason = limits.brake_reason(standing.losses(product.code, brake, on), brake)
-        if not reason or standing.is_paused(product.code):
+        if not reason or standing.brake_is_pulled(product.code):
             continue
         cases.open_case(
             kind=Case.Kind.LOSS_BRAKE,
@@ -76,5 +77,4 @@ def let_go(*, what: str, officer: Any, reason: str, at: datetime) -> int:
     found = list(open_now.values_list("id", flat=True))
     for case_id in found:
         cases.close_case(case_id=case_id, officer=officer, resolution=reason, at=at)
-        audit.record("lending_goes_on", subject=f"case:{case_id}", actor=officer, reason=reason, at=at, what=what)
     return len(found)

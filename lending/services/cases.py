@@ -6,6 +6,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from lending.models import Case, Receipt
+from lending.selectors.limits import ALL_PRODUCTS
+from lending.services import audit
 
 # What is closed by a service of its own, which also tells whoever asked.
 ANSWERED_OTHERWISE = (
@@ -45,6 +47,7 @@ def add_note(case: Case, note: str) -> None:
         case.save(update_fields=["note"])
 
 
+@transaction.atomic
 def close_case(*, case_id: int, officer: Any, resolution: str, at: datetime) -> None:
     """Close a case with words; closing a closed one changes nothing.
 
@@ -62,6 +65,15 @@ def close_case(*, case_id: int, officer: Any, resolution: str, at: datetime) -> 
     ).select_related("receipt")
     if case := waiting.first():
         raise StillInSuspense(case.receipt)
-    Case.objects.filter(id=case_id, closed_at__isnull=True).update(
+    closed = Case.objects.filter(id=case_id, closed_at__isnull=True).update(
         closed_at=at, closed_by=officer, resolution=resolution[:300]
     )
+    if closed and (stop := Case.objects.filter(id=case_id, kind=Case.Kind.STOPPED).first()):
+        audit.record(
+            "lending_goes_on",
+            subject=f"case:{case_id}",
+            actor=officer,
+            reason=resolution,
+            at=at,
+            what="lending" if stop.subject_key == ALL_PRODUCTS else "computer",
+        )

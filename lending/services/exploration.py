@@ -1,7 +1,5 @@
 """The pot from which first loans are lent by lot: capped a day by PostgreSQL, not by timing."""
 
-from datetime import datetime
-
 from django.conf import settings
 from django.db.models import F
 
@@ -10,13 +8,13 @@ from lending.ports import Exploration
 from lending.rules import calendar
 
 
-def take_from_pot(wanted: Exploration, application: Application, at: datetime) -> bool:
-    """Take a loan from the pot of the day and say whether the pot held it.
+def take_from_pot(wanted: Exploration, application: Application) -> bool:
+    """Take a loan from the pot of the day on which it was asked for, and say whether that pot held it.
 
     To be called in the transaction that approves: whoever else takes from the day's row waits for it, and what is
     rolled back is in the pot again. Source: docs/domain/decisions.md, "First loans by lot".
     """
-    day = calendar.business_date(at, settings.TIME_ZONE)
+    day = calendar.business_date(application.submitted_at, settings.TIME_ZONE)
     of_the_day = {"country": application.product_version.country, "day": day}
     ExplorationPot.objects.bulk_create([ExplorationPot(**of_the_day)], ignore_conflicts=True)
     cents = application.principal_cents

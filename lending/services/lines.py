@@ -102,7 +102,7 @@ REFUSALS = {
     "late": "something of this line is late",
     "open_loan": "the same person has another open loan",
     "blocked": "this customer may not borrow now",
-    "paused": "no loan of this product is made until a person has looked at its losses",
+    "paused": "no new loan of this product is made for now",
 }
 
 

@@ -14,7 +14,7 @@ from ml import gate, intervals
 from ml.data import Dataset
 from ml.gate import Groups
 from ml.measures import Array
-from scoring import judging, training
+from scoring import judging, scorecard, training
 from scoring.models import ModelVersion
 from scoring.monitor.figures import FALSE_ALARMS, LEAST, MOST, Figure, Night, State, rings, set_apart, too_few
 
@@ -90,7 +90,9 @@ def parts_of(night: Night) -> list[Part]:
     """Return what was promised of the loans that have told their end in the last 91 days, and what came."""
     known = training.outcomes(night.until, known_from=night.days_before(DAYS).date()).take(slice(-MOST, None))
     made = Decision.objects.filter(application_id__in=known.application_ids.tolist(), score__isnull=False)
-    of_models = made.exclude(model_version="").values_list("application_id", "model_version", "score")
+    of_models = made.exclude(model_version__in=scorecard.NO_MODEL).values_list(
+        "application_id", "model_version", "score"
+    )
     said = {key: (version, score) for key, version, score in of_models}
     known = known.take(np.array([key in said for key in known.application_ids], dtype=bool))
     loans = training.believable(known, *training.as_decided(known))

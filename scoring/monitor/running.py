@@ -11,6 +11,7 @@ from lending.models import Decision, Review
 from lending.rules import calendar, money
 from ml import intervals
 from ml.intervals import Interval
+from scoring import scorecard
 from scoring.models import ModelVersion, PipelineRun, PipelineStep
 from scoring.monitor.figures import LEAST, Figure, Night, State, above, too_few
 
@@ -38,7 +39,7 @@ def figures(night: Night) -> list[Figure]:
     """Return age, training, waiting, and what people decide. Before the first model there is nothing to run."""
     promotions = night.promotions()
     made = Decision.objects.filter(decided_at__gte=night.days_before(DAYS), decided_at__lt=night.until)
-    found = [*waiting(made.exclude(model_version="")), *exploration(made), *overturned(night)]
+    found = [*waiting(made.exclude(model_version__in=scorecard.NO_MODEL)), *exploration(made), *overturned(night)]
     if promotions:
         since_first = made.filter(decided_at__gte=promotions[-1].promoted_at, inputs__facts__may_score=True)
         found += [*age(night, promotions[0].version), *training(night), *by_people(since_first)]
@@ -116,10 +117,9 @@ def _slowest(measure: str, seconds: Sequence[float], q: float, limits: tuple[flo
 # --- what people decide -----------------------------------------------------------------------------------------
 def by_people(made: "QuerySet[Decision]") -> list[Figure]:
     """Return how often no model decided, and how often an officer had to for want of data."""
-    no_model = Q(model_version="") | Q(model_version__contains="fallback")
     counted = made.aggregate(
         n=Count("id"),
-        without=Count("id", filter=no_model),
+        without=Count("id", filter=Q(model_version__in=scorecard.NO_MODEL)),
         missing=Count("id", filter=Q(outcome="refer", reasons__contains=[{"code": "data_missing"}])),
     )
     n = counted["n"]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lending import ports
+from lending.admin.account import shown
 from lending.models import Application, Borrower, Consent, Decision
 from lending.services import applications
 from ml import features as feature_list
@@ -134,6 +135,13 @@ class TestWhatWouldTurnIt:
         Borrower.objects.filter(id=amina.id).update(state="blocked")
         decision = Decision.objects.get(id=applications.decide(application.id, NOON).id)
         assert (decision.outcome, given(decision).ways) == ("refer", ())
+        page = shown(Application.objects.get(id=application.id))
+        assert "held back: this customer may not borrow now" in page and "None was found" not in page
+
+    def test_are_looked_for_where_only_the_pot_was_empty(self, refused):
+        found = given(refused).ways
+        refused.inputs["lot_void"] = "pot_empty"
+        assert found and account.ways_to_yes(account.Behind.of(refused)) == found
 
     def test_of_a_rule_is_what_the_rule_lets_through(self, amina, reigning, monkeypatch):
         """A rule refused and not the score: to ask for no more than the income carries would have done."""

@@ -254,7 +254,7 @@ class TestReplay:
         first, second = (
             applications.decide(application.id, NOON) for application in Application.objects.order_by("id")
         )
-        assert (first.outcome, second.outcome, second.inputs["held_back"]) == ("approve", "refer", "pot_empty")
+        assert (first.outcome, second.outcome, second.inputs["lot_void"]) == ("approve", "refer", "pot_empty")
         assert decide.replays(first) and decide.replays(second)
 
     def test_gives_the_same_bytes_when_the_computer_was_stopped(self, amina, reigning, monkeypatch, settings):
@@ -263,6 +263,16 @@ class TestReplay:
         history.steady_wallet(amina, NOON)
         decision = decided(amina)
         assert (decision.outcome, decision.inputs["held_back"]) == ("refer", "computer_stopped")
+        assert decide.replays(decision)
+
+    @pytest.mark.parametrize("share", [1.0, 0.9, 1e-12])
+    def test_gives_the_same_bytes_when_a_lot_was_void(self, amina, reigning, monkeypatch, settings, share):
+        """Drawn or not: nothing that a lot says could have been lent."""
+        settings.COMPUTER_APPROVES = False
+        let_lots_decide(monkeypatch, share)
+        decision = decided(amina)
+        assert (decision.outcome, decision.propensity) == ("refer", 1.0)
+        assert decision.inputs["lot_void"] == "computer_stopped"
         assert decide.replays(decision)
 
     def test_notices_an_altered_input(self, amina, reigning):

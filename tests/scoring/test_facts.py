@@ -115,9 +115,12 @@ class TestBustOut:
         for number in range(10):
             at = amina.registered_at + number * timedelta(minutes=7)
             factories.register(f"Person {'ABCDEFGHIJ'[number]}", f"25471100040{number}", f"3000000{number}", at=at)
-        assert limits.registered_alike(amina) == 9  # the tenth came an hour and three minutes later
+        later = amina.registered_at + timedelta(days=1)
+        assert limits.registered_alike(amina, later) == 9  # the tenth came an hour and three minutes later
+        # Who registers after she has applied is not known yet: the third came 14 minutes after her.
+        assert limits.registered_alike(amina, amina.registered_at + timedelta(minutes=14)) == 2
         far = factories.register("Far Away", "254733000101", "40000001", at=amina.registered_at)
-        assert limits.registered_alike(far) == 0
+        assert limits.registered_alike(far, later) == 0
 
 
 class TestExposure:

@@ -38,6 +38,7 @@ class TestADrawnLot:
         ({}, None, NEW),
         ({}, IN_FORCE.explore_below, NEW),
         ({}, BETWEEN, {"loans_settled": 1.0, "principal_last_cents": 50_000.0}),
+        ({}, BETWEEN, NEW | {"loans_by_other_numbers": 1.0}),
         ({"requested_cents": 55_000, "total_cents": 58_300}, BETWEEN, NEW),
         ({"pot_loans": 0}, BETWEEN, NEW),
         ({"pot_cents": 49_999}, BETWEEN, NEW),

@@ -10,7 +10,7 @@ from django.db import connection
 
 from lending.models import Case, Decision, Loan, Review
 from ml.forward import scores as score
-from scoring import registry, tasks
+from scoring import registry, scorecard, tasks
 from scoring.models import HealthCheck, HealthFigure, ModelVersion, PipelineRun
 from scoring.monitor import applicants, figures, matured, night, running
 from scoring.monitor.figures import MEASURES, Night
@@ -99,6 +99,12 @@ class TestPromises:
         HealthCheck.objects.all().delete()
         Loan.objects.filter(due_on=ON - 29 * DAY).update(due_on=ON - 30 * DAY)
         assert [row.n for row in found("calibration", fact="")] == [450]
+
+    def test_are_none_of_the_model_where_the_scorecard_stood_in(self, lent, law, people):
+        lent(n=400)
+        made = watched.decide([LENT] * 50, people[:50], [0.04] * 50, version=scorecard.VERSION)
+        watched.lend(made, [True] * 50)
+        assert [row.n for row in found("calibration", fact="")] == [400]
 
     def test_of_several_versions_are_also_taken_together(self, law, reigning, people, said):
         """With a new model each night none has loans enough; and what serves no more calls nobody."""
@@ -228,7 +234,7 @@ class TestApplicants:
         moments = watched.spread(NOON - 20 * DAY, 18, 600)
         watched.decide(moments, people[:600], said[:600].tolist(), version=reigning.name, approved=(True, False))
         then, of_loans = applicants.learnt_from(reigning)
-        assert (len(then), of_loans) == (300, True)
+        assert (len(then[0]), of_loans) == (300, True)
         assert [row.n for row in found("score_drift")] == [300]
 
     @pytest.mark.parametrize("n", [300, 2_000])
@@ -296,10 +302,11 @@ class TestRunning:
         self.week(people, version=reigning.name)
         referred = {"outcome": "refer", "reasons": [{"code": "data_missing", "values": {}}], "next_step": "wait"}
         self.week(people, 30, **referred)
-        self.week(people, 10, version="fallback-2")
+        self.week(people, 10, version=scorecard.VERSION)
         row = found("fallback")[0]
         assert row.state == "alarm" and row.words == "40 of 340 decisions were made without the model"
         assert found("data_missing")[0].words.startswith("30 of 340")
+        assert found("answer_median")[0].n == 300
 
     def test_before_the_first_model_nobody_misses_it(self, law, people):
         self.week(people)

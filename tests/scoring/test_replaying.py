@@ -13,6 +13,7 @@ from lending.models import Decision
 from ml.gate import MOST_WEIGHT, Trial, with_and_without
 from scoring import decide, judging, policy, replaying
 from scoring.replaying import Again, Past, report, weights_of
+from tests import factories
 from tests.factories import NOON
 from tests.ml.conftest import book
 from tests.scoring import history
@@ -155,6 +156,12 @@ class TestPolicyNamed:
         with pytest.raises(replaying.PolicyRefused):
             replaying.policy_named("never heard of")
 
+    def test_of_other_numbers_than_today_s_is_refused_in_words(self, amina, fixed_scorer):
+        kept = {"policy": {"version": "old", "a_number_of_old": 1}}
+        factories.decide(factories.apply(amina), policy_version="old", inputs=kept)
+        with pytest.raises(replaying.PolicyRefused, match="a_number_of_old"):
+            replaying.policy_named("old")
+
     @pytest.mark.parametrize(
         "text",
         [
@@ -164,6 +171,12 @@ class TestPolicyNamed:
             "[]",
             "{",
             '{"serve_cents": null}',
+            '{"serve_cents": 0.5}',
+            '{"serve_cents": -1}',
+            '{"offer_step_cents": 0}',
+            '{"approve_below": NaN}',
+            '{"explore_share": 1.1}',
+            '{"refer_below": -0.1}',
         ],
     )
     def test_refuses_what_no_policy_has(self, tmp_path, text):

@@ -15,7 +15,8 @@ from django.urls import reverse
 from lending.models import Case, Decision, Proposal
 from lending.services import applications, proposals
 from ml.artifact import ArtifactRefused
-from scoring import promotion, registry, scorecard, shadow, tasks, worker
+from scoring import features, promotion, registry, scorecard, shadow, tasks, worker
+from scoring.features import Asked
 from scoring.models import ModelVersion, PipelineRun, Promotion, ShadowScore
 from scoring.shadow import Beside
 from tests import factories
@@ -24,7 +25,7 @@ from tests.lending.admin.conftest import staff
 from tests.ml.conftest import with_weights
 from tests.scoring import history
 from tests.scoring.conftest import NO_RIVAL
-from tests.scoring.test_decide import set_thresholds
+from tests.scoring.test_decide import let_lots_decide, set_thresholds
 
 MINUTE = timedelta(minutes=1)
 
@@ -75,6 +76,51 @@ class TestScoring:
         assert (kept.champion_approves, kept.approves) == (True, False)
         assert Decision.objects.values().get(id=decision.id) == before
         assert before["outcome"] == "approve" and before["model_version"] == reigning.name
+
+    def test_approves_as_the_champion_does_where_it_says_the_same(self, amina, reigning, trained, monkeypatch):
+        """By both outputs: what is lost with a defaulter is the model's word, not the usual."""
+        far = {"approve_below": 0.98, "refer_below": 0.99, "usual_loss_share": 1.0, "least_loss_share": 0.0}
+        history.steady_wallet(amina, NOON)
+        vector = features.build_one(Asked(amina.id, NOON, 50_000))
+        said = worker.serving().scorer.predict(vector[None])
+        own = 1 - float(said.repaid_share[0])
+        set_thresholds(monkeypatch, loss_rate_target=(own + float(said.default[0])) / 2, **far)
+        decision = decided(amina)
+        stand(trained, at=NOON - MINUTE)
+        assert shadow.score_new(NOON + MINUTE) == 1
+        kept = ShadowScore.objects.get()
+        assert kept.score == pytest.approx(decision.score, abs=1e-6)
+        assert decision.outcome == "approve" and (kept.champion_approves, kept.approves) == (True, True)
+
+    def test_counts_an_approval_that_lending_held_back_and_none_by_lot(
+        self, amina, brian, reigning, trained, monkeypatch, settings
+    ):
+        let_lots_decide(monkeypatch, 1 - 1e-9)
+        by_lot = decided(amina)
+        settings.COMPUTER_APPROVES = False
+        set_thresholds(monkeypatch, approve_below=0.98, refer_below=0.99)
+        held_back = decided(brian)
+        assert (by_lot.outcome, held_back.outcome) == ("approve", "refer")
+        stand(trained, at=NOON - MINUTE)
+        shadow.score_new(NOON + MINUTE)
+        kept = ShadowScore.objects.order_by("decision_id")
+        assert [(one.champion_approves, one.approves) for one in kept] == [(False, False), (True, True)]
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            {"events": [["nothing"]]},
+            {"features": {"unheard_of": 1.0}},
+            {"policy": {"a_number_of_old": 1}},
+        ],
+        ids=str,
+    )
+    def test_goes_on_past_what_cannot_be_read(self, amina, brian, strict, damage, monkeypatch):
+        broken, good = decided(amina), decided(brian)
+        broken.inputs |= damage
+        monkeypatch.setattr(shadow, "unscored", lambda standing: [broken, good])
+        assert shadow.score_new(NOON + MINUTE) == 1
+        assert ShadowScore.objects.get().decision == good
 
     def test_repeats_safely(self, amina, brian, strict):
         decided(amina)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from lending import closing
 from lending.models import Application, AuditEvent, Borrower, Case, LimitRaise, Loan, OutboxMessage
 from lending.rules import calendar
-from lending.services import applications, cases, limits
+from lending.services import applications, brakes, cases, limits
 from tests import factories
 from tests.factories import NOON
 from tests.lending.rules.packs import invented
@@ -217,6 +217,14 @@ class TestLossBrake:
     ) -> None:
         unpaid(missing)
         assert self.close(7) == paused
+
+    def test_it_is_pulled_while_a_person_has_stopped_all_lending(self, unpaid: Callable[[int], list[Loan]]) -> None:
+        unpaid(4)
+        officer = get_user_model().objects.create_user("wambui")
+        brakes.stop(what="lending", officer=officer, reason="A fault in the feed", at=NOON)
+        assert self.close(7) == ["jirani-30"]
+        brakes.let_go(what="lending", officer=officer, reason="Mended", at=NOON)
+        assert Case.objects.get(kind="loss_brake").closed_at is None
 
     def test_few_loans_prove_nothing(self, unpaid: Callable[[int], list[Loan]], brake: dict[str, Any]) -> None:
         factories.next_version(loss_brake=brake | {"least_loans": 5})

@@ -46,7 +46,10 @@ class TestStoppingTheComputer:
         assert (event.actor, event.reason, event.detail["what"]) == (wambui, WHY, "computer")
         assert "wambui" in case.note and WHY in case.note
 
-        cases.close_case(case_id=case.id, officer=wambui, resolution="A fault in the feed, mended", at=NOON)
+        for _ in range(2):
+            cases.close_case(case_id=case.id, officer=wambui, resolution="A fault in the feed, mended", at=NOON)
+        event = AuditEvent.objects.get(action="lending_goes_on")
+        assert (event.actor, event.detail["what"]) == (wambui, "computer")
         assert factories.decide(factories.apply(amina)).outcome == "approve"
 
     def test_may_be_a_setting(self, amina: Borrower, settings) -> None:  # type: ignore[no-untyped-def]
@@ -71,6 +74,7 @@ class TestStoppingAllLending:
         assert seen is not None and seen.is_paused("jirani-30")
 
         assert brakes.let_go(what="lending", officer=wambui, reason="Mended", at=NOON) == 1
+        assert AuditEvent.objects.get(action="lending_goes_on").detail["what"] == "lending"
         assert offers.offer(amina, NOON.date(), "KE").refusal == ""
 
     def test_leaves_the_computer_s_own_brake_apart(self, db: None, wambui) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import close_old_connections, connection
@@ -42,7 +43,7 @@ class TestTakeFromPot:
     ) -> None:
         by_lot(amina, **pot)
         second = by_lot(brian, "ussd:test:2", **pot)
-        assert (second.outcome, second.propensity, second.inputs["held_back"]) == ("refer", 1.0, "pot_empty")
+        assert (second.outcome, second.propensity, second.inputs["lot_void"]) == ("refer", 1.0, "pot_empty")
         assert exploration.taken("KE", NOON.date()) == (1, 50_000)
 
     def test_begins_anew_the_next_day(self, amina: Borrower, brian: Borrower) -> None:
@@ -55,6 +56,25 @@ class TestTakeFromPot:
         decision = factories.decide(application, **drawn())
         assert (decision.outcome, decision.propensity) == ("refer", 1.0)
         assert not ExplorationPot.objects.exists()
+
+    @pytest.mark.parametrize("is_drawn", [True, False])
+    def test_no_lot_had_a_chance_while_the_computer_is_stopped(
+        self, amina: Borrower, settings: Any, is_drawn: bool
+    ) -> None:
+        settings.COMPUTER_APPROVES = False
+        application = factories.apply(amina)
+        if is_drawn:
+            decision = factories.decide(application, **drawn())
+        else:
+            decision = factories.decide(application, "refer", propensity=0.9)
+        assert (decision.outcome, decision.propensity) == ("refer", 1.0)
+        assert decision.reasons != [{"code": "computer_stopped", "values": {}}]
+        assert decision.inputs["lot_void"] == "computer_stopped" and "held_back" not in decision.inputs
+        assert not ExplorationPot.objects.exists()
+
+    def test_is_from_the_pot_of_the_day_on_which_it_was_asked_for(self, amina: Borrower) -> None:
+        factories.decide(factories.apply(amina), at=NOON + DAY, **drawn())
+        assert exploration.taken("KE", NOON.date()) == (1, 50_000)
 
     def test_is_undone_with_what_it_was_taken_for(self, amina: Borrower, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
@@ -103,4 +123,4 @@ def test_a_pot_of_three_gives_twelve_workers_at_once_three_loans(law: None, fixe
         outcomes = list(pool.map(decide, asked))
     assert sorted(outcomes) == ["approve"] * 3 + ["refer"] * 9
     assert exploration.taken("KE", NOON.date()) == (3, 150_000)
-    assert Decision.objects.filter(outcome="refer", inputs__held_back="pot_empty").count() == 9
+    assert Decision.objects.filter(outcome="refer", inputs__lot_void="pot_empty").count() == 9
