@@ -37,6 +37,7 @@ from django.utils import timezone
 from lending.models import Borrower, Loan
 from ml import fit, forward, train
 from ml.evaluate import PEERS_PYTHON
+from ml.events import CODES, KIND, KINDS, LAST, Events
 from ml.explain import explain
 from ml.features import NAMES
 from ml.predict import PATHS, Scorer
@@ -111,9 +112,12 @@ def bench_predictions(path: str, scorer: Scorer) -> None:
     """Ask the network by a path at three batch sizes, in turns with the same weights in plain NumPy."""
     noise, plain = np.random.default_rng(7), scorer.model.weights
     for rows, repeats in BATCHES:
-        x = noise.uniform(0, 30, (rows, len(NAMES))).astype(np.float32)
+        told = noise.uniform(0, 30, (rows, len(NAMES))).astype(np.float32), histories(rows)
         both: list[tuple[float, float]] = [
-            (timed(lambda x=x: scorer.predict(x)), timed(lambda x=x: forward.forward(plain, x)))  # type: ignore[misc]
+            (
+                timed(lambda told=told: scorer.predict(*told)),  # type: ignore[misc]
+                timed(lambda told=told: forward.forward(plain, *told)),  # type: ignore[misc]
+            )
             for _ in range(repeats)
         ]
         asked, reference = (median(list(side)) for side in zip(*both, strict=True))
@@ -123,18 +127,28 @@ def bench_predictions(path: str, scorer: Scorer) -> None:
         )  # fmt: skip
 
 
+def histories(rows: int) -> Events:
+    """Return made-up events (rows, 128, 4): 64 a person on average."""
+    noise = np.random.default_rng(9)
+    happened = noise.integers(0, 256, (rows, LAST, CODES), np.uint8)
+    happened[..., KIND] = noise.integers(1, 1 + len(KINDS), (rows, LAST))
+    happened[np.arange(LAST) >= noise.integers(0, LAST + 1, (rows, 1))] = 0
+    return happened
+
+
 def bench_explanation(path: str, scorer: Scorer) -> None:
     """Explain the scores of some applicants by a path; each asks the network some two thousand times."""
     borrowers = Loan.objects.order_by("-id").values_list("borrower_id", flat=True)[:EXPLAINED]
     vectors = features.build([Asked(borrower, timezone.now(), 50_000) for borrower in borrowers])
     asked: list[int] = []
+    happened = histories(9)[-1:]
 
     def by_path(x: Rows) -> Rows:
         asked.append(len(x))
-        return scorer.predict(x).default
+        return scorer.predict(x, happened).default
 
     def by_numpy(x: Rows) -> Rows:
-        return forward.scores(scorer.model.weights, x)
+        return forward.scores(scorer.model.weights, x, happened)
 
     def took(score: Ask) -> float:
         return median([timed(lambda x=x: explain(score, x, scorer.model.reference)) for x in vectors])  # type: ignore[misc]
