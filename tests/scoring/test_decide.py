@@ -291,8 +291,8 @@ class TestReplay:
 
     def test_command_ends_badly_when_a_decision_differs(self, amina, models_dir, capsys, monkeypatch):
         decided(amina)
-        # A rule that was changed without a new version of the policy.
-        monkeypatch.setattr(policy, "RULES", policy.RULES[-1:])
+        # Rules that were taken away without a new version of the policy.
+        monkeypatch.setattr(policy, "RULES", (policy.drawn_to_learn, policy.nothing_against))
         with pytest.raises(SystemExit):
             call_command("replay_decision", "--all", "1")
         assert 'outcome: "refer" became "approve"' in capsys.readouterr().out
