@@ -197,6 +197,20 @@ class TestEvents:
         assert (with_another(held.weights) <= 1e-6).all()
         assert (with_another(knows.weights) > 0.01).any(), "the rows say the opposite"
 
+    def test_of_which_something_is_promised_say_nothing_by_how_far_apart_they_are(self, told, knows):
+        """One more of them would change that. In the story turned round they do help, as they may."""
+        (x, y, _), happened = told
+        turned = of_default(1 - y[:, 0])
+        held = fitted(told[0], STORY, turned, events=happened, monotone=np.zeros(5, np.int64))
+        assert (held.weights["story/out"][:, 1, :, network.DEFAULT] < 0).any()
+        near = happened.copy()
+        near[near[..., events.KIND] == 2, events.GAP] = 7
+
+        def moved(weights):
+            return np.abs(forward(weights, x, near)["default"] - forward(weights, x, happened)["default"]).max()
+
+        assert moved(held.weights) == 0 and moved(knows.weights) > 0.01
+
     def test_decide_the_weights_with_rows_recipe_and_seed(self, told):
         once = replace(BAG, epochs=1)
         first, again = (fitted(told[0], once, events=told[1]) for _ in range(2))
