@@ -22,7 +22,7 @@ from ml import features, files
 if TYPE_CHECKING:
     from ml.train import Trained
 
-FORMAT = 4
+FORMAT = 5
 WEIGHTS, MANIFEST, SIGNATURE = "weights.npz", "manifest.json", "manifest.hmac"
 
 

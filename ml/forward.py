@@ -7,7 +7,7 @@ from ml.events import Events
 
 Array = npt.NDArray[np.float32]
 MARGIN = np.float32(1e-6)
-STORY_SCALE = np.float32(0.25)
+STORY_SCALE, MOST_STORY = np.float32(0.25), np.float32(3)
 BLOCK = 4_096
 
 
@@ -63,7 +63,7 @@ def story(weights: dict[str, Array], events: Events) -> Array:
     if len(row):
         firsts = np.flatnonzero(np.diff(row, prepend=-1))
         total[:, row[firsts]] = np.add.reduceat(each, firsts, axis=1)
-    return total
+    return MOST_STORY * np.tanh(total / MOST_STORY)
 
 
 def logits_of(weights: dict[str, Array], net: int, code: Array) -> Array:

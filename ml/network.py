@@ -40,6 +40,8 @@ LOGITS = 6
 MARGIN = 1e-6
 # Codes of events go up to 255. A step of training moves what each of up to 128 events adds: none may move it far.
 MOST_CODE, STORY_SCALE = 1 / 255, 0.25
+# However many they are, together they move a logit by less than this: odds by a factor of twenty.
+MOST_STORY = 3.0
 # What the calibration does before it is learnt: nothing.
 UNCALIBRATED = {"calibrate/slope": np.ones((), np.float32), "calibrate/intercept": np.zeros((), np.float32)}
 # Beside its position in each bin, a value's code holds its normal score and the mark of a missing one.
@@ -261,7 +263,7 @@ class Story(keras.layers.Layer):
         )
 
     def call(self, events: Any) -> Any:
-        """Return the sum over the events."""
+        """Return the sum over the events, bent towards its bound: a long list makes nobody surer without end."""
         nets, kinds, codes, story = self.kernel.shape
         events = ops.transpose(events, (1, 0, 2, 3))
         batch, last = ops.shape(events)[1], events.shape[2]
@@ -275,7 +277,8 @@ class Story(keras.layers.Layer):
         hidden = ops.relu(ops.sum(numbers[..., None] * own, axis=-2))
         of_kinds = ops.matmul(ops.transpose(kind, (0, 1, 3, 2)), hidden)
         flat = ops.reshape(of_kinds, (nets, batch, kinds * story))
-        return ops.matmul(flat, ops.reshape(self.out, (nets, kinds * story, LOGITS))) * STORY_SCALE
+        total = ops.matmul(flat, ops.reshape(self.out, (nets, kinds * story, LOGITS))) * STORY_SCALE
+        return MOST_STORY * ops.tanh(total / MOST_STORY)
 
 
 class Calibrate(keras.layers.Layer):
